@@ -1,0 +1,36 @@
+/* The root of a mapping and opening beneath it. The root is opened per piece of work and closed again (pitfalls 2.8): even
+ * an O_PATH descriptor keeps a disk from being unmounted. Nothing here follows a symlink (5.3). Blocking: workers only. */
+#pragma once
+
+#include "util/error.h"
+#include "util/stamp.h"
+
+/* What makes a root this root (pitfalls 7.2). All zero: not pinned yet, matches anything. */
+typedef struct RootId {
+        uint8_t fs_uuid[16]; /* FS_IOC_GETFSUUID, else the by-uuid link of its device, else zero: not compared */
+        uint64_t ino;
+        int64_t btime_ns;
+} RootId;
+
+bool root_id_equal(const RootId *a, const RootId *b) _pure_; /* a zero uuid or btime on either side is not compared */
+bool root_id_is_null(const RootId *id) _pure_;
+
+typedef enum RootState {
+        ROOT_OK,
+        ROOT_MISSING,    /* no folder there (ENOENT, ENOTDIR, or a symlink in the path) */
+        ROOT_REPLACED,   /* a folder, but not `pinned` */
+        ROOT_UNREADABLE, /* EACCES, EIO, ESTALE, ...: unknown, never empty */
+} RootState;
+
+/* Opens `folder` (absolute) from "/" without following any symlink and compares its identity with `pinned`. On ROOT_OK
+ * sets *ret_fd (a readable directory), *ret_id, and *ret_mnt (STATX_MNT_ID). Otherwise `e` says why. */
+RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootId *ret_id, uint64_t *ret_mnt, Error *e);
+
+/* openat2 with RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS, in steps for paths beyond PATH_MAX; component-wise
+ * O_PATH|O_NOFOLLOW on kernels without openat2; EAGAIN retried. Returns an fd (caller closes) or a negative errno. */
+int root_openat(int dirfd, const char *path, int flags);
+
+/* The file system tells of changes by inotify and has stable inodes: ext2/3/4, xfs, btrfs, tmpfs, f2fs, zfs, bcachefs
+ * (pitfalls 2.4). `ret_name`: its name for status, static; "?" if unknown. */
+bool root_fs_tells(int fd, const char **ret_name);
+bool root_fs_inodes_stable(int fd);
