@@ -1,5 +1,5 @@
-/* What outsiders need to talk to a running azsyncd: the socket is RUNTIME_DIR/io.azsync and speaks Varlink (JSON objects ended by a
- * NUL byte). `varlinkctl introspect` shows the interface; docs/reference describes it. */
+/* What outsiders need to talk to a running azsyncd: the socket is RUNTIME_DIR/io.azsync and speaks Varlink (JSON
+ * objects ended by a NUL byte). `varlinkctl introspect` shows the interface; docs/reference describes it. */
 #pragma once
 
 #define AZSYNC_SOCKET_NAME "io.azsync"

@@ -1,4 +1,5 @@
-/* MESSAGE_IDs of azsyncd's log records (sd-id128). Each has an entry in systemd/azsyncd.catalog; tests/check compares them. */
+/* MESSAGE_IDs of azsyncd's log records (sd-id128). Each has an entry in systemd/azsyncd.catalog; tests/check compares
+ * them. */
 #pragma once
 
 #define MSG_STARTED "6b1c0d5fa7a44a8f8d0e3b6f2a9c4e01"

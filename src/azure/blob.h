@@ -1,6 +1,6 @@
 /* One call per verb of the blob service (azure-blob.md 1): builds, signs, sends, judges. Asynchronous; each callback
- * comes on the loop exactly once unless cancelled. Retries nothing: sync/job does. Whatever takes a condition is sent with one.
- * The simulator in tests/sim stands in for blob.c. */
+ * comes on the loop exactly once unless cancelled. Retries nothing: sync/job does. Whatever takes a condition is sent
+ * with one. The simulator in tests/sim stands in for blob.c. */
 #pragma once
 
 #include "azure/answer.h"
@@ -31,50 +31,60 @@ uint64_t blob_client_requests(const BlobClient *c); /* sent since it was made */
 
 /* What a write carries besides the bytes: see azure-blob.md 5. */
 typedef struct BlobMeta {
-        const char *writer;     /* metadata azsyncd: writer id */
-        uint64_t generation;    /* metadata azsyncdgen */
-        const Stamp *stamp;     /* mtime, modtime, permissions, posix_owner, posix_group; NULL: none of them */
-        bool fuzzy;             /* metadata azsyncdbusy=true (promise 2) */
-        const char *tier;       /* NULL: the account's default */
+        const char *writer;  /* metadata azsyncd: writer id */
+        uint64_t generation; /* metadata azsyncdgen */
+        const Stamp *stamp;  /* mtime, modtime, permissions, posix_owner, posix_group; NULL: none of them */
+        bool fuzzy;          /* metadata azsyncdbusy=true (promise 2) */
+        const char *tier;    /* NULL: the account's default */
 } BlobMeta;
 
 /* Exactly one of the two for every conditional verb. */
 typedef struct BlobCondition {
-        const char *if_match;   /* quoted etag */
-        bool if_absent;         /* If-None-Match: * */
+        const char *if_match; /* quoted etag */
+        bool if_absent;       /* If-None-Match: * */
 } BlobCondition;
 
 typedef struct BlobAnswer {
         Verdict verdict;
-        int64_t retry_after_ns;     /* what the service asked for; 0: nothing */
+        int64_t retry_after_ns; /* what the service asked for; 0: nothing */
         int64_t clock_skew_ns;
-        char etag[BLOB_ETAG_ROOM];  /* quoted; "" if none */
-        uint64_t body_sent;         /* body bytes really sent */
-        bool requested;             /* a request went out: counts in `requests` */
-        char copy_status[16];       /* COPY: "success", "pending" */
-        ListedBlob props;           /* HEAD: name unset */
-        const char *marker;         /* LIST: of the next page; "" after the last; valid during the callback */
-        Error error;                /* unless OK */
+        char etag[BLOB_ETAG_ROOM]; /* quoted; "" if none */
+        uint64_t body_sent;        /* body bytes really sent */
+        bool requested;            /* a request went out: counts in `requests` */
+        char copy_status[16];      /* COPY: "success", "pending" */
+        ListedBlob props;          /* HEAD: name unset */
+        const char *marker;        /* LIST: of the next page; "" after the last; valid during the callback */
+        Error error;               /* unless OK */
 } BlobAnswer;
 typedef void (*BlobFn)(const BlobAnswer *answer, void *userdata);
 
-/* All: 0 and the callback will come, or a negative errno and it will not. `ret` may be NULL. Strings are copied; a body must stay valid. */
-int blob_put(BlobClient *c, const char *container, const char *blob, const void *body, size_t size, const uint8_t md5[static 16],
-             const char *content_type, const BlobMeta *meta, const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
-int blob_put_block(BlobClient *c, const char *container, const char *blob, const char *block_id, const void *body, size_t size,
-                   const uint8_t md5[static 16], BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
-int blob_put_block_list(BlobClient *c, const char *container, const char *blob, const char *const *ids, size_t n, const uint8_t md5[static 16],
-                        const char *content_type, const BlobMeta *meta, const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
+/* All: 0 and the callback will come, or a negative errno and it will not. `ret` may be NULL. Strings are copied; a body
+ * must stay valid. */
+int blob_put(BlobClient *c, const char *container, const char *blob, const void *body, size_t size,
+             const uint8_t md5[static 16], const char *content_type, const BlobMeta *meta,
+             const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
+int blob_put_block(BlobClient *c, const char *container, const char *blob, const char *block_id, const void *body,
+                   size_t size, const uint8_t md5[static 16], BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
+int blob_put_block_list(BlobClient *c, const char *container, const char *blob, const char *const *ids, size_t n,
+                        const uint8_t md5[static 16], const char *content_type, const BlobMeta *meta,
+                        const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
 /* `each` is called for every block before `fn`. */
-int blob_get_block_list(BlobClient *c, const char *container, const char *blob, XmlBlockFn each, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
-int blob_head(BlobClient *c, const char *container, const char *blob, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
-int blob_set_metadata(BlobClient *c, const char *container, const char *blob, const BlobMeta *meta, const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
-/* Server-side copy inside the account; -EOPNOTSUPP with a SAS, whose secret would stand in the copy's properties (1.4). */
+int blob_get_block_list(BlobClient *c, const char *container, const char *blob, XmlBlockFn each, BlobFn fn,
+                        void *userdata, BlobCall **ret) _must_check_;
+int blob_head(BlobClient *c, const char *container, const char *blob, BlobFn fn, void *userdata,
+              BlobCall **ret) _must_check_;
+int blob_set_metadata(BlobClient *c, const char *container, const char *blob, const BlobMeta *meta,
+                      const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
+/* Server-side copy inside the account; -EOPNOTSUPP with a SAS, whose secret would stand in the copy's properties (1.4).
+ */
 int blob_copy(BlobClient *c, const char *container, const char *blob, const char *source_blob, const char *source_etag,
-              const BlobMeta *meta, const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
-int blob_delete(BlobClient *c, const char *container, const char *blob, const char *if_match, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
+              const BlobMeta *meta, const BlobCondition *condition, BlobFn fn, void *userdata,
+              BlobCall **ret) _must_check_;
+int blob_delete(BlobClient *c, const char *container, const char *blob, const char *if_match, BlobFn fn, void *userdata,
+                BlobCall **ret) _must_check_;
 /* One page of at most `max` blobs below `prefix` with metadata; `each` is called for every blob before `fn`. */
-int blob_list(BlobClient *c, const char *container, const char *prefix, const char *marker, unsigned max, XmlListFn each, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
+int blob_list(BlobClient *c, const char *container, const char *prefix, const char *marker, unsigned max,
+              XmlListFn each, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
 int blob_create_container(BlobClient *c, const char *container, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
 
 void blob_cancel(BlobCall *call); /* its callback does not come; a write's outcome is then unknown */

@@ -1,5 +1,5 @@
-/* What proves who we are to an account. One interface for what never changes (key, SAS) and for what will expire (tokens):
- * azure/blob asks for an authorization per request and reports a refusal. Secrets are wiped when freed. */
+/* What proves who we are to an account. One interface for what never changes (key, SAS) and for what will expire
+ * (tokens): azure/blob asks for an authorization per request and reports a refusal. Secrets are wiped when freed. */
 #pragma once
 
 #include "azure/sign.h"
@@ -7,16 +7,18 @@
 
 typedef struct Credential Credential;
 
-int credential_new_shared_key(Credential **ret, const char *base64_key, Error *e) _must_check_; /* -EINVAL: not Base64 */
-int credential_new_sas(Credential **ret, const char *sas, Error *e) _must_check_; /* with or without '?'; -EINVAL: no sig= */
+int credential_new_shared_key(Credential **ret, const char *base64_key,
+                              Error *e) _must_check_; /* -EINVAL: not Base64 */
+int credential_new_sas(Credential **ret, const char *sas,
+                       Error *e) _must_check_; /* with or without '?'; -EINVAL: no sig= */
 Credential *credential_free(Credential *c);
 DEFINE_CLEANUP(Credential *, credential_free);
 
 typedef enum CredentialKind { CREDENTIAL_SHARED_KEY, CREDENTIAL_SAS } CredentialKind;
 CredentialKind credential_kind(const Credential *c);
 
-/* Appends what goes into the request: either an "Authorization: ..." line to `header`, or "name=value&..." to `query` (the
- * SAS, byte for byte). */
+/* Appends what goes into the request: either an "Authorization: ..." line to `header`, or "name=value&..." to `query`
+ * (the SAS, byte for byte). */
 int credential_apply(const Credential *c, const SignInput *in, Buf *header, Buf *query) _must_check_;
 
 /* What a SAS says of itself, for warnings at load: expiry (wall ns, 0: unknown), permissions ("" unknown), version. */

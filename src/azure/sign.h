@@ -11,16 +11,16 @@ typedef struct SignQuery {
 typedef struct SignInput {
         const char *method;
         uint64_t content_length;
-        const char *content_md5;   /* NULL: not sent; so for the others */
+        const char *content_md5; /* NULL: not sent; so for the others */
         const char *content_type;
         const char *if_match, *if_none_match;
-        const char *range;         /* the Range header */
+        const char *range;             /* the Range header */
         const char *const *ms_headers; /* "x-ms-name: value" lines as sent, any order */
-        size_t n_ms_headers;       /* at most 32 */
+        size_t n_ms_headers;           /* at most 32 */
         const char *account;
-        const char *path;          /* as on the wire, base path included: azure_path() */
+        const char *path; /* as on the wire, base path included: azure_path() */
         const SignQuery *query;
-        size_t n_query;            /* at most 16 */
+        size_t n_query; /* at most 16 */
 } SignInput;
 
 int sign_string(Buf *ret, const SignInput *in) _must_check_; /* the string-to-sign */

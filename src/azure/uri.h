@@ -5,9 +5,10 @@
 #include "util/error.h"
 
 typedef struct AzureEndpoint {
-        char *base;     /* "https://contoso.blob.core.windows.net" or "http://127.0.0.1:10000/devstoreaccount1"; no trailing '/' */
-        char *path;     /* what stands after the host in it: "" or "/devstoreaccount1" */
-        char *account;  /* the name in signatures */
+        char *base; /* "https://contoso.blob.core.windows.net" or "http://127.0.0.1:10000/devstoreaccount1"; no trailing
+                       '/' */
+        char *path; /* what stands after the host in it: "" or "/devstoreaccount1" */
+        char *account; /* the name in signatures */
 } AzureEndpoint;
 
 /* Checks `url` (scheme http only for loopback hosts; no user, query or fragment) and takes it apart. */

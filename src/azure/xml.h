@@ -1,37 +1,40 @@
-/* The service's XML bodies, by expat with DTDs refused and depth bounded (pitfalls 10.9): List Blobs, Get Block List, Error. A BOM
- * is skipped, unknown elements are ignored, names are decoded once (6.5). Pure: bytes in, callbacks or values out. */
+/* The service's XML bodies, by expat with DTDs refused and depth bounded (pitfalls 10.9): List Blobs, Get Block List,
+ * Error. A BOM is skipped, unknown elements are ignored, names are decoded once (6.5). Pure: bytes in, callbacks or
+ * values out. */
 #pragma once
 
 #include "util/buf.h"
 #include "util/error.h"
 
 typedef struct ListedBlob {
-        const char *name;       /* decoded bytes; valid during the callback */
+        const char *name; /* decoded bytes; valid during the callback */
         size_t name_size;
         uint64_t size;
-        char etag[128];         /* quoted, as in headers */
+        char etag[128]; /* quoted, as in headers */
         uint8_t md5[16];
         bool has_md5;
-        char blob_type[16];     /* "BlockBlob", ... */
+        char blob_type[16]; /* "BlockBlob", ... */
         char access_tier[16];
         bool leased;
         /* metadata of ours and of others, names compared without case; "" if absent */
-        char writer[64];        /* azsyncd */
-        uint64_t generation;    /* azsyncdgen */
-        char mtime[48];         /* rclone's */
-        char modtime[24];       /* azcopy's, decimal ns */
+        char writer[64];                            /* azsyncd */
+        uint64_t generation;                        /* azsyncdgen */
+        char mtime[48];                             /* rclone's */
+        char modtime[24];                           /* azcopy's, decimal ns */
         char permissions[16], owner[16], group[16]; /* permissions, posix_owner, posix_group */
-        bool is_folder;         /* hdi_isfolder=true */
-        bool is_symlink;        /* is_symlink=true */
+        bool is_folder;                             /* hdi_isfolder=true */
+        bool is_symlink;                            /* is_symlink=true */
 } ListedBlob;
 
 typedef int (*XmlListFn)(const ListedBlob *blob, void *userdata); /* negative: stop, forwarded */
 
-/* One page. 0 only if it is complete to </EnumerationResults> (10.3); *ret_marker is "" after the last page (caller frees). */
-int xml_parse_list(const char *xml, size_t size, XmlListFn fn, void *userdata, char **ret_marker, Error *e) _must_check_;
+/* One page. 0 only if it is complete to </EnumerationResults> (10.3); *ret_marker is "" after the last page (caller
+ * frees). */
+int xml_parse_list(const char *xml, size_t size, XmlListFn fn, void *userdata, char **ret_marker,
+                   Error *e) _must_check_;
 
 typedef struct ListedBlock {
-        char id[92];        /* Base64 as listed */
+        char id[92]; /* Base64 as listed */
         uint64_t size;
         bool committed;
 } ListedBlock;

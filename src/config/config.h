@@ -1,6 +1,7 @@
-/* The configuration: DIR/azsyncd.yaml and DIR/mappings.d/NAME.yaml -> one immutable Config (design.md 2). Every bad input is
- * refused with "file:line:column: key: what was expected"; the first error is in `e`, and all of them (at most 20) go to
- * `report`. Secrets are read here, so that a bad one keeps the old configuration in force, and wiped when freed. */
+/* The configuration: DIR/azsyncd.yaml and DIR/mappings.d/NAME.yaml -> one immutable Config (design.md 2). Every bad
+ * input is refused with "file:line:column: key: what was expected"; the first error is in `e`, and all of them (at most
+ * 20) go to `report`. Secrets are read here, so that a bad one keeps the old configuration in force, and wiped when
+ * freed. */
 #pragma once
 
 #include "util/buf.h"
@@ -10,13 +11,13 @@
 typedef enum AuthMethod { AUTH_SHARED_KEY, AUTH_SAS } AuthMethod;
 
 typedef struct AccountConfig {
-        char *name;          /* key under accounts: */
-        char *account;       /* name in signatures; "" for SAS without one */
-        char *endpoint;      /* URL without trailing '/' */
+        char *name;     /* key under accounts: */
+        char *account;  /* name in signatures; "" for SAS without one */
+        char *endpoint; /* URL without trailing '/' */
         AuthMethod method;
-        char *secret;        /* Base64 key, or the SAS without '?' */
-        char *ca_file;       /* NULL */
-        char *proxy;         /* NULL */
+        char *secret;  /* Base64 key, or the SAS without '?' */
+        char *ca_file; /* NULL */
+        char *proxy;   /* NULL */
 } AccountConfig;
 
 typedef enum DeletePolicy { DELETES_MIRROR, DELETES_KEEP } DeletePolicy;
@@ -24,15 +25,15 @@ typedef enum ConflictPolicy { CONFLICT_KEEP, CONFLICT_OVERWRITE } ConflictPolicy
 typedef enum WatchMode { WATCH_MODE_AUTO, WATCH_MODE_INOTIFY, WATCH_MODE_POLL } WatchMode;
 
 typedef struct MappingConfig {
-        char *name;            /* NAME of NAME.yaml: 1-64 of A-Z a-z 0-9 . _ -, not starting with . or - */
-        char *file;            /* its path, for messages */
-        char *folder;          /* absolute, normalised, no symlink in it as far as it exists */
+        char *name;                   /* NAME of NAME.yaml: 1-64 of A-Z a-z 0-9 . _ -, not starting with . or - */
+        char *file;                   /* its path, for messages */
+        char *folder;                 /* absolute, normalised, no symlink in it as far as it exists */
         const AccountConfig *account; /* borrowed from the Config */
         char *container;
-        char *prefix;          /* expanded, no leading or trailing '/'; "" if none */
+        char *prefix; /* expanded, no leading or trailing '/'; "" if none */
         bool create_container;
         Ignore *exclude;
-        char *exclude_text;    /* the patterns joined by '\n': differs if a reload changed them */
+        char *exclude_text; /* the patterns joined by '\n': differs if a reload changed them */
         DeletePolicy deletes;
         int64_t delete_delay_ns;
         ConflictPolicy conflict;
@@ -45,13 +46,13 @@ typedef struct Config {
         size_t n_accounts;
         MappingConfig *mappings; /* sorted by name */
         size_t n_mappings;
-        unsigned transfers;      /* 0: auto */
-        Buf warnings;            /* one a line: {env:} secrets, a SAS that ends soon, ... */
+        unsigned transfers; /* 0: auto */
+        Buf warnings;       /* one a line: {env:} secrets, a SAS that ends soon, ... */
 } Config;
 
 typedef struct ConfigPlaces {
-        const char *config_dir;  /* missing azsyncd.yaml or mappings.d is not an error: an empty configuration */
-        const char *state_dir;   /* no mapped folder may hold it (pitfalls 1.16, by device and inode) */
+        const char *config_dir; /* missing azsyncd.yaml or mappings.d is not an error: an empty configuration */
+        const char *state_dir;  /* no mapped folder may hold it (pitfalls 1.16, by device and inode) */
 } ConfigPlaces;
 
 /* 0 and *ret; -EINVAL with `e` (domain CONFIG) and every complaint in `report`, a line each. */
@@ -60,8 +61,10 @@ Config *config_free(Config *c);
 DEFINE_CLEANUP(Config *, config_free);
 const MappingConfig *config_find(const Config *c, const char *name);
 
-/* One file's text, for the fuzzer and unit tests: `name` NULL: azsyncd.yaml, else a mapping. No file system is touched but for secrets. */
-int config_parse_text(Config **ret, const char *file, const char *mapping_name, const char *text, size_t size, Buf *report, Error *e) _must_check_;
+/* One file's text, for the fuzzer and unit tests: `name` NULL: azsyncd.yaml, else a mapping. No file system is touched
+ * but for secrets. */
+int config_parse_text(Config **ret, const char *file, const char *mapping_name, const char *text, size_t size,
+                      Buf *report, Error *e) _must_check_;
 
 /* The schema, for man pages, --help and their test: every key a person may write, "supported" or "not yet". */
 typedef struct ConfigKey {

@@ -1,6 +1,6 @@
 /* HTTP/1.1 requests over a pool of kept connections: curl multi driven by sd-event. Knows no Azure. Never follows a
- * redirect, never uses HTTP/2, never reads proxies from the environment, always verifies TLS. Everything a peer may send
- * is bounded (pitfalls 10.9). One pool per account, so that accounts do not share fate. */
+ * redirect, never uses HTTP/2, never reads proxies from the environment, always verifies TLS. Everything a peer may
+ * send is bounded (pitfalls 10.9). One pool per account, so that accounts do not share fate. */
 #pragma once
 
 #include "util/buf.h"
@@ -13,11 +13,11 @@ typedef struct HttpPool HttpPool;
 typedef struct HttpRequest HttpRequest;
 
 typedef struct HttpPoolOptions {
-        const char *ca_file;     /* NULL: the system's; copied */
-        const char *proxy;       /* NULL: none; copied */
+        const char *ca_file; /* NULL: the system's; copied */
+        const char *proxy;   /* NULL: none; copied */
         unsigned max_connections;
-        const char *user_agent;  /* copied */
-        int64_t stall_ns;        /* no byte moves for so long: failed (default 30 s if 0) */
+        const char *user_agent; /* copied */
+        int64_t stall_ns;       /* no byte moves for so long: failed (default 30 s if 0) */
 } HttpPoolOptions;
 
 /* What came back. Valid only during the callback. */
@@ -27,8 +27,8 @@ typedef struct HttpAnswer {
         const char *headers; /* raw header block, NUL-terminated; use http_header() */
         const char *body;    /* NUL-terminated; cut answers have result CURLE_WRITE_ERROR */
         size_t body_size;
-        bool sent;           /* at least one byte of the request may have reached the peer: a failed write's outcome is unknown */
-        uint64_t body_sent;  /* body bytes really handed to the network, repeats included */
+        bool sent; /* at least one byte of the request may have reached the peer: a failed write's outcome is unknown */
+        uint64_t body_sent;          /* body bytes really handed to the network, repeats included */
         char error[CURL_ERROR_SIZE]; /* curl's words, "" if none; no URL or secret in it */
 } HttpAnswer;
 
@@ -37,15 +37,16 @@ typedef void (*HttpFn)(const HttpAnswer *answer, void *userdata); /* on the loop
 typedef int (*HttpSinkFn)(const char *bytes, size_t size, void *userdata);
 
 typedef struct HttpSend {
-        const char *method;             /* "PUT", ... */
-        const char *url;                /* whole, encoded; sent as it is (CURLOPT_PATH_AS_IS); copied */
-        const char *const *headers;     /* "Name: value" lines, `n_headers` of them; copied. CR or LF in one: -EINVAL (6.8) */
+        const char *method; /* "PUT", ... */
+        const char *url;    /* whole, encoded; sent as it is (CURLOPT_PATH_AS_IS); copied */
+        const char *const
+                *headers; /* "Name: value" lines, `n_headers` of them; copied. CR or LF in one: -EINVAL (6.8) */
         size_t n_headers;
-        const void *body;               /* NULL or `body_size` bytes that stay valid until the callback or cancel */
+        const void *body; /* NULL or `body_size` bytes that stay valid until the callback or cancel */
         size_t body_size;
-        size_t max_answer;              /* ceiling of the answer's body in bytes, at least 64 KiB is used */
-        HttpSinkFn sink;                /* NULL: gather into HttpAnswer.body */
-        bool expect_continue;           /* wait 1 s for 100-continue before a large body (10.7) */
+        size_t max_answer;    /* ceiling of the answer's body in bytes, at least 64 KiB is used */
+        HttpSinkFn sink;      /* NULL: gather into HttpAnswer.body */
+        bool expect_continue; /* wait 1 s for 100-continue before a large body (10.7) */
         HttpFn fn;
         void *userdata;
 } HttpSend;
@@ -56,9 +57,9 @@ DEFINE_CLEANUP(HttpPool *, http_pool_free);
 void http_pool_drop_idle(HttpPool *p); /* closes kept connections: after a suspend, a changed network (10.8, 10.12) */
 
 int http_send(HttpPool *p, const HttpSend *send, HttpRequest **ret) _must_check_; /* `ret` may be NULL */
-void http_cancel(HttpRequest *r);  /* its callback does not come; not allowed inside its own callback */
+void http_cancel(HttpRequest *r);                 /* its callback does not come; not allowed inside its own callback */
 uint64_t http_request_sent(const HttpRequest *r); /* body bytes sent so far, for progress */
 
-/* The value of a header, without regard to the name's case, blanks trimmed, into `ret` (cut never: -ENOSPC). 0, -ENOENT,
- * -EINVAL if it stands there twice with different values. */
+/* The value of a header, without regard to the name's case, blanks trimmed, into `ret` (cut never: -ENOSPC). 0,
+ * -ENOENT, -EINVAL if it stands there twice with different values. */
 int http_header(const char *headers, const char *name, char *ret, size_t room);

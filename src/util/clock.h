@@ -14,7 +14,8 @@
 int64_t clock_boot(void); /* ns since boot, suspend included */
 int64_t clock_wall(void); /* ns since 1970, UTC */
 int64_t clock_tick(void); /* ns between two time stamps the kernel may put on a file (pitfalls 4.2): 1..10 ms */
-int64_t clock_policy(int64_t wait_ns); /* a policy's wait, divided by the test speed-up; at least 1 ms if it was positive */
+int64_t
+clock_policy(int64_t wait_ns); /* a policy's wait, divided by the test speed-up; at least 1 ms if it was positive */
 
 /* "Thu, 01 Jan 2026 00:00:00 GMT" (RFC 9110 5.6.7), English whatever the locale. `ret` holds at least 30 bytes. */
 void clock_format_http(int64_t wall_ns, char ret[static 30]);

@@ -6,9 +6,10 @@
 
 #define BASE64_ROOM(n) ((((n) + 2) / 3) * 4 + 1) /* chars for n bytes, NUL included */
 
-void base64_encode(const void *bytes, size_t size, char *ret);                  /* ret: BASE64_ROOM(size) */
-int base64_decode(const char *text, size_t length, uint8_t *ret, size_t room, size_t *ret_size); /* 0; -EINVAL; -ENOSPC */
-void hex_encode(const void *bytes, size_t size, char *ret);                     /* ret: 2 * size + 1, lower case */
+void base64_encode(const void *bytes, size_t size, char *ret); /* ret: BASE64_ROOM(size) */
+int base64_decode(const char *text, size_t length, uint8_t *ret, size_t room,
+                  size_t *ret_size);                        /* 0; -EINVAL; -ENOSPC */
+void hex_encode(const void *bytes, size_t size, char *ret); /* ret: 2 * size + 1, lower case */
 
 /* Appends `size` bytes percent-encoded, all but A-Z a-z 0-9 - . _ ~ and, with `slashes`, '/' (azure-blob.md 1.10). */
 int percent_encode(Buf *b, const char *bytes, size_t size, bool slashes) _must_check_;

@@ -7,11 +7,11 @@
 
 typedef enum ErrorDomain {
         ERROR_NONE,
-        ERROR_OS,     /* native: errno */
-        ERROR_SQLITE, /* native: extended SQLite result code */
-        ERROR_CURL,   /* native: CURLcode */
-        ERROR_AZURE,  /* native: HTTP status; detail: x-ms-error-code */
-        ERROR_CONFIG, /* native: line; text begins with "file:line:column: " */
+        ERROR_OS,       /* native: errno */
+        ERROR_SQLITE,   /* native: extended SQLite result code */
+        ERROR_CURL,     /* native: CURLcode */
+        ERROR_AZURE,    /* native: HTTP status; detail: x-ms-error-code */
+        ERROR_CONFIG,   /* native: line; text begins with "file:line:column: " */
         ERROR_PROTOCOL, /* a peer broke its protocol; native: 0 */
 } ErrorDomain;
 

@@ -1,6 +1,6 @@
 /* Exclusion patterns with gitignore(5) semantics (git check-ignore is the oracle of the tests): '#', '!', trailing
- * blanks, '/', '*', '?', '[...]', '**', folders only with a trailing '/', last match wins, and nothing below an excluded
- * folder can be included again. Immutable after ignore_add(); may then be asked from any thread. Pure. */
+ * blanks, '/', '*', '?', '[...]', '**', folders only with a trailing '/', last match wins, and nothing below an
+ * excluded folder can be included again. Immutable after ignore_add(); may then be asked from any thread. Pure. */
 #pragma once
 
 #include "util/macro.h"

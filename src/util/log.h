@@ -13,7 +13,7 @@ typedef enum LogTarget { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_CONSOLE
 
 /* AUTO: journald if $JOURNAL_STREAM names our stderr (same device and inode), else plain lines on stderr. */
 void log_setup(LogTarget target, int max_level);
-int log_level(void); /* records above this number are dropped */
+int log_level(void);                         /* records above this number are dropped */
 int log_level_from_string(const char *text); /* "debug", "info", ..., "0".."7"; -EINVAL */
 
 typedef struct LogRecord {
@@ -33,10 +33,10 @@ void log_field_error(LogRecord *l, const Error *e); /* ERRNO, AZSYNC_ERROR, AZSY
 void log_commit(LogRecord *l, int level, const char *message_id, const char *format, ...) _printf_(4, 5);
 
 /* A line without fields, for what only a developer wants to read. */
-#define log_debug(...)                                                                                                 \
-        do {                                                                                                           \
-                if (log_level() >= LOG_DEBUG) {                                                                        \
-                        LogRecord _l = LOG_HERE;                                                                       \
-                        log_commit(&_l, LOG_DEBUG, NULL, __VA_ARGS__);                                                 \
-                }                                                                                                      \
+#define log_debug(...)                                                 \
+        do {                                                           \
+                if (log_level() >= LOG_DEBUG) {                        \
+                        LogRecord _l = LOG_HERE;                       \
+                        log_commit(&_l, LOG_DEBUG, NULL, __VA_ARGS__); \
+                }                                                      \
         } while (0)

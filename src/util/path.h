@@ -5,13 +5,14 @@
 #include "util/buf.h"
 
 /* "." of display: appends `path` for a person or a log line: UTF-8 as it is; C0/C1 controls, DEL, bidi and other
- * format controls, and bytes that are not UTF-8 as \xHH; backslash as \\ (pitfalls 6.8). Never fails: cut at the ceiling
- * of `ret` with "..." at the end. */
+ * format controls, and bytes that are not UTF-8 as \xHH; backslash as \\ (pitfalls 6.8). Never fails: cut at the
+ * ceiling of `ret` with "..." at the end. */
 const char *path_display(const char *path, size_t size, char *ret, size_t room); /* returns ret */
 #define PATH_DISPLAY_ROOM 512
 #define PATH_SHOWN(path) path_display((path), strlen(path), (char[PATH_DISPLAY_ROOM]){ 0 }, PATH_DISPLAY_ROOM)
 
-bool utf8_valid(const char *text, size_t size) _pure_; /* RFC 3629: no surrogates, nothing above U+10FFFF, shortest form */
+bool utf8_valid(const char *text,
+                size_t size) _pure_; /* RFC 3629: no surrogates, nothing above U+10FFFF, shortest form */
 
 /* Is `path` equal to `folder` or beneath it ("" is above all)? */
 bool path_beneath(const char *path, const char *folder) _pure_;

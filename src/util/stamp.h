@@ -1,4 +1,5 @@
-/* The fingerprint of a file (pitfalls 4.1): what the scan compares, the journal keeps and a copy is matched by. Plain value. */
+/* The fingerprint of a file (pitfalls 4.1): what the scan compares, the journal keeps and a copy is matched by. Plain
+ * value. */
 #pragma once
 
 #include "util/macro.h"
@@ -13,15 +14,17 @@ typedef struct Stamp {
         uint64_t ino;     /* 0: not stable on this file system (vfat, FUSE): left out of comparisons */
         uint32_t mode;    /* st_mode with type bits */
         uint32_t uid, gid;
-        uint32_t nlink;   /* not part of any comparison */
+        uint32_t nlink; /* not part of any comparison */
 } Stamp;
 
-#define STAMP_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID) /* what stamp_from_statx() wants to be asked for */
+#define STAMP_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID) /* what stamp_from_statx() wants to be asked for \
+                                                                     */
 
 struct statx;
 void stamp_from_statx(Stamp *ret, const struct statx *stx);
 
-/* Nothing differs in any direction: size, mtime, ctime, inode, btime, mode, owner. Only then may a scan skip the file. */
+/* Nothing differs in any direction: size, mtime, ctime, inode, btime, mode, owner. Only then may a scan skip the file.
+ */
 bool stamp_equal(const Stamp *a, const Stamp *b) _pure_;
 
 /* The same file with the same bytes under another name: inode, btime, size and mtime (pitfalls 1.3). False if either

@@ -1,6 +1,6 @@
-/* A few threads for what would block: opening, reading, hashing, walking. One set per mapping, so that a mount that hangs
- * holds up its own mapping only (pitfalls 2.6). Work is handed in and comes back on the loop's thread; nothing else is
- * shared. Threads start with the first work and wait without ticking. */
+/* A few threads for what would block: opening, reading, hashing, walking. One set per mapping, so that a mount that
+ * hangs holds up its own mapping only (pitfalls 2.6). Work is handed in and comes back on the loop's thread; nothing
+ * else is shared. Threads start with the first work and wait without ticking. */
 #pragma once
 
 #include "util/error.h"
@@ -13,8 +13,9 @@ typedef struct Work Work;
 
 /* Embedded first in the caller's own struct. */
 struct Work {
-        void (*run)(Work *w);  /* in a worker thread */
-        void (*done)(Work *w); /* on the loop, once, after run; owns the memory again. Not called after workers_free(). */
+        void (*run)(Work *w); /* in a worker thread */
+        void (*done)(
+                Work *w); /* on the loop, once, after run; owns the memory again. Not called after workers_free(). */
         void (*drop)(Work *w); /* instead of done when the workers are freed; may be NULL */
         Work *next;            /* the pool's own */
 };

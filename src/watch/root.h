@@ -1,5 +1,6 @@
-/* The root of a mapping and opening beneath it. The root is opened per piece of work and closed again (pitfalls 2.8): even
- * an O_PATH descriptor keeps a disk from being unmounted. Nothing here follows a symlink (5.3). Blocking: workers only. */
+/* The root of a mapping and opening beneath it. The root is opened per piece of work and closed again (pitfalls 2.8):
+ * even an O_PATH descriptor keeps a disk from being unmounted. Nothing here follows a symlink (5.3). Blocking: workers
+ * only. */
 #pragma once
 
 #include "util/error.h"

@@ -17,51 +17,56 @@ typedef enum Look {
         LOOK_SYMLINK,
         LOOK_FOLDER,
         LOOK_SPECIAL,    /* FIFO, socket, device */
-        LOOK_ABSENT,     /* proven: the root is the right root, every folder above opens or is itself proven absent, the name is not there */
+        LOOK_ABSENT,     /* proven: the root is the right root, every folder above opens or is itself proven absent, the
+                            name is not there */
         LOOK_UNREADABLE, /* EACCES or EPERM on the way or on the file: never absence */
         LOOK_UNKNOWN,    /* anything else (EIO, EMFILE, another mount, ...): never absence; look again later */
         LOOK_NO_ROOT,    /* the root is missing, replaced or unreadable (root_state): nothing may be concluded */
 } Look;
 
 typedef enum SourceRead {
-        SOURCE_UNREAD,    /* only looked at, or not regular, or larger than the room offered (stamp says how large) */
-        SOURCE_WHOLE,     /* the bytes are one consistent state of the file; md5 is theirs */
-        SOURCE_PREFIX,    /* append-only growth while reading: the first stamp.size bytes are a consistent prefix */
-        SOURCE_CHANGED,   /* it changed while being read: look again later */
+        SOURCE_UNREAD,  /* only looked at, or not regular, or larger than the room offered (stamp says how large) */
+        SOURCE_WHOLE,   /* the bytes are one consistent state of the file; md5 is theirs */
+        SOURCE_PREFIX,  /* append-only growth while reading: the first stamp.size bytes are a consistent prefix */
+        SOURCE_CHANGED, /* it changed while being read: look again later */
 } SourceRead;
 
 typedef struct SourceAnswer {
         Look look;
         RootState root_state; /* for LOOK_NO_ROOT */
         SourceRead read;
-        Stamp stamp;          /* of the first fstat; for REGULAR, SYMLINK, FOLDER, SPECIAL */
-        size_t size;          /* bytes put into the caller's buffer, for WHOLE and PREFIX */
-        bool end;             /* SourceFile: this was the last block */
-        uint8_t md5[16];      /* source_read: of the bytes; source_file_finish: of the whole file */
-        uint8_t sha256[32];   /* source_file_read: of this block */
-        Error error;          /* for UNREADABLE, UNKNOWN, NO_ROOT */
+        Stamp stamp;        /* of the first fstat; for REGULAR, SYMLINK, FOLDER, SPECIAL */
+        size_t size;        /* bytes put into the caller's buffer, for WHOLE and PREFIX */
+        bool end;           /* SourceFile: this was the last block */
+        uint8_t md5[16];    /* source_read: of the bytes; source_file_finish: of the whole file */
+        uint8_t sha256[32]; /* source_file_read: of this block */
+        Error error;        /* for UNREADABLE, UNKNOWN, NO_ROOT */
 } SourceAnswer;
 
 typedef void (*SourceFn)(const SourceAnswer *answer, void *userdata); /* on the loop */
 
-/* `folder` absolute. Every answer is given only if the root is `pinned` (copied; null: any). `threads` as workers_new(). */
-int source_new(Source **ret, sd_event *loop, const char *folder, const RootId *pinned, unsigned threads, Error *e) _must_check_;
-Source *source_free(Source *s); /* callbacks that have not come never will; buffers handed in are the caller's again once
-                                 * this returns, but for reads stuck in the kernel, whose buffers are left behind */
+/* `folder` absolute. Every answer is given only if the root is `pinned` (copied; null: any). `threads` as
+ * workers_new(). */
+int source_new(Source **ret, sd_event *loop, const char *folder, const RootId *pinned, unsigned threads,
+               Error *e) _must_check_;
+Source *
+source_free(Source *s); /* callbacks that have not come never will; buffers handed in are the caller's again once
+                         * this returns, but for reads stuck in the kernel, whose buffers are left behind */
 DEFINE_CLEANUP(Source *, source_free);
 void source_pin(Source *s, const RootId *pinned); /* for what is handed in from now on */
-int64_t source_stuck(const Source *s); /* ns that the oldest piece of work has been running; 0: none */
+int64_t source_stuck(const Source *s);            /* ns that the oldest piece of work has been running; 0: none */
 
 /* Type and stamp, or proof of absence; nothing is read. Returns 0 or -ENOMEM; so do the others. */
 int source_look(Source *s, const char *path, SourceFn fn, void *userdata) _must_check_;
 
-/* Look, and if it is a regular file of at most `room` bytes read it whole into a malloc'ed buffer which the callback may
- * take with source_take_buffer(). A larger one is SOURCE_UNREAD. */
+/* Look, and if it is a regular file of at most `room` bytes read it whole into a malloc'ed buffer which the callback
+ * may take with source_take_buffer(). A larger one is SOURCE_UNREAD. */
 int source_read(Source *s, const char *path, size_t room, SourceFn fn, void *userdata) _must_check_;
-char *source_take_buffer(const SourceAnswer *answer); /* only inside the callback; caller frees; NULL if there is none */
+char *
+source_take_buffer(const SourceAnswer *answer); /* only inside the callback; caller frees; NULL if there is none */
 
-/* A large file: open (tick, fstat, SEEK_HOLE, sync_file_range), then blocks in order, then finish (fstat, statx of the path:
- * read is WHOLE, PREFIX or CHANGED). One call at a time per file. */
+/* A large file: open (tick, fstat, SEEK_HOLE, sync_file_range), then blocks in order, then finish (fstat, statx of the
+ * path: read is WHOLE, PREFIX or CHANGED). One call at a time per file. */
 int source_file_open(Source *s, const char *path, SourceFn fn, void *userdata, SourceFile **ret) _must_check_;
 /* Reads up to `size` bytes at the present position; a short file is SOURCE_CHANGED. Buffer as with source_read(). */
 int source_file_read(SourceFile *f, size_t size, SourceFn fn, void *userdata) _must_check_;

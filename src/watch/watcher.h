@@ -1,6 +1,6 @@
 /* Watches a tree with inotify and says which paths may have changed. Never reads file contents or touches the journal.
- * Promise: after a change, the callback names the path, or a folder above it with WATCH_SUBTREE. A thread of its own does
- * nothing but drain the kernel's queue into a merged set (pitfalls 1.9). One inotify instance and one Watcher per
+ * Promise: after a change, the callback names the path, or a folder above it with WATCH_SUBTREE. A thread of its own
+ * does nothing but drain the kernel's queue into a merged set (pitfalls 1.9). One inotify instance and one Watcher per
  * mapping. Folders are added by the scanner as it walks (watch, then list: 1.1). Owned by sync/mapping. */
 #pragma once
 
@@ -16,13 +16,13 @@ typedef enum WatchNews {
         WATCH_CLOSED = 1 << 1,  /* CLOSE_WRITE or MOVED_TO: probably complete */
         WATCH_NAME = 1 << 2,    /* CREATE, DELETE, MOVED_*: the name may have come or gone */
         WATCH_ATTRIB = 1 << 3,
-        WATCH_SUBTREE = 1 << 4, /* everything at and beneath `path` is in doubt: scan it ("" = the whole tree) */
+        WATCH_SUBTREE = 1 << 4,  /* everything at and beneath `path` is in doubt: scan it ("" = the whole tree) */
         WATCH_OVERFLOW = 1 << 5, /* with SUBTREE and "": the kernel or our own set dropped events */
-        WATCH_ROOT = 1 << 6,    /* the root itself moved, vanished or was unmounted: check its identity */
+        WATCH_ROOT = 1 << 6,     /* the root itself moved, vanished or was unmounted: check its identity */
 } WatchNews;
 
 typedef void (*WatcherFn)(const char *path, unsigned news, void *userdata); /* on the loop; path relative, "" = root */
-typedef void (*WatcherBarrierFn)(void *userdata);                          /* on the loop */
+typedef void (*WatcherBarrierFn)(void *userdata);                           /* on the loop */
 
 /* Fails with -EMFILE (too many instances or descriptors) and a text that says which limit to raise (1.12). */
 int watcher_new(Watcher **ret, sd_event *loop, WatcherFn fn, void *userdata, Error *e) _must_check_;
@@ -43,9 +43,10 @@ typedef enum WatchAdd {
         WATCH_REFUSED, /* anything else; `e` says why */
 } WatchAdd;
 
-/* Watches the open folder `fd`, which is at `path`. Parents come before children. `exists` is asked, outside any lock, whether the folder
- * is still at another path it was known under. */
-WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const char *path, int fd, void *userdata), void *userdata, Error *e);
+/* Watches the open folder `fd`, which is at `path`. Parents come before children. `exists` is asked, outside any lock,
+ * whether the folder is still at another path it was known under. */
+WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const char *path, int fd, void *userdata),
+                     void *userdata, Error *e);
 /* `path` is no folder any more: drops its branch and the watches in it (1.5). No-op if unknown. */
 void watcher_remove(Watcher *w, const char *path);
 /* After `path` was listed: drops the branches of children not in the sorted array `names` (1.7). */
