@@ -1,0 +1,791 @@
+#include "journal/journal.h"
+
+#include "journal/journal-sql.h"
+#include "journal/schema.h"
+#include "util/clock.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define X(name, heat, sql) STMT_##name,
+enum { JOURNAL_STATEMENTS(X) _STMTS };
+#undef X
+
+static const char *const statements[_STMTS] = {
+#define X(name, heat, sql) [STMT_##name] = sql,
+        JOURNAL_STATEMENTS(X)
+#undef X
+};
+
+typedef struct MappingCounts {
+        int64_t mapping;
+        JournalCounts counts;
+} MappingCounts;
+
+struct Journal {
+        sqlite3 *db;
+        sqlite3_stmt *stmt[_STMTS];
+        char path[4096];
+        int lock_fd;
+        bool in_transaction, broken;
+        int64_t sequence;
+        MappingCounts *counts; /* one per mapping asked about */
+        size_t n_counts;
+};
+
+static void stmt_resetp(sqlite3_stmt **stmt) {
+        if (*stmt) {
+                (void) sqlite3_reset(*stmt);
+                (void) sqlite3_clear_bindings(*stmt);
+        }
+}
+
+static int journal_prepare(Journal *j, Error *e) {
+        for (size_t i = 0; i < _STMTS; i++) {
+                int rc = sqlite3_prepare_v3(j->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &j->stmt[i], NULL);
+
+                if (rc != SQLITE_OK)
+                        return schema_error(j->db, rc, e, "preparing");
+        }
+        return 0;
+}
+
+static void journal_unprepare(Journal *j) {
+        for (size_t i = 0; i < _STMTS; i++) {
+                (void) sqlite3_finalize(j->stmt[i]);
+                j->stmt[i] = NULL;
+        }
+}
+
+/* Whatever failed to be written is gone with its transaction: SQLite rolls back by itself on some errors and not on
+ * others. */
+static int journal_fail(Journal *j, int rc, Error *e, const char *what) {
+        int r = schema_error(j->db, rc, e, what);
+
+        if (!sqlite3_get_autocommit(j->db))
+                (void) sqlite3_exec(j->db, "ROLLBACK", NULL, NULL, NULL);
+        j->in_transaction = false;
+        j->broken = true;
+        return r;
+}
+
+static int journal_step(Journal *j, int id, Error *e, const char *what) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[id];
+        int rc = sqlite3_step(stmt);
+
+        return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : journal_fail(j, rc, e, what);
+}
+
+static int journal_begin(Journal *j, Error *e) {
+        int r;
+
+        if (j->broken)
+                return error_set(e, -EIO, ERROR_SQLITE, 0, "journal: out of order since an earlier failure");
+        if (j->in_transaction)
+                return 0;
+        r = journal_step(j, STMT_BEGIN, e, "beginning");
+        if (r >= 0)
+                j->in_transaction = true;
+        return r;
+}
+
+static int meta_get(Journal *j, const char *key, char *ret, size_t room, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_META_GET];
+        int rc;
+
+        (void) sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
+        rc = sqlite3_step(stmt);
+        if (rc == SQLITE_ROW) {
+                const char *text = (const char *) sqlite3_column_text(stmt, 0);
+
+                (void) snprintf(ret, room, "%s", text ? text : "");
+                return 1;
+        }
+        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading");
+}
+
+static int meta_put(Journal *j, const char *key, const char *value, Error *e) {
+        int r = journal_begin(j, e);
+
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_text(j->stmt[STMT_META_PUT], 1, key, -1, SQLITE_STATIC);
+        (void) sqlite3_bind_text(j->stmt[STMT_META_PUT], 2, value, -1, SQLITE_STATIC);
+        return journal_step(j, STMT_META_PUT, e, "writing");
+}
+
+static int read_boot_id(char ret[static 64]) {
+        _cleanup_close_ int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd >= 0 ? read(fd, ret, 63) : -1;
+
+        ret[MAX(n, 0)] = '\0';
+        ret[strcspn(ret, "\n")] = '\0';
+        return 0;
+}
+
+/* What the last process left: claimed rows may have reached the cloud; due times of another boot mean nothing. */
+static int journal_start(Journal *j, Error *e) {
+        char boot[64], old[64] = "";
+        sqlite3_stmt *stmt;
+        int r, rc;
+
+        (void) read_boot_id(boot);
+        r = meta_get(j, "boot", old, sizeof(old), e);
+        if (r >= 0)
+                r = journal_begin(j, e);
+        if (r >= 0)
+                r = journal_step(j, STMT_UNCLAIM, e, "recovering");
+        if (r >= 0 && strcmp(boot, old) != 0) {
+                r = journal_step(j, STMT_UNDUE, e, "recovering");
+                if (r >= 0)
+                        r = meta_put(j, "boot", boot, e);
+        }
+        if (r >= 0)
+                r = meta_put(j, "clean", "no", e);
+        if (r >= 0)
+                r = journal_commit(j, e);
+        if (r < 0)
+                return r;
+
+        stmt = j->stmt[STMT_LAST_FIRST];
+        rc = sqlite3_step(stmt);
+        if (rc == SQLITE_ROW)
+                j->sequence = sqlite3_column_int64(stmt, 0);
+        stmt_resetp(&stmt);
+        return rc == SQLITE_ROW ? 0 : journal_fail(j, rc, e, "reading");
+}
+
+static int take_lock(const char *state_dir, Error *e) {
+        _cleanup_close_ int fd = -1;
+        char path[4096];
+
+        if (mkdir(state_dir, 0700) < 0 && errno != EEXIST)
+                return error_os(e, errno, "making the state directory %s", state_dir);
+        if (snprintf(path, sizeof(path), "%s/lock", state_dir) >= (int) sizeof(path))
+                return error_os(e, ENAMETOOLONG, "the state directory");
+        /* not a pid file: the kernel drops it with the process (pitfalls 9.9) */
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return error_os(e, errno, "opening %s", path);
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno == EWOULDBLOCK)
+                        return error_set(e, -EBUSY, ERROR_OS, EBUSY, "another azsyncd uses the state directory %s",
+                                         state_dir);
+                return error_os(e, errno, "locking %s", path);
+        }
+        return TAKE_FD(fd);
+}
+
+static Journal *journal_free(Journal *j) {
+        if (!j)
+                return NULL;
+        journal_unprepare(j);
+        (void) sqlite3_close(j->db);
+        closep(&j->lock_fd);
+        free(j->counts);
+        free(j);
+        return NULL;
+}
+DEFINE_CLEANUP(Journal *, journal_free);
+
+static int journal_load(Journal *j, Error *e) {
+        char clean[8] = "";
+        int r;
+
+        r = schema_open(&j->db, j->path, false, e);
+        if (r >= 0)
+                r = journal_prepare(j, e);
+        if (r >= 0)
+                r = meta_get(j, "clean", clean, sizeof(clean), e);
+        if (r >= 0 && strcmp(clean, "yes") != 0) {
+                /* 1 M rows take 0.2 s (9.6) */
+                journal_unprepare(j);
+                (void) sqlite3_close(j->db);
+                j->db = NULL;
+                r = schema_open(&j->db, j->path, true, e);
+                if (r >= 0)
+                        r = journal_prepare(j, e);
+        }
+        if (r >= 0)
+                r = journal_start(j, e);
+        if (r < 0) {
+                journal_unprepare(j);
+                (void) sqlite3_close(j->db);
+                j->db = NULL;
+        }
+        return r;
+}
+
+int journal_open(Journal **ret, const char *state_dir, bool *ret_quarantined, Error *e) {
+        _cleanup_(journal_freep) Journal *j = NULL;
+        int r;
+
+        assert(ret && state_dir && ret_quarantined);
+
+        j = calloc(1, sizeof(*j));
+        if (!j)
+                return error_oom(e);
+        j->lock_fd = -1;
+        r = take_lock(state_dir, e);
+        if (r < 0)
+                return r;
+        j->lock_fd = r;
+        if (snprintf(j->path, sizeof(j->path), "%s/journal.db", state_dir) >= (int) sizeof(j->path))
+                return error_os(e, ENAMETOOLONG, "the state directory");
+
+        *ret_quarantined = false;
+        r = journal_load(j, e);
+        if (r == -EUCLEAN) {
+                char aside[4200];
+
+                r = schema_quarantine(j->path, aside, sizeof(aside), e);
+                if (r < 0)
+                        return r;
+                j->broken = false;
+                *ret_quarantined = true;
+                r = journal_load(j, NULL);
+                if (r >= 0 && e)
+                        (void) error_prefix(e, 0, "put aside as %.200s", aside);
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(j);
+        return 0;
+}
+
+Journal *journal_close(Journal *j) {
+        if (!j)
+                return NULL;
+        if (!j->broken && meta_put(j, "clean", "yes", NULL) >= 0 && journal_commit(j, NULL) >= 0)
+                (void) sqlite3_wal_checkpoint_v2(j->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        return journal_free(j);
+}
+
+int journal_commit(Journal *j, Error *e) {
+        int r;
+
+        if (!j->in_transaction)
+                return j->broken ? error_set(e, -EIO, ERROR_SQLITE, 0, "journal: out of order since an earlier failure")
+                                 : 0;
+        r = journal_step(j, STMT_COMMIT, e, "committing");
+        if (r >= 0)
+                j->in_transaction = false;
+        return r;
+}
+
+int journal_commit_durable(Journal *j, Error *e) {
+        int r;
+
+        if (!j->in_transaction)
+                return 0;
+        /* the pragma cannot change inside a transaction: what was gathered goes first, then an empty write that is
+         * synced with it */
+        r = journal_commit(j, e);
+        if (r < 0)
+                return r;
+        (void) sqlite3_exec(j->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+        r = meta_put(j, "clean", "no", e);
+        if (r >= 0)
+                r = journal_commit(j, e);
+        (void) sqlite3_exec(j->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+        return r;
+}
+
+bool journal_open_transaction(const Journal *j) {
+        return j->in_transaction;
+}
+
+bool journal_broken(const Journal *j) {
+        return j->broken;
+}
+
+static int counts_load(Journal *j, MappingCounts *c, Error *e);
+
+int journal_recover(Journal *j, Error *e) {
+        int r;
+
+        assert(j);
+
+        /* after a failed fsync the kernel calls its pages clean: only a fresh look at the file proves anything (9.5) */
+        journal_unprepare(j);
+        (void) sqlite3_close(j->db);
+        j->db = NULL;
+        j->in_transaction = false;
+        r = schema_open(&j->db, j->path, true, e);
+        if (r < 0)
+                return r;
+        r = journal_prepare(j, e);
+        if (r < 0)
+                return r;
+        j->broken = false;
+        r = meta_put(j, "clean", "no", e);
+        if (r >= 0)
+                r = journal_commit(j, e);
+        for (size_t i = 0; i < j->n_counts && r >= 0; i++)
+                r = counts_load(j, &j->counts[i], e);
+        if (r < 0)
+                j->broken = true;
+        return r;
+}
+
+int64_t journal_sequence(Journal *j, int64_t wall_now) {
+        j->sequence = MAX(j->sequence + 1, wall_now);
+        return j->sequence;
+}
+
+int64_t journal_sequence_last(const Journal *j) {
+        return j->sequence;
+}
+
+/* --- mappings --- */
+
+static int mapping_get(Journal *j, const char *name, JournalMapping *ret, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_MAPPING_GET];
+        const char *destination;
+        int rc;
+
+        (void) sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+        rc = sqlite3_step(stmt);
+        if (rc == SQLITE_DONE)
+                return 0;
+        if (rc != SQLITE_ROW)
+                return journal_fail(j, rc, e, "reading a mapping");
+        *ret = (JournalMapping){
+                .id = sqlite3_column_int64(stmt, 0),
+                .paused = sqlite3_column_int(stmt, 3),
+                .scan = sqlite3_column_int(stmt, 4),
+                .contacted = sqlite3_column_int(stmt, 5),
+                .last_sync_ns = sqlite3_column_int64(stmt, 6),
+        };
+        destination = (const char *) sqlite3_column_text(stmt, 1);
+        (void) snprintf(ret->destination, sizeof(ret->destination), "%s", destination ? destination : "");
+        if (sqlite3_column_bytes(stmt, 2) == (int) sizeof(ret->root))
+                memcpy(ret->root, sqlite3_column_blob(stmt, 2), sizeof(ret->root));
+        return 1;
+}
+
+int journal_mapping(Journal *j, const char *name, JournalMapping *ret, Error *e) {
+        int r = mapping_get(j, name, ret, e);
+
+        if (r != 0)
+                return r < 0 ? r : 0;
+        r = journal_begin(j, e);
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_text(j->stmt[STMT_MAPPING_ADD], 1, name, -1, SQLITE_STATIC);
+        r = journal_step(j, STMT_MAPPING_ADD, e, "adding a mapping");
+        if (r < 0)
+                return r;
+        r = mapping_get(j, name, ret, e);
+        return r < 0 ? r : 0;
+}
+
+int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) {
+        sqlite3_stmt *stmt = j->stmt[STMT_MAPPING_PUT];
+        int r = journal_begin(j, e);
+
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(stmt, 1, m->id);
+        (void) sqlite3_bind_text(stmt, 2, m->destination, -1, SQLITE_STATIC);
+        (void) sqlite3_bind_blob(stmt, 3, m->root, sizeof(m->root), SQLITE_STATIC);
+        (void) sqlite3_bind_int(stmt, 4, m->paused);
+        (void) sqlite3_bind_int(stmt, 5, m->scan);
+        (void) sqlite3_bind_int(stmt, 6, m->contacted);
+        (void) sqlite3_bind_int64(stmt, 7, m->last_sync_ns);
+        return journal_step(j, STMT_MAPPING_PUT, e, "writing a mapping");
+}
+
+static int counts_load(Journal *j, MappingCounts *c, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_COUNT];
+        int rc;
+
+        c->counts = (JournalCounts){ 0 };
+        (void) sqlite3_bind_int64(stmt, 1, c->mapping);
+        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+                int64_t state = sqlite3_column_int64(stmt, 0);
+
+                if (state >= 0 && state < _PATH_STATES)
+                        c->counts.state[state] += (uint64_t) sqlite3_column_int64(stmt, 1);
+                c->counts.files += (uint64_t) sqlite3_column_int64(stmt, 2);
+                c->counts.busy += (uint64_t) sqlite3_column_int64(stmt, 3);
+                c->counts.bytes += (uint64_t) sqlite3_column_int64(stmt, 4);
+        }
+        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "counting");
+}
+
+static JournalCounts *counts_of(Journal *j, int64_t mapping) {
+        MappingCounts *more;
+
+        for (size_t i = 0; i < j->n_counts; i++)
+                if (j->counts[i].mapping == mapping)
+                        return &j->counts[i].counts;
+        more = reallocarray(j->counts, j->n_counts + 1, sizeof(*more));
+        if (!more)
+                return NULL;
+        j->counts = more;
+        j->counts[j->n_counts] = (MappingCounts){ .mapping = mapping };
+        if (counts_load(j, &j->counts[j->n_counts], NULL) < 0)
+                return NULL;
+        return &j->counts[j->n_counts++].counts;
+}
+
+const JournalCounts *journal_counts(Journal *j, int64_t mapping) {
+        static const JournalCounts none;
+        const JournalCounts *c = counts_of(j, mapping);
+
+        return c ? c : &none;
+}
+
+/* --- rows --- */
+
+static void row_remember(Row *row) {
+        row->stored.state = row->state;
+        row->stored.confirmed = row->confirmed;
+        row->stored.busy = row->busy;
+        row->stored.size = row->stamp.size;
+}
+
+/* Reads the ROW_COLUMNS of the current row; true if its checksum agrees. */
+static bool row_read(sqlite3_stmt *stmt, Row *row) {
+        const char *etag = (const char *) sqlite3_column_text(stmt, 1);
+        const char *reason = (const char *) sqlite3_column_text(stmt, 21);
+        int size = sqlite3_column_bytes(stmt, 0);
+        int64_t state = sqlite3_column_int64(stmt, 12);
+
+        row->path_size = MIN((size_t) size, (size_t) ROW_PATH_MAX);
+        if (row->path_size > 0)
+                memcpy(row->path, sqlite3_column_blob(stmt, 0), row->path_size);
+        row->path[row->path_size] = '\0';
+        row->exists = true;
+        row->confirmed = etag != NULL;
+        (void) snprintf(row->etag, sizeof(row->etag), "%s", etag ? etag : "");
+        row->foreign = sqlite3_column_int(stmt, 2);
+        row->has_md5 = sqlite3_column_bytes(stmt, 3) == (int) sizeof(row->md5);
+        if (row->has_md5)
+                memcpy(row->md5, sqlite3_column_blob(stmt, 3), sizeof(row->md5));
+        else
+                memset(row->md5, 0, sizeof(row->md5));
+        row->stamp = (Stamp){
+                .size = (uint64_t) sqlite3_column_int64(stmt, 4),
+                .mtime_ns = sqlite3_column_int64(stmt, 5),
+                .ctime_ns = sqlite3_column_int64(stmt, 6),
+                .btime_ns = sqlite3_column_int64(stmt, 7),
+                .ino = (uint64_t) sqlite3_column_int64(stmt, 8),
+                .mode = (uint32_t) sqlite3_column_int64(stmt, 9),
+                .uid = (uint32_t) sqlite3_column_int64(stmt, 10),
+                .gid = (uint32_t) sqlite3_column_int64(stmt, 11),
+        };
+        row->state = state >= 0 && state < _PATH_STATES ? (PathState) state : PATH_PENDING;
+        row->content = sqlite3_column_int(stmt, 13);
+        row->doubt = sqlite3_column_int(stmt, 14);
+        row->busy = sqlite3_column_int(stmt, 15);
+        row->gen = (uint64_t) sqlite3_column_int64(stmt, 16);
+        row->due = sqlite3_column_int64(stmt, 17);
+        row->first = sqlite3_column_int64(stmt, 18);
+        row->attempts = (unsigned) sqlite3_column_int(stmt, 19);
+        row->seen_ino = (uint64_t) sqlite3_column_int64(stmt, 20);
+        (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
+        row_remember(row);
+        return (uint64_t) sqlite3_column_int64(stmt, 22) == row_checksum(row);
+}
+
+int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_ROW_GET];
+        int rc;
+
+        if (size > ROW_PATH_MAX)
+                return error_set(e, -ENAMETOOLONG, ERROR_OS, ENAMETOOLONG, "path longer than %i bytes", ROW_PATH_MAX);
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_blob(stmt, 2, path, (int) size, SQLITE_STATIC);
+        rc = sqlite3_step(stmt);
+        if (rc == SQLITE_ROW) {
+                if (!row_read(stmt, ret)) {
+                        row_unconfirm(ret);
+                        ret->doubt = true;
+                }
+                return 1;
+        }
+        if (rc != SQLITE_DONE)
+                return journal_fail(j, rc, e, "reading");
+        memset((char *) ret + offsetof(Row, path_size), 0, sizeof(*ret) - offsetof(Row, path_size));
+        memcpy(ret->path, path, size);
+        ret->path[size] = '\0';
+        ret->path_size = size;
+        return 0;
+}
+
+static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forget) {
+        JournalCounts *c = counts_of(j, mapping);
+
+        if (!c)
+                return;
+        if (row->exists) {
+                c->state[row->stored.state]--;
+                c->busy -= row->stored.busy;
+                c->files -= row->stored.confirmed;
+                c->bytes -= row->stored.confirmed ? row->stored.size : 0;
+        }
+        if (!forget) {
+                c->state[row->state]++;
+                c->busy += row->busy;
+                c->files += row->confirmed;
+                c->bytes += row->confirmed ? row->stamp.size : 0;
+        }
+}
+
+int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
+        sqlite3_stmt *stmt = j->stmt[STMT_ROW_PUT];
+        int r, c = 1;
+
+        assert(row->path_size > 0);
+
+        if (!counts_of(j, mapping))
+                return error_oom(e);
+        r = journal_begin(j, e);
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(stmt, c++, mapping);
+        (void) sqlite3_bind_blob(stmt, c++, row->path, (int) row->path_size, SQLITE_STATIC);
+        (void) (row->confirmed ? sqlite3_bind_text(stmt, c, row->etag, -1, SQLITE_STATIC) : sqlite3_bind_null(stmt, c));
+        c++;
+        (void) sqlite3_bind_int(stmt, c++, row->foreign);
+        (void) (row->has_md5 ? sqlite3_bind_blob(stmt, c, row->md5, sizeof(row->md5), SQLITE_STATIC)
+                             : sqlite3_bind_null(stmt, c));
+        c++;
+        (void) sqlite3_bind_int64(stmt, c++, (int64_t) row->stamp.size);
+        (void) sqlite3_bind_int64(stmt, c++, row->stamp.mtime_ns);
+        (void) sqlite3_bind_int64(stmt, c++, row->stamp.ctime_ns);
+        (void) sqlite3_bind_int64(stmt, c++, row->stamp.btime_ns);
+        (void) (row->stamp.ino ? sqlite3_bind_int64(stmt, c, (int64_t) row->stamp.ino) : sqlite3_bind_null(stmt, c));
+        c++;
+        (void) sqlite3_bind_int64(stmt, c++, row->stamp.mode);
+        (void) sqlite3_bind_int64(stmt, c++, row->stamp.uid);
+        (void) sqlite3_bind_int64(stmt, c++, row->stamp.gid);
+        (void) sqlite3_bind_int(stmt, c++, (int) row->state);
+        (void) sqlite3_bind_int(stmt, c++, row->content);
+        (void) sqlite3_bind_int(stmt, c++, row->doubt);
+        (void) sqlite3_bind_int(stmt, c++, row->busy);
+        (void) sqlite3_bind_int64(stmt, c++, (int64_t) row->gen);
+        (void) sqlite3_bind_int64(stmt, c++, row->due);
+        (void) sqlite3_bind_int64(stmt, c++, row->first);
+        (void) sqlite3_bind_int(stmt, c++, (int) row->attempts);
+        (void) (row->seen_ino ? sqlite3_bind_int64(stmt, c, (int64_t) row->seen_ino) : sqlite3_bind_null(stmt, c));
+        c++;
+        (void) (row->reason[0] ? sqlite3_bind_text(stmt, c, row->reason, -1, SQLITE_STATIC)
+                               : sqlite3_bind_null(stmt, c));
+        c++;
+        (void) sqlite3_bind_int64(stmt, c++, (int64_t) row_checksum(row));
+        r = journal_step(j, STMT_ROW_PUT, e, "writing");
+        if (r < 0)
+                return r;
+        counts_change(j, mapping, row, false);
+        row->exists = true;
+        row_remember(row);
+        return 0;
+}
+
+int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) {
+        sqlite3_stmt *stmt = j->stmt[STMT_ROW_FORGET];
+        int r;
+
+        if (!row->exists)
+                return 0;
+        r = journal_begin(j, e);
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_blob(stmt, 2, row->path, (int) row->path_size, SQLITE_STATIC);
+        r = journal_step(j, STMT_ROW_FORGET, e, "forgetting");
+        if (r < 0)
+                return r;
+        counts_change(j, mapping, row, true);
+        row->exists = false;
+        return 0;
+}
+
+/* --- queries --- */
+
+int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalPathFn fn,
+                void *userdata, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_ROW_DUE];
+        int rc;
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int(stmt, 2, (int) state);
+        (void) sqlite3_bind_int64(stmt, 3, now);
+        (void) sqlite3_bind_int64(stmt, 4, limit);
+        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+                int r = fn(sqlite3_column_blob(stmt, 0), (size_t) sqlite3_column_bytes(stmt, 0), userdata);
+
+                if (r < 0)
+                        return r;
+        }
+        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading what is due");
+}
+
+int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_NEXT_DUE];
+        int rc;
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int(stmt, 2, (int) state);
+        rc = sqlite3_step(stmt);
+        if (rc == SQLITE_ROW) {
+                *ret_due = sqlite3_column_int64(stmt, 0);
+                return 1;
+        }
+        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading what is due");
+}
+
+int journal_oldest(Journal *j, int64_t mapping, int64_t *ret_first, Error *e) {
+        static const PathState states[] = { PATH_PENDING, PATH_CLAIMED, PATH_GONE };
+        int64_t oldest = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(states); i++) {
+                _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_OLDEST];
+                int rc;
+
+                (void) sqlite3_bind_int64(stmt, 1, mapping);
+                (void) sqlite3_bind_int(stmt, 2, (int) states[i]);
+                rc = sqlite3_step(stmt);
+                if (rc != SQLITE_ROW)
+                        return journal_fail(j, rc, e, "reading the oldest change");
+                if (sqlite3_column_type(stmt, 0) != SQLITE_NULL) {
+                        int64_t first = sqlite3_column_int64(stmt, 0);
+
+                        oldest = oldest == 0 ? first : MIN(oldest, first);
+                }
+        }
+        if (oldest == 0)
+                return 0;
+        *ret_first = oldest;
+        return 1;
+}
+
+static int page_add(JournalPage *page, sqlite3_stmt *stmt, Row *row) {
+        bool intact = row_read(stmt, row);
+        size_t need = page->paths_size + row->path_size + 1;
+
+        if (need > page->paths_room) {
+                size_t room = MAX(need, page->paths_room * 2);
+                char *paths = realloc(page->paths, room);
+
+                if (!paths)
+                        return -ENOMEM;
+                page->paths = paths;
+                page->paths_room = room;
+        }
+        memcpy(page->paths + page->paths_size, row->path, row->path_size + 1);
+        page->rows[page->n++] = (struct JournalSeen){ .path = page->paths_size,
+                                                      .size = row->path_size,
+                                                      .stamp = row->stamp,
+                                                      .state = row->state,
+                                                      .confirmed = row->confirmed,
+                                                      .intact = intact };
+        page->paths_size = need;
+        return 0;
+}
+
+int journal_branch(Journal *j, int64_t mapping, const char *after, size_t after_size, const char *before,
+                   size_t before_size, JournalPage *page, Error *e) {
+        static const uint8_t last[ROW_PATH_MAX / 32] = { [0 ... ROW_PATH_MAX / 32 - 1] = 0xff };
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_BRANCH];
+        Row row;
+        int rc;
+
+        page->n = page->paths_size = 0;
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        /* a NULL pointer would bind as NULL, and nothing is greater than that */
+        (void) sqlite3_bind_blob(stmt, 2, after ? after : "", (int) after_size, SQLITE_STATIC);
+        (void) sqlite3_bind_blob(stmt, 3, before ? (const void *) before : last,
+                                 (int) (before ? before_size : sizeof(last)), SQLITE_STATIC);
+        (void) sqlite3_bind_int(stmt, 4, (int) ELEMENTSOF(page->rows));
+        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+                if (page_add(page, stmt, &row) < 0)
+                        return error_oom(e);
+        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading a branch");
+}
+
+void journal_page_done(JournalPage *page) {
+        free(page->paths);
+        page->paths = NULL;
+        page->paths_room = page->n = 0;
+}
+
+static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[id];
+        Row row;
+        int rc;
+
+        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+                int r;
+
+                if (!row_read(stmt, &row)) {
+                        row_unconfirm(&row);
+                        row.doubt = true;
+                }
+                r = fn(&row, userdata);
+                if (r < 0)
+                        return r;
+        }
+        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading");
+}
+
+int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit, JournalRowFn fn, void *userdata,
+                  Error *e) {
+        const JournalCounts *c = journal_counts(j, mapping);
+        uint64_t n = 0;
+        int id;
+
+        /* few: gather by the index and sort; many: they stand close together in path order */
+        for (size_t s = PATH_CLEAN + 1; s < _PATH_STATES; s++)
+                n += c->state[s];
+        id = n <= 4096 ? STMT_QUEUE_FEW : STMT_QUEUE_MANY;
+        (void) sqlite3_bind_int64(j->stmt[id], 1, mapping);
+        (void) sqlite3_bind_blob(j->stmt[id], 2, after ? after : "", after ? (int) strlen(after) : 0, SQLITE_TRANSIENT);
+        (void) sqlite3_bind_int64(j->stmt[id], 3, limit);
+        return each_row(j, id, fn, userdata, e);
+}
+
+int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, JournalRowFn fn, void *userdata,
+                     Error *e) {
+        sqlite3_stmt *stmt = j->stmt[STMT_BY_INODE];
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int64(stmt, 2, (int64_t) ino);
+        (void) sqlite3_bind_int64(stmt, 3, limit);
+        return each_row(j, STMT_BY_INODE, fn, userdata, e);
+}
+
+int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_SEEN_INODE];
+        int rc;
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int64(stmt, 2, (int64_t) ino);
+        rc = sqlite3_step(stmt);
+        return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading");
+}
+
+int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) {
+        sqlite3_stmt *stmt = j->stmt[STMT_STATE_CHANGE];
+        JournalCounts *c = counts_of(j, mapping);
+        int r = journal_begin(j, e);
+
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int(stmt, 2, (int) state);
+        (void) sqlite3_bind_int64(stmt, 3, first);
+        r = journal_step(j, STMT_STATE_CHANGE, e, "releasing");
+        if (r >= 0 && c) {
+                c->state[PATH_PENDING] += c->state[state];
+                c->state[state] = 0;
+        }
+        return r;
+}

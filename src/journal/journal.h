@@ -1,0 +1,97 @@
+/* The journal: an SQLite file that remembers what is confirmed in the cloud and what is still to do, through any crash
+ * (design.md 3, pitfalls 9). One connection, used by the loop's thread alone, in exclusive mode. Writes gather in a
+ * transaction until journal_commit(); what is not committed did not happen. Knows no network and no tree. */
+#pragma once
+
+#include "journal/row.h"
+#include "util/error.h"
+
+typedef struct Journal Journal;
+
+typedef struct JournalMapping {
+        int64_t id;
+        char destination[1536]; /* endpoint/container/prefix, pinned at first use; "" before */
+        uint8_t root[32];       /* opaque identity of the root; all zero: not pinned */
+        bool paused;
+        bool scan;            /* a full scan is owed (pitfalls 1.10) */
+        bool contacted;       /* the container was met, and what it held was listed */
+        int64_t last_sync_ns; /* wall */
+} JournalMapping;
+
+typedef struct JournalCounts {
+        uint64_t state[_PATH_STATES];
+        uint64_t files, bytes; /* confirmed */
+        uint64_t busy;
+} JournalCounts;
+
+/* Opens STATE_DIR/journal.db, made with owner-only permissions, under STATE_DIR/lock. -EBUSY: another azsyncd has it.
+ * -EPROTO: written by a newer azsyncd. -EUCLEAN: damaged beyond use; *ret_quarantined then says where it was put aside,
+ * and a new one is opened (0). Pending rows of an earlier boot are due at once; claimed ones are pending and in doubt.
+ */
+int journal_open(Journal **ret, const char *state_dir, bool *ret_quarantined, Error *e) _must_check_;
+Journal *journal_close(Journal *j); /* commits, checkpoints, marks a clean stop */
+DEFINE_CLEANUP(Journal *, journal_close);
+
+/* All of the following: 0 or 1, or a negative errno with `e`: -ENOSPC (disk full: the transaction is gone), -EIO,
+ * -EUCLEAN. After a failed write the whole open transaction is rolled back and journal_broken() is true until
+ * journal_recover(). */
+int journal_commit(Journal *j, Error *e) _must_check_;         /* synchronous=NORMAL */
+int journal_commit_durable(Journal *j, Error *e) _must_check_; /* reaches the disk before it returns (9.1) */
+bool journal_open_transaction(const Journal *j);
+bool journal_broken(const Journal *j);
+int journal_recover(Journal *j, Error *e)
+        _must_check_; /* after -ENOSPC/-EIO: tries a write; 0: whole again, but a rescan is owed */
+
+int journal_mapping(Journal *j, const char *name, JournalMapping *ret, Error *e) _must_check_; /* made if it is new */
+int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) _must_check_;
+const JournalCounts *journal_counts(Journal *j, int64_t mapping); /* kept up to date; borrowed */
+
+/* A number that rises with every call and is close to the wall clock in ns: the age and order of changes. */
+int64_t journal_sequence(Journal *j, int64_t wall_now);
+int64_t journal_sequence_last(const Journal *j);
+
+/* Reads the row of a path. 1: found; 0: not there (`ret` is an empty row of that name). A row whose checksum is wrong
+ * comes back unconfirmed and in doubt (9.6). -ENAMETOOLONG beyond ROW_PATH_MAX. */
+int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) _must_check_;
+int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) _must_check_;
+int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) _must_check_;
+
+typedef int (*JournalPathFn)(const char *path, size_t size, void *userdata); /* negative: stop, forwarded */
+/* Paths in `state` (PENDING or GONE) with due <= `now`, oldest first, at most `limit`. The callback must not write. */
+int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalPathFn fn,
+                void *userdata, Error *e) _must_check_;
+/* When the next in that state is due: 1 and *ret_due; 0: none. */
+int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) _must_check_;
+/* The oldest unsynced change: 1 and *ret_first; 0: none. */
+int journal_oldest(Journal *j, int64_t mapping, int64_t *ret_first, Error *e) _must_check_;
+
+/* What a scan compares with: rows with `after` < path < `before` in memcmp order (before NULL: to the end), at most
+ * `limit`. */
+typedef struct JournalPage {
+        struct JournalSeen {
+                size_t path; /* offset in `paths` */
+                size_t size;
+                Stamp stamp;
+                PathState state;
+                bool confirmed, intact; /* !intact: wrong checksum */
+        } rows[512];
+        size_t n;
+        char *paths;
+        size_t paths_size, paths_room;
+} JournalPage;
+int journal_branch(Journal *j, int64_t mapping, const char *after, size_t after_size, const char *before,
+                   size_t before_size, JournalPage *page, Error *e) _must_check_;
+void journal_page_done(JournalPage *page);
+
+typedef int (*JournalRowFn)(const Row *row, void *userdata);
+/* Rows that are not clean, in path order after `after` (NULL: from the start), at most `limit`. The callback must not
+ * write. */
+int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit, JournalRowFn fn, void *userdata,
+                  Error *e) _must_check_;
+/* The first few rows confirmed with this inode. */
+int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, JournalRowFn fn, void *userdata,
+                     Error *e) _must_check_;
+/* 1: an unconfirmed file with this inode was looked at: its rename's source must stay for now. */
+int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) _must_check_;
+/* Every row in `state` becomes pending and due (retry, approve). */
+int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) _must_check_;

@@ -1,0 +1,152 @@
+#include "journal/row.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *path_state_name(PathState state) {
+        static const char *const names[_PATH_STATES] = {
+                [PATH_CLEAN] = "clean",       [PATH_PENDING] = "pending", [PATH_CLAIMED] = "pending",
+                [PATH_GONE] = "pending",      [PATH_FAILED] = "failed",   [PATH_HELD] = "held",
+                [PATH_CONFLICT] = "conflict", [PATH_SKIPPED] = "skipped",
+        };
+
+        return state < _PATH_STATES ? names[state] : "unknown";
+}
+
+bool row_is_unsynced(PathState state) {
+        return state == PATH_PENDING || state == PATH_CLAIMED || state == PATH_GONE;
+}
+
+static void set_reason(Row *row, const char *reason) {
+        (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
+}
+
+void row_hint(Row *row, bool content, int64_t due, int64_t first) {
+        row->gen++;
+        row->content |= content;
+        row->due = due;
+        if (row->first == 0)
+                row->first = first;
+        if (row->state == PATH_CLAIMED)
+                return; /* the job sees the generation when it ends */
+        row->state = PATH_PENDING;
+        row->attempts = 0;
+        set_reason(row, NULL);
+}
+
+void row_claim(Row *row) {
+        assert(row->state == PATH_PENDING || row->state == PATH_GONE);
+
+        row->state = PATH_CLAIMED;
+}
+
+void row_release(Row *row, uint64_t gen, int64_t due, bool attempted, bool doubt, const char *reason) {
+        row->state = PATH_PENDING;
+        row->doubt |= doubt;
+        if (row->gen != gen) {
+                row->attempts = 0; /* due was set by the hint */
+                set_reason(row, NULL);
+                return;
+        }
+        row->due = due;
+        if (attempted)
+                row->attempts++;
+        set_reason(row, reason);
+}
+
+/* The job that ran with `gen` is over: what it found out stands, unless a hint came meanwhile. */
+static bool overtaken(Row *row, uint64_t gen, int64_t claimed) {
+        if (row->gen == gen)
+                return false;
+        row->state = PATH_PENDING; /* due was set by the hint */
+        row->first = claimed;
+        row->attempts = 0;
+        set_reason(row, NULL);
+        return true;
+}
+
+static void row_clean(Row *row) {
+        row->state = PATH_CLEAN;
+        row->content = row->doubt = false;
+        row->due = 0;
+        row->first = 0;
+        row->attempts = 0;
+        row->seen_ino = 0;
+        set_reason(row, NULL);
+}
+
+void row_confirm(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, const uint8_t *md5, int64_t claimed) {
+        assert(stamp && etag && etag[0]);
+
+        row->confirmed = true;
+        row->foreign = false;
+        (void) snprintf(row->etag, sizeof(row->etag), "%s", etag);
+        row->has_md5 = md5 != NULL;
+        if (md5)
+                memcpy(row->md5, md5, sizeof(row->md5));
+        row->doubt = false;
+        row->busy = false;
+        row_settle(row, gen, stamp, claimed);
+}
+
+void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
+        row->stamp = *stamp;
+        if (!overtaken(row, gen, claimed))
+                row_clean(row);
+}
+
+void row_unconfirm(Row *row) {
+        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->busy = false;
+        row->etag[0] = '\0';
+        memset(row->md5, 0, sizeof(row->md5));
+        row->stamp = (Stamp){ 0 };
+}
+
+void row_park(Row *row, uint64_t gen, PathState state, int64_t due, const char *reason) {
+        assert(state == PATH_FAILED || state == PATH_HELD || state == PATH_CONFLICT || state == PATH_SKIPPED ||
+               state == PATH_GONE);
+
+        if (row->gen != gen) {
+                row->state = PATH_PENDING;
+                return;
+        }
+        row->state = state;
+        row->due = due;
+        set_reason(row, reason);
+}
+
+/* 64-bit FNV-1a: not a cryptographic sum, only a witness against bit rot (a forger who can write the journal has won
+ * anyway) */
+static uint64_t mix(uint64_t h, const void *bytes, size_t size) {
+        const uint8_t *p = bytes;
+
+        for (size_t i = 0; i < size; i++)
+                h = (h ^ p[i]) * UINT64_C(0x100000001b3);
+        return h;
+}
+
+uint64_t row_checksum(const Row *row) {
+        const uint64_t numbers[] = {
+                row->confirmed,
+                row->foreign,
+                row->stamp.size,
+                (uint64_t) row->stamp.mtime_ns,
+                (uint64_t) row->stamp.ctime_ns,
+                (uint64_t) row->stamp.btime_ns,
+                row->stamp.ino,
+                row->stamp.mode,
+                row->stamp.uid,
+                row->stamp.gid,
+        };
+        uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+        /* whole words for the numbers: one multiplication each */
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
+                h = (h ^ numbers[i]) * UINT64_C(0x9e3779b97f4a7c15);
+                h ^= h >> 29;
+        }
+        h = mix(h, row->path, row->path_size);
+        h = mix(h, row->etag, strlen(row->etag));
+        return row->has_md5 ? mix(h, row->md5, sizeof(row->md5)) : h;
+}

@@ -1,0 +1,79 @@
+/* One path's row: what is confirmed in the cloud and what is due, and the only ways in which a row may change. Pure
+ * values: journal.c reads and writes them, sync/ decides which change to make. Generations, not flags (pitfalls 8.1): a
+ * change that arrives while a job runs is never covered by that job's confirmation. */
+#pragma once
+
+#include "util/stamp.h"
+
+#define ROW_ETAG_ROOM 128
+#define ROW_REASON_ROOM 256
+#define ROW_PATH_MAX 8192 /* bytes; no longer path can become a blob name, escapes included */
+
+typedef enum PathState {
+        PATH_CLEAN,    /* nothing due */
+        PATH_PENDING,  /* look at it when `due` comes */
+        PATH_CLAIMED,  /* a job has it; found so at start: its outcome is unknown (L4) */
+        PATH_GONE,     /* proven absent; its blob is deleted when `due` comes, after another look */
+        PATH_FAILED,   /* cannot be stored until a person or the file changes something; `reason` */
+        PATH_HELD,     /* a deletion that waits for approval */
+        PATH_CONFLICT, /* the blob was changed by somebody else and is kept; `reason` */
+        PATH_SKIPPED,  /* by policy: symlink, special file, empty folder; `reason` */
+        _PATH_STATES,
+} PathState;
+
+const char *path_state_name(PathState state); /* as in queue: "pending", "held", ...; static */
+
+typedef struct Row {
+        char path[ROW_PATH_MAX + 1];
+        size_t path_size;
+        bool exists; /* false: not in the journal (yet) */
+
+        /* confirmed in the cloud, if `confirmed` */
+        bool confirmed;
+        bool has_md5;
+        bool foreign; /* seen there, but not written by us and not compared yet */
+        char etag[ROW_ETAG_ROOM];
+        uint8_t md5[16];
+        Stamp stamp; /* of the file when these bytes were read; zero if adopted from a listing and not compared yet */
+
+        /* due */
+        PathState state;
+        bool content; /* an event said that bytes changed: the stamp must not be believed (pitfalls 4.3) */
+        bool doubt;   /* an earlier write's outcome is unknown: ask the service first (L4) */
+        bool busy;    /* only a marked copy could be sent (promise 2) */
+        uint64_t gen;
+        int64_t due;   /* boot ns */
+        int64_t first; /* wall ns of the oldest unsynced change, unique and rising within the journal; 0 when clean */
+        unsigned attempts; /* failed ones since then */
+        uint64_t seen_ino; /* of a looked-at file that is not confirmed yet: protects the source of its rename */
+        char reason[ROW_REASON_ROOM];
+
+        /* as stored, for the journal's counters */
+        struct {
+                PathState state;
+                bool confirmed, busy;
+                uint64_t size;
+        } stored;
+} Row;
+
+/* Something may have changed: a new generation, due at `due`. Cancels a pending deletion, a failure, a hold, a
+ * conflict. */
+void row_hint(Row *row, bool content, int64_t due, int64_t first);
+void row_claim(Row *row);
+/* The job's end without a result: back to pending at `due`, or when a newer hint than `gen` says. `attempted` counts
+ * it; `doubt`: a write may have happened. */
+void row_release(Row *row, uint64_t gen, int64_t due, bool attempted, bool doubt, const char *reason);
+/* The bytes with `stamp` and `md5` (NULL: unknown) are in the cloud under `etag`. Clean only if no hint came since
+ * `gen`; else it stays pending, with `claimed` (the journal's sequence when the job claimed it) as its age: not younger
+ * than any hint that came since, so that `wait` cannot miss it. */
+void row_confirm(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, const uint8_t *md5, int64_t claimed);
+/* Looked at and found as confirmed, nothing sent. The stamp may have changed (ctime). */
+void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed);
+/* There is nothing in the cloud under this name any more. */
+void row_unconfirm(Row *row);
+/* An end that waits for a person or another change: FAILED, HELD, CONFLICT, SKIPPED, or GONE with `due`. A newer hint
+ * than `gen` wins. */
+void row_park(Row *row, uint64_t gen, PathState state, int64_t due, const char *reason);
+/* A number over what is confirmed and the path: a flipped bit in the file is noticed (pitfalls 9.6). */
+uint64_t row_checksum(const Row *row) _pure_;
+bool row_is_unsynced(PathState state) _pure_; /* counts for `first`: pending, claimed, gone */

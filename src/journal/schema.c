@@ -1,0 +1,157 @@
+#include "journal/schema.h"
+
+#include "journal/journal-sql.h"
+#include "util/clock.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int schema_error(sqlite3 *db, int rc, Error *e, const char *what) {
+        int code;
+
+        switch (rc & 0xff) {
+        case SQLITE_FULL:
+                code = -ENOSPC;
+                break;
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+                code = -EUCLEAN;
+                break;
+        case SQLITE_NOMEM:
+                code = -ENOMEM;
+                break;
+        default:
+                code = -EIO;
+        }
+        return error_set(e, code, ERROR_SQLITE, rc, "journal: %s: %s", what,
+                         db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+}
+
+static int run(sqlite3 *db, const char *sql, Error *e) {
+        int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+
+        return rc == SQLITE_OK ? 0 : schema_error(db, rc, e, "setting up");
+}
+
+static int ask_int(sqlite3 *db, const char *sql, int *ret, Error *e) {
+        sqlite3_stmt *stmt = NULL;
+        int rc, value = 0;
+
+        rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+        if (rc == SQLITE_OK) {
+                rc = sqlite3_step(stmt);
+                if (rc == SQLITE_ROW) {
+                        value = sqlite3_column_int(stmt, 0);
+                        rc = SQLITE_OK;
+                }
+        }
+        (void) sqlite3_finalize(stmt);
+        if (rc != SQLITE_OK)
+                return schema_error(db, rc, e, "reading");
+        *ret = value;
+        return 0;
+}
+
+static int quick_check(sqlite3 *db, Error *e) {
+        sqlite3_stmt *stmt = NULL;
+        int rc, r = 0;
+
+        rc = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &stmt, NULL);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_step(stmt);
+        if (rc != SQLITE_ROW)
+                r = schema_error(db, rc, e, "checking");
+        else {
+                const char *text = (const char *) sqlite3_column_text(stmt, 0);
+
+                if (!text || strcmp(text, "ok") != 0)
+                        r = error_set(e, -EUCLEAN, ERROR_SQLITE, SQLITE_CORRUPT, "journal: damaged: %s",
+                                      text ? text : "?");
+        }
+        (void) sqlite3_finalize(stmt);
+        return r;
+}
+
+static int migrate(sqlite3 *db, Error *e) {
+        int version = 0, r;
+
+        r = ask_int(db, "PRAGMA user_version", &version, e);
+        if (r < 0)
+                return r;
+        if (version > JOURNAL_SCHEMA_VERSION)
+                return error_set(e, -EPROTO, ERROR_SQLITE, version,
+                                 "journal: written by a newer azsyncd (schema %i, this one knows %i): install that "
+                                 "version again, or move the journal away to start with a new one",
+                                 version, JOURNAL_SCHEMA_VERSION);
+        if (version == JOURNAL_SCHEMA_VERSION)
+                return 0;
+        /* one transaction: a crash in it leaves an empty file, which is made anew */
+        r = run(db, "BEGIN IMMEDIATE;" JOURNAL_SCHEMA, e);
+        if (r >= 0) {
+                char sql[64];
+
+                (void) snprintf(sql, sizeof(sql), "PRAGMA user_version = %i; COMMIT;", JOURNAL_SCHEMA_VERSION);
+                r = run(db, sql, e);
+        }
+        return r;
+}
+
+int schema_open(sqlite3 **ret, const char *path, bool check, Error *e) {
+        _cleanup_close_ int fd = -1;
+        sqlite3 *db = NULL;
+        int rc, r;
+
+        assert(ret && path);
+
+        /* made by us, so that it never has wider permissions, whatever the umask; the WAL inherits them */
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return error_os(e, errno, "opening the journal %s", path);
+        if (fchmod(fd, 0600) < 0)
+                return error_os(e, errno, "restricting the journal %s", path);
+        closep(&fd); /* before SQLite opens it: closing a second descriptor later would drop its locks (9.3) */
+        fd = -1;
+
+        rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+        if (rc != SQLITE_OK) {
+                r = schema_error(db, rc, e, "opening");
+                (void) sqlite3_close(db);
+                return r;
+        }
+        (void) sqlite3_busy_timeout(db, 2000);
+        (void) sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+
+        /* exclusive before WAL: no shared memory file, so no SIGBUS on a full disk (9.2) */
+        r = run(db,
+                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                "PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;"
+                "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;",
+                e);
+        if (r >= 0 && check)
+                r = quick_check(db, e);
+        if (r >= 0)
+                r = migrate(db, e);
+        if (r < 0) {
+                (void) sqlite3_close(db);
+                return r;
+        }
+        *ret = db;
+        return 0;
+}
+
+int schema_quarantine(const char *path, char *ret, size_t room, Error *e) {
+        char from[4200], to[4300];
+        static const char *const suffixes[] = { "", "-wal" };
+
+        (void) snprintf(ret, room, "%s.damaged-%lld", path, (long long) (clock_wall() / NSEC_PER_SEC));
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
+                (void) snprintf(from, sizeof(from), "%s%s", path, suffixes[i]);
+                (void) snprintf(to, sizeof(to), "%s%s", ret, suffixes[i]);
+                if (rename(from, to) < 0 && errno != ENOENT)
+                        return error_os(e, errno, "putting the damaged journal aside as %s", to);
+        }
+        return 0;
+}
