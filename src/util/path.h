@@ -14,5 +14,8 @@ const char *path_display(const char *path, size_t size, char *ret, size_t room);
 bool utf8_valid(const char *text,
                 size_t size) _pure_; /* RFC 3629: no surrogates, nothing above U+10FFFF, shortest form */
 
+/* The length of the character at the start of `text` and, in *ret, its code point; 0 if no valid one begins there. */
+size_t utf8_char(const char *text, size_t size, uint32_t *ret);
+
 /* Is `path` equal to `folder` or beneath it ("" is above all)? */
 bool path_beneath(const char *path, const char *folder) _pure_;
