@@ -8,12 +8,14 @@
 
 /* What makes a root this root (pitfalls 7.2). All zero: not pinned yet, matches anything. */
 typedef struct RootId {
-        uint8_t fs_uuid[16]; /* FS_IOC_GETFSUUID, else the by-uuid link of its device, else zero: not compared */
-        uint64_t ino;
+        uint8_t fs_uuid[16]; /* FS_IOC_GETFSUUID, else the by-uuid link of its device, else zero: not compared. FUSE
+                              * and the like: "type" and its magic number, so that it differs from its mount point. */
+        uint64_t ino;        /* 0: not stable on this file system */
         int64_t btime_ns;
 } RootId;
 
-bool root_id_equal(const RootId *a, const RootId *b) _pure_; /* a zero uuid or btime on either side is not compared */
+bool root_id_equal(const RootId *a,
+                   const RootId *b) _pure_; /* a zero uuid, inode or btime on either side is not compared */
 bool root_id_is_null(const RootId *id) _pure_;
 
 typedef enum RootState {
@@ -28,8 +30,14 @@ typedef enum RootState {
 RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootId *ret_id, uint64_t *ret_mnt, Error *e);
 
 /* openat2 with RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS, in steps for paths beyond PATH_MAX; component-wise
- * O_PATH|O_NOFOLLOW on kernels without openat2; EAGAIN retried. Returns an fd (caller closes) or a negative errno. */
+ * O_PATH|O_NOFOLLOW on kernels without openat2; EAGAIN retried. "" is `dirfd` itself. A symlink at the end opens as
+ * itself with O_PATH|O_NOFOLLOW, and is -ELOOP (or -ENOTDIR) else. Returns an fd (caller closes) or a negative errno.
+ */
 int root_openat(int dirfd, const char *path, int flags);
+
+/* The mount that `fd` is on: STATX_MNT_ID (pitfalls 2.5), or what /proc says on kernels before 5.8; 0 if neither. */
+struct statx;
+uint64_t root_mount(int fd, const struct statx *stx);
 
 /* The file system tells of changes by inotify and has stable inodes: ext2/3/4, xfs, btrfs, tmpfs, f2fs, zfs, bcachefs
  * (pitfalls 2.4). `ret_name`: its name for status, static; "?" if unknown. */

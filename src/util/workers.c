@@ -1,0 +1,372 @@
+#include "util/workers.h"
+
+#include "util/clock.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+/* The threads share a Pool with the loop, and nothing else. It is counted, because a thread that is stuck in the kernel
+ * outlives its Workers and still needs the lock when it comes back. The lock is held for a few instructions only, never
+ * across run(), done() or drop(). */
+
+#define STACK_SIZE (256 * 1024)       /* our works keep their data on the heap; the default would be 8 MiB each */
+#define GIVE_UP_NS (1 * NSEC_PER_SEC) /* how long workers_free() waits for running work */
+#define SPAWN_AGAIN_USEC (100 * 1000) /* no thread could be started (TasksMax, memory): how soon to try again */
+
+typedef struct Pool Pool;
+
+typedef struct Thread {
+        Pool *pool;
+        pthread_t id;
+        bool ended;    /* by itself, within the time that workers_free() waits: can be joined */
+        int64_t since; /* boot time at which its present work began; 0: none */
+} Thread;
+
+typedef struct List {
+        Work *first, **end;
+} List;
+
+struct Pool {
+        pthread_mutex_t lock;
+        pthread_cond_t wake; /* there is work, or `closed` */
+        pthread_cond_t left; /* `live` went down */
+        atomic_uint refs;    /* Workers, and each thread */
+        int eventfd;         /* readable: `finished` is or was not empty */
+        List queue, finished;
+        unsigned waiting; /* length of `queue` */
+        unsigned idle;    /* threads that wait for `wake` */
+        unsigned live, started, max;
+        bool closed;    /* threads end as soon as they can */
+        bool abandoned; /* nobody waits any more: a thread drops its work itself */
+        Thread threads[];
+};
+
+struct Workers {
+        Pool *pool;
+        sd_event_source *source;
+        sd_event_source *again; /* on only while work waits and there is no thread at all */
+        List taken;             /* finished work whose turn to be told has not come */
+        unsigned queued;
+        bool telling; /* done() runs: workers_free() may be called from there, and leaves the struct to on_finished() */
+        bool freed;
+};
+
+static void list_init(List *l) {
+        l->first = NULL;
+        l->end = &l->first;
+}
+
+static void list_append(List *l, Work *work) {
+        work->next = NULL;
+        *l->end = work;
+        l->end = &work->next;
+}
+
+static Work *list_pop(List *l) {
+        Work *work = l->first;
+
+        if (work) {
+                l->first = work->next;
+                if (!l->first)
+                        l->end = &l->first;
+                work->next = NULL;
+        }
+        return work;
+}
+
+static void list_move(List *to, List *from) {
+        if (!from->first)
+                return;
+        *to->end = from->first;
+        to->end = from->end;
+        list_init(from);
+}
+
+static void work_drop(Work *work) {
+        if (work->drop)
+                work->drop(work);
+}
+
+static void pool_unref(Pool *p) {
+        if (atomic_fetch_sub(&p->refs, 1) > 1)
+                return;
+        closep(&p->eventfd);
+        (void) pthread_cond_destroy(&p->left);
+        (void) pthread_cond_destroy(&p->wake);
+        (void) pthread_mutex_destroy(&p->lock);
+        free(p);
+}
+
+/* Called with the lock held; comes back with it held. */
+static void pool_work(Pool *p, Thread *t, Work *work) {
+        bool tell, drop;
+
+        t->since = clock_boot();
+        (void) pthread_mutex_unlock(&p->lock);
+        work->run(work);
+
+        (void) pthread_mutex_lock(&p->lock);
+        t->since = 0;
+        drop = p->abandoned;
+        tell = !drop && !p->finished.first; /* otherwise whoever came before us has told, and all are taken at once */
+        if (!drop)
+                list_append(&p->finished, work);
+        if (!drop && !tell)
+                return;
+
+        /* Outside the lock: the loop wakes up at once, and would run into it. The descriptor lives as long as we do. */
+        (void) pthread_mutex_unlock(&p->lock);
+        if (drop)
+                work_drop(work);
+        else
+                (void) eventfd_write(p->eventfd, 1);
+        (void) pthread_mutex_lock(&p->lock);
+}
+
+static void *thread_main(void *userdata) {
+        Thread *t = userdata;
+        Pool *p = t->pool;
+
+        (void) pthread_mutex_lock(&p->lock);
+        while (!p->closed) {
+                Work *work = list_pop(&p->queue);
+
+                if (work) {
+                        p->waiting--;
+                        pool_work(p, t, work);
+                } else {
+                        p->idle++;
+                        (void) pthread_cond_wait(&p->wake, &p->lock);
+                        p->idle--;
+                }
+        }
+        p->live--;
+        t->ended = true;
+        (void) pthread_cond_signal(&p->left);
+        (void) pthread_mutex_unlock(&p->lock);
+        pool_unref(p);
+        return NULL;
+}
+
+/* Signals belong to the loop. A new thread inherits the mask, so there is no instant at which it could take one. */
+static int thread_create(pthread_t *ret, void *userdata) {
+        pthread_attr_t attr;
+        sigset_t all, old;
+        int r;
+
+        r = pthread_attr_init(&attr);
+        if (r != 0)
+                return -r;
+        (void) pthread_attr_setstacksize(&attr, STACK_SIZE);
+        (void) sigfillset(&all);
+        (void) pthread_sigmask(SIG_SETMASK, &all, &old);
+        r = pthread_create(ret, &attr, thread_main, userdata);
+        (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+        (void) pthread_attr_destroy(&attr);
+        return -r;
+}
+
+/* Called with the lock held: one thread more if there is more work than threads that wait for some. */
+static void pool_spawn(Pool *p) {
+        Thread *t;
+
+        if (p->waiting <= p->idle || p->started == p->max)
+                return;
+        t = p->threads + p->started;
+        t->pool = p;
+        (void) atomic_fetch_add(&p->refs, 1);
+        if (thread_create(&t->id, t) < 0) {
+                (void) atomic_fetch_sub(&p->refs, 1); /* cannot be the last: the caller has one */
+                return;
+        }
+        p->started++;
+        p->live++;
+}
+
+static int on_again(sd_event_source *s, uint64_t usec, void *userdata) {
+        Workers *w = userdata;
+        bool none;
+
+        (void) pthread_mutex_lock(&w->pool->lock);
+        pool_spawn(w->pool);
+        none = w->pool->started == 0;
+        (void) pthread_mutex_unlock(&w->pool->lock);
+        if (none) {
+                (void) sd_event_source_set_time_relative(s, SPAWN_AGAIN_USEC);
+                (void) sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        }
+        return 0;
+}
+
+static int on_finished(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        Workers *w = userdata;
+        eventfd_t n;
+        Work *work;
+
+        (void) eventfd_read(fd, &n); /* before the list is taken, so that what comes between is told again */
+        (void) pthread_mutex_lock(&w->pool->lock);
+        list_move(&w->taken, &w->pool->finished);
+        (void) pthread_mutex_unlock(&w->pool->lock);
+
+        w->telling = true;
+        while (!w->freed && (work = list_pop(&w->taken))) {
+                w->queued--;
+                work->done(work);
+        }
+        w->telling = false;
+        if (w->freed)
+                free(w);
+        return 0;
+}
+
+static int pool_new(Pool **ret, unsigned threads, Error *e) {
+        _cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        pthread_condattr_t attr;
+        Pool *p;
+
+        if (fd < 0)
+                return error_os(e, errno, "creating an eventfd");
+        p = calloc(1, sizeof(*p) + threads * sizeof(Thread));
+        if (!p)
+                return error_oom(e);
+        p->eventfd = TAKE_FD(fd);
+        p->max = threads;
+        atomic_init(&p->refs, 1);
+        list_init(&p->queue);
+        list_init(&p->finished);
+        /* These cannot fail in glibc with such arguments. */
+        (void) pthread_mutex_init(&p->lock, NULL);
+        (void) pthread_cond_init(&p->wake, NULL);
+        (void) pthread_condattr_init(&attr);
+        (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        (void) pthread_cond_init(&p->left, &attr);
+        (void) pthread_condattr_destroy(&attr);
+        *ret = p;
+        return 0;
+}
+
+int workers_new(Workers **ret, sd_event *loop, unsigned threads, Error *e) {
+        _cleanup_(workers_freep) Workers *w = NULL;
+        int r;
+
+        assert(ret && loop && threads > 0);
+
+        w = calloc(1, sizeof(*w));
+        if (!w)
+                return error_oom(e);
+        list_init(&w->taken);
+        r = pool_new(&w->pool, threads, e);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(loop, &w->source, w->pool->eventfd, EPOLLIN, on_finished, w);
+        if (r < 0)
+                return error_os(e, -r, "watching an eventfd");
+        r = sd_event_add_time_relative(loop, &w->again, CLOCK_MONOTONIC, SPAWN_AGAIN_USEC, 0, on_again, w);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(w->again, SD_EVENT_OFF);
+        if (r < 0)
+                return error_os(e, -r, "creating a timer");
+        *ret = TAKE_PTR(w);
+        return 0;
+}
+
+static struct timespec give_up_time(void) {
+        struct timespec ts;
+        int64_t ns;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        ns = (int64_t) ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec + GIVE_UP_NS;
+        return (struct timespec){ .tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC };
+}
+
+/* Ends the threads, and moves every work that is not running to `drop`. */
+static void pool_close(Pool *p, List *drop) {
+        struct timespec until = give_up_time();
+        int r = 0;
+
+        (void) pthread_mutex_lock(&p->lock);
+        p->closed = true;
+        list_move(drop, &p->queue);
+        p->waiting = 0;
+        (void) pthread_cond_broadcast(&p->wake);
+        while (p->live > 0 && r == 0)
+                r = pthread_cond_timedwait(&p->left, &p->lock, &until);
+        p->abandoned = true;
+        list_move(drop, &p->finished);
+        (void) pthread_mutex_unlock(&p->lock);
+
+        for (unsigned i = 0; i < p->started; i++) {
+                bool ended;
+
+                (void) pthread_mutex_lock(&p->lock);
+                ended = p->threads[i].ended;
+                (void) pthread_mutex_unlock(&p->lock);
+                if (ended)
+                        (void) pthread_join(p->threads[i].id, NULL);
+                else
+                        (void) pthread_detach(p->threads[i].id);
+        }
+}
+
+Workers *workers_free(Workers *w) {
+        List drop;
+        Work *work;
+
+        if (!w)
+                return NULL;
+        (void) sd_event_source_disable_unref(w->source);
+        (void) sd_event_source_disable_unref(w->again);
+        list_init(&drop);
+        list_move(&drop, &w->taken);
+        if (w->pool) {
+                pool_close(w->pool, &drop);
+                pool_unref(w->pool);
+        }
+        w->freed = true;
+        if (!w->telling)
+                free(w);
+        while ((work = list_pop(&drop)))
+                work_drop(work);
+        return NULL;
+}
+
+void workers_submit(Workers *w, Work *work) {
+        Pool *p = w->pool;
+        bool none;
+
+        assert(work->run && work->done);
+
+        w->queued++;
+        (void) pthread_mutex_lock(&p->lock);
+        list_append(&p->queue, work);
+        p->waiting++;
+        pool_spawn(p);
+        none = p->started == 0;
+        (void) pthread_cond_signal(&p->wake);
+        (void) pthread_mutex_unlock(&p->lock);
+
+        if (none) {
+                (void) sd_event_source_set_time_relative(w->again, SPAWN_AGAIN_USEC);
+                (void) sd_event_source_set_enabled(w->again, SD_EVENT_ONESHOT);
+        }
+}
+
+unsigned workers_queued(const Workers *w) {
+        return w->queued;
+}
+
+int64_t workers_stuck(const Workers *w) {
+        Pool *p = w->pool;
+        int64_t oldest = 0;
+
+        (void) pthread_mutex_lock(&p->lock);
+        for (unsigned i = 0; i < p->started; i++)
+                if (p->threads[i].since != 0 && (oldest == 0 || p->threads[i].since < oldest))
+                        oldest = p->threads[i].since;
+        (void) pthread_mutex_unlock(&p->lock);
+        return oldest == 0 ? 0 : MAX(clock_boot() - oldest, 1);
+}

@@ -1,0 +1,414 @@
+#include "watch/root.h"
+
+#include "util/clock.h"
+#include "util/path.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#define NO_LINKS (RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+#define O_PATH_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) /* openat2 refuses any other beside O_PATH */
+#define STEP_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define EAGAIN_TRIES 8
+
+#ifndef FS_IOC_GETFSUUID /* Linux 6.9 */
+struct fsuuid2 {
+        __u8 len;
+        __u8 uuid[16];
+};
+#define FS_IOC_GETFSUUID _IOR(0x15, 0, struct fsuuid2)
+#endif
+
+typedef struct FileSystem {
+        uint32_t magic;
+        const char *name;
+        bool tells;         /* every change is reported by inotify, since none can be made elsewhere (pitfalls 2.4) */
+        bool inodes_stable; /* over a remount and over time (4.1) */
+} FileSystem;
+
+static const FileSystem file_systems[] = {
+        { 0xef53, "ext2/3/4", true, true },
+        { 0x58465342, "xfs", true, true },
+        { 0x9123683e, "btrfs", true, true },
+        { 0x01021994, "tmpfs", true, true },
+        { 0xf2f52010, "f2fs", true, true },
+        { 0x2fc12fc1, "zfs", true, true },
+        { 0xca451a4e, "bcachefs", true, true },
+        { 0x794c7630, "overlay", false, true }, /* changes made in its layers are not reported (2.3) */
+        { 0x6969, "nfs", false, true },
+        { 0x00c36400, "ceph", false, true },
+        { 0x01161970, "gfs2", false, true },
+        { 0x7461636f, "ocfs2", false, true },
+        { 0x52654973, "reiserfs", false, true },
+        { 0x3153464a, "jfs", false, true },
+        { 0x3434, "nilfs2", false, true },
+        { 0x7366746e, "ntfs3", false, true },
+        { 0x858458f6, "ramfs", false, true },
+        { 0x73717368, "squashfs", false, true },
+        { 0xe0f5e1e2, "erofs", false, true },
+        { 0x9660, "iso9660", false, false },
+        { 0x15013346, "udf", false, false },
+        { 0x4d44, "vfat", false, false },
+        { 0x2011bab0, "exfat", false, false },
+        { 0x5346544e, "ntfs", false, false },
+        { 0x65735546, "fuse", false, false },
+        { 0x517b, "smb", false, false },
+        { 0xff534d42, "cifs", false, false },
+        { 0xfe534d42, "smb2", false, false },
+        { 0x01021997, "9p", false, false },
+        { 0x5346414f, "afs", false, false },
+        { 0x786f4256, "vboxsf", false, false },
+};
+
+static const FileSystem *file_system(int fd, uint32_t *ret_magic) {
+        static const FileSystem unknown = { 0, "?", false, false };
+        struct statfs st;
+
+        if (fstatfs(fd, &st) < 0)
+                return &unknown;
+        if (ret_magic)
+                *ret_magic = (uint32_t) st.f_type;
+        for (size_t i = 0; i < ELEMENTSOF(file_systems); i++)
+                if (file_systems[i].magic == (uint32_t) st.f_type)
+                        return file_systems + i;
+        return &unknown;
+}
+
+bool root_fs_tells(int fd, const char **ret_name) {
+        const FileSystem *fs = file_system(fd, NULL);
+
+        if (ret_name)
+                *ret_name = fs->name;
+        return fs->tells;
+}
+
+bool root_fs_inodes_stable(int fd) {
+        return file_system(fd, NULL)->inodes_stable;
+}
+
+/* ---- opening ---- */
+
+/* Asked once, of "/", which can be opened whatever the rights: a seccomp filter that does not know the call may answer
+ * EPERM, which would otherwise look like a question of rights. */
+static bool have_openat2(void) {
+        static _Atomic int known; /* 0: not asked; 1: yes; 2: no. Every thread would find the same. */
+        int n = atomic_load_explicit(&known, memory_order_relaxed);
+
+        if (n == 0) {
+                struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = NO_LINKS };
+                _cleanup_close_ int fd = (int) syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof(how));
+
+                n = fd >= 0 || (errno != ENOSYS && errno != EPERM) ? 1 : 2;
+                atomic_store_explicit(&known, n, memory_order_relaxed);
+        }
+        return n == 1;
+}
+
+static int open_by_openat2(int dirfd, const char *path, int flags, uint64_t resolve) {
+        struct open_how how = { .flags = (uint32_t) flags, .resolve = resolve };
+
+        /* EAGAIN: a rename somewhere, or a lease being broken (5.1); the latter stays, and the caller looks later. */
+        for (unsigned i = 0;; i++) {
+                int fd = (int) syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+
+                if (fd >= 0)
+                        return fd;
+                if ((errno != EAGAIN && errno != EINTR) || i == EAGAIN_TRIES)
+                        return -errno;
+        }
+}
+
+/* One component, not through a symlink. */
+static int open_component(int dirfd, const char *name, int flags) {
+        _cleanup_close_ int fd = openat(dirfd, name, flags | O_NOFOLLOW);
+        struct stat st;
+
+        if (fd < 0)
+                return -errno;
+        /* With O_PATH and O_NOFOLLOW a symlink opens as itself; openat2 does so only if the caller said O_NOFOLLOW. */
+        if ((flags & (O_PATH | O_NOFOLLOW)) == O_PATH) {
+                if (fstat(fd, &st) < 0)
+                        return -errno;
+                if (S_ISLNK(st.st_mode))
+                        return -ELOOP;
+        }
+        return TAKE_FD(fd);
+}
+
+/* What openat2 does, for kernels before 5.6. */
+static int open_by_walk(int dirfd, const char *path, int flags, uint64_t resolve) {
+        _cleanup_close_ int held = -1;
+        char name[NAME_MAX + 1];
+        int at = dirfd;
+
+        if (path[0] == '/') {
+                if (resolve & RESOLVE_BENEATH)
+                        return -EXDEV;
+                held = open("/", STEP_FLAGS);
+                if (held < 0)
+                        return -errno;
+                at = held;
+        }
+        for (;;) {
+                size_t n;
+                int fd;
+
+                path += strspn(path, "/");
+                n = strcspn(path, "/");
+                if (n > NAME_MAX)
+                        return -ENAMETOOLONG;
+                if (n == 0) /* "/", or "a/" */
+                        return open_component(at, ".", flags);
+                memcpy(name, path, n);
+                name[n] = '\0';
+                if ((resolve & RESOLVE_BENEATH) && strcmp(name, "..") == 0)
+                        return -EXDEV;
+                path += n;
+                if (path[0] == '\0')
+                        return open_component(at, name, flags);
+                fd = open_component(at, name, STEP_FLAGS);
+                if (fd < 0)
+                        return fd;
+                closep(&held);
+                held = at = fd;
+        }
+}
+
+static int open_step(int dirfd, const char *path, int flags, uint64_t resolve) {
+        return have_openat2() ? open_by_openat2(dirfd, path, flags, resolve)
+                              : open_by_walk(dirfd, path, flags, resolve);
+}
+
+/* The kernel takes at most PATH_MAX bytes at once (6.7): go down in as few steps as that allows. */
+static int open_long(int dirfd, const char *path, int flags, uint64_t resolve) {
+        _cleanup_close_ int held = -1;
+        char part[PATH_MAX];
+        size_t left = strlen(path);
+
+        if (flags & O_PATH)
+                flags &= O_PATH_FLAGS;
+        flags |= O_CLOEXEC;
+        while (left >= PATH_MAX) {
+                const char *slash = memrchr(path, '/', PATH_MAX - 1);
+                size_t n = slash ? (size_t) (slash - path) : 0;
+                int fd;
+
+                if (n == 0)
+                        return -ENAMETOOLONG;
+                memcpy(part, path, n);
+                part[n] = '\0';
+                fd = open_step(held < 0 ? dirfd : held, part, STEP_FLAGS, resolve);
+                if (fd < 0)
+                        return fd;
+                closep(&held);
+                held = fd;
+                resolve |= RESOLVE_BENEATH; /* whatever comes now is relative */
+                path += n + 1;
+                left -= n + 1;
+        }
+        return open_step(held < 0 ? dirfd : held, path[0] != '\0' ? path : ".", flags, resolve);
+}
+
+int root_openat(int dirfd, const char *path, int flags) {
+        assert(dirfd >= 0 && path && !(flags & (O_CREAT | O_TRUNC)));
+
+        return open_long(dirfd, path, flags, NO_LINKS | RESOLVE_BENEATH);
+}
+
+/* ---- identity ---- */
+
+uint64_t root_mount(int fd, const struct statx *stx) {
+        char path[64], line[128];
+        unsigned long long id = 0;
+        FILE *f;
+
+        if (stx->stx_mask & STATX_MNT_ID)
+                return stx->stx_mnt_id;
+        /* before Linux 5.8 */
+        (void) snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+        f = fopen(path, "re");
+        if (!f)
+                return 0;
+        while (fgets(line, sizeof(line), f))
+                if (strncmp(line, "mnt_id:", 7) == 0) {
+                        id = strtoull(line + 7, NULL, 10);
+                        break;
+                }
+        (void) fclose(f);
+        return id;
+}
+
+/* The name of a link in by-uuid: hex digits and '-', shorter ones filled with zeros (vfat has 8 digits). */
+static bool uuid_parse(const char *name, uint8_t ret[static 16]) {
+        unsigned n = 0;
+
+        memset(ret, 0, 16);
+        for (; *name; name++) {
+                unsigned digit;
+
+                if (*name == '-')
+                        continue;
+                if (*name >= '0' && *name <= '9')
+                        digit = (unsigned) (*name - '0');
+                else if ((*name | 0x20) >= 'a' && (*name | 0x20) <= 'f')
+                        digit = (unsigned) ((*name | 0x20) - 'a') + 10;
+                else
+                        return false;
+                if (n == 32)
+                        return false;
+                ret[n / 2] |= (uint8_t) (digit << (n % 2 ? 0 : 4));
+                n++;
+        }
+        return n > 0;
+}
+
+static bool uuid_by_link(uint32_t major, uint32_t minor, uint8_t ret[static 16]) {
+        DIR *dir = opendir("/dev/disk/by-uuid");
+        const struct dirent *de;
+        bool found = false;
+        struct stat st;
+
+        if (!dir)
+                return false;
+        while (!found && (de = readdir(dir)))
+                found = fstatat(dirfd(dir), de->d_name, &st, 0) == 0 && S_ISBLK(st.st_mode) &&
+                        st.st_rdev == makedev(major, minor) && uuid_parse(de->d_name, ret);
+        (void) closedir(dir);
+        return found;
+}
+
+/* Before Linux 6.9 the link has to be searched for, in each piece of work: remember the last answer. It holds only for
+ * the same mount of the same device showing the same root, so that it cannot outlive a change of disks. */
+static bool uuid_by_link_remembered(const struct statx *stx, uint64_t mnt, const RootId *id, uint8_t ret[static 16]) {
+        static _Thread_local struct {
+                uint64_t mnt;
+                uint32_t major, minor;
+                RootId id; /* fs_uuid: the answer */
+        } last;
+
+        if (id->btime_ns != 0 && last.mnt == mnt && mnt != 0 && last.major == stx->stx_dev_major &&
+            last.minor == stx->stx_dev_minor && last.id.ino == id->ino && last.id.btime_ns == id->btime_ns) {
+                memcpy(ret, last.id.fs_uuid, 16);
+                return true;
+        }
+        if (!uuid_by_link(stx->stx_dev_major, stx->stx_dev_minor, ret))
+                return false;
+        last.mnt = mnt;
+        last.major = stx->stx_dev_major;
+        last.minor = stx->stx_dev_minor;
+        last.id = *id;
+        memcpy(last.id.fs_uuid, ret, 16);
+        return true;
+}
+
+static const char type_tag[4] = { 't', 'y', 'p', 'e' };
+
+static void identify(int fd, const struct statx *stx, uint64_t mnt, RootId *ret) {
+        struct btrfs_ioctl_fs_info_args info = { 0 };
+        struct fsuuid2 uuid = { 0 };
+        uint32_t magic = 0;
+        const FileSystem *fs = file_system(fd, &magic);
+        Stamp stamp;
+
+        stamp_from_statx(&stamp, stx);
+        *ret = (RootId){ .ino = fs->inodes_stable ? stamp.ino : 0, .btime_ns = stamp.btime_ns };
+        if (ioctl(fd, FS_IOC_GETFSUUID, &uuid) == 0 && uuid.len > 0 && uuid.len <= sizeof(ret->fs_uuid)) {
+                memcpy(ret->fs_uuid, uuid.uuid, uuid.len);
+        } else if (magic == BTRFS_SUPER_MAGIC) { /* no device of its own, so no link leads to it; this ioctl is older */
+                if (ioctl(fd, BTRFS_IOC_FS_INFO, &info) == 0)
+                        memcpy(ret->fs_uuid, info.fsid, sizeof(ret->fs_uuid));
+        } else if (!uuid_by_link_remembered(stx, mnt, ret, ret->fs_uuid) && !fs->inodes_stable) {
+                /* FUSE and the like have nothing that lasts over a remount. So that the empty folder left behind by an
+                 * unmount is still told apart, their type stands for the UUID. */
+                memcpy(ret->fs_uuid, type_tag, sizeof(type_tag));
+                memcpy(ret->fs_uuid + sizeof(type_tag), &magic, sizeof(magic));
+        }
+}
+
+static bool uuid_known(const RootId *id) {
+        static const uint8_t zero[sizeof(id->fs_uuid)];
+
+        return memcmp(id->fs_uuid, zero, sizeof(zero)) != 0;
+}
+
+static bool uuid_is_type(const RootId *id) {
+        return memcmp(id->fs_uuid, type_tag, sizeof(type_tag)) == 0;
+}
+
+/* A type is compared with nothing known too: only a file system of another kind has neither UUID nor type. */
+static bool uuid_differs(const RootId *a, const RootId *b) {
+        bool compare = (uuid_known(a) && uuid_known(b)) || uuid_is_type(a) || uuid_is_type(b);
+
+        return compare && memcmp(a->fs_uuid, b->fs_uuid, sizeof(a->fs_uuid)) != 0;
+}
+
+bool root_id_equal(const RootId *a, const RootId *b) {
+        return !uuid_differs(a, b) && (a->ino == 0 || b->ino == 0 || a->ino == b->ino) &&
+               (a->btime_ns == 0 || b->btime_ns == 0 || a->btime_ns == b->btime_ns);
+}
+
+bool root_id_is_null(const RootId *id) {
+        return !uuid_known(id) && id->ino == 0 && id->btime_ns == 0;
+}
+
+static RootState failed(const char *folder, int err, Error *e) {
+        switch (err) {
+        case ENOENT:
+                (void) error_set(e, -ENOENT, ERROR_OS, ENOENT, "the folder %s does not exist", PATH_SHOWN(folder));
+                return ROOT_MISSING;
+        case ENOTDIR:
+                (void) error_set(e, -ENOTDIR, ERROR_OS, ENOTDIR, "%s is not a folder, or not in one",
+                                 PATH_SHOWN(folder));
+                return ROOT_MISSING;
+        case ELOOP:
+                (void) error_set(e, -ELOOP, ERROR_OS, ELOOP, "%s is a symbolic link, or is reached through one",
+                                 PATH_SHOWN(folder));
+                return ROOT_MISSING;
+        default:
+                (void) error_os(e, err, "opening the folder %s", PATH_SHOWN(folder));
+                return ROOT_UNREADABLE;
+        }
+}
+
+RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootId *ret_id, uint64_t *ret_mnt,
+                    Error *e) {
+        _cleanup_close_ int fd = -1;
+        struct statx stx;
+        uint64_t mnt;
+        RootId id;
+
+        assert(folder && folder[0] == '/' && ret_fd && ret_id && ret_mnt);
+
+        /* O_RDONLY, not O_PATH: a root that may not be listed cannot be mirrored, and an automount is mounted by it. */
+        fd = open_long(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_NOCTTY | O_CLOEXEC, NO_LINKS);
+        if (fd < 0)
+                return failed(folder, -fd, e);
+        if (statx(fd, "", AT_EMPTY_PATH, STAMP_MASK, &stx) < 0)
+                return failed(folder, errno == ENOENT ? EIO : errno, e);
+        mnt = root_mount(fd, &stx);
+        identify(fd, &stx, mnt, &id);
+
+        if (pinned && !root_id_is_null(pinned) && !root_id_equal(pinned, &id)) {
+                (void) error_set(e, -ESTALE, ERROR_OS, ESTALE, "the folder %s is %s", PATH_SHOWN(folder),
+                                 uuid_differs(pinned, &id) ? "on another file system than before (is its disk mounted?)"
+                                                           : "not the one that was mirrored so far");
+                return ROOT_REPLACED;
+        }
+        *ret_fd = TAKE_FD(fd);
+        *ret_id = id;
+        *ret_mnt = mnt;
+        return ROOT_OK;
+}
