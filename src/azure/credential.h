@@ -11,15 +11,18 @@ int credential_new_shared_key(Credential **ret, const char *base64_key,
                               Error *e) _must_check_; /* -EINVAL: not Base64 */
 int credential_new_sas(Credential **ret, const char *sas,
                        Error *e) _must_check_; /* with or without '?'; -EINVAL: no sig= */
-Credential *credential_free(Credential *c);
+Credential *credential_free(Credential *c);    /* NULL in, NULL out */
 DEFINE_CLEANUP(Credential *, credential_free);
 
 typedef enum CredentialKind { CREDENTIAL_SHARED_KEY, CREDENTIAL_SAS } CredentialKind;
 CredentialKind credential_kind(const Credential *c);
 
-/* Appends what goes into the request: either an "Authorization: ..." line to `header`, or "name=value&..." to `query`
- * (the SAS, byte for byte). */
-int credential_apply(const Credential *c, const SignInput *in, Buf *header, Buf *query) _must_check_;
+/* Appends what goes into the request: either an "Authorization: ..." line (no line end) to `header`, or
+ * "name=value&..." to `query` (the SAS, byte for byte; after a '&' unless `query` is empty or ends in '?' or '&'). The
+ * caller wipes what it was given with secret_wipe(). */
+int credential_apply(Credential *c, const SignInput *in, Buf *header, Buf *query) _must_check_;
+
+void secret_wipe(Buf *b); /* overwrites the bytes, then buf_done() */
 
 /* What a SAS says of itself, for warnings at load: expiry (wall ns, 0: unknown), permissions ("" unknown), version. */
 typedef struct SasFacts {
@@ -27,5 +30,6 @@ typedef struct SasFacts {
         char permissions[32];
         char version[16];
         bool account_sas; /* may create containers if it has 'c' */
+        bool has_policy;  /* si: a policy of the container may say what se and sp do not */
 } SasFacts;
 int sas_parse(const char *sas, SasFacts *ret, Error *e) _must_check_;
