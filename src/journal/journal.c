@@ -789,3 +789,16 @@ int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t 
         }
         return r;
 }
+
+int journal_wipe(Journal *j, int64_t mapping, Error *e) {
+        JournalCounts *c = counts_of(j, mapping);
+        int r = journal_begin(j, e);
+
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(j->stmt[STMT_WIPE], 1, mapping);
+        r = journal_step(j, STMT_WIPE, e, "forgetting a mapping");
+        if (r >= 0 && c)
+                *c = (JournalCounts){ 0 };
+        return r;
+}

@@ -93,5 +93,6 @@ typedef enum EngineVerb {
 /* 0; -ENOENT: no such mapping; -ESRCH: nothing to approve or reject. `e` says it in words. */
 int engine_do(Engine *engine, EngineVerb verb, const char *mapping, Error *e);
 
-/* Called on the loop after anything that status shows has changed, at most ten times a second. One listener. */
+/* Called on the loop after anything that status shows has changed, at most ten times a second. A few
+ * listeners, each as long-lived as the engine. */
 void engine_listen(Engine *engine, void (*fn)(void *userdata), void *userdata);

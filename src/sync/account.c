@@ -1,0 +1,158 @@
+/* One account: its client and the gate before it. A service that cannot be reached, throttles or refuses us closes the
+ * gate; the queue stays where it is, and one request at a time probes until it opens again (pitfalls 10.10, 10.13). */
+#include "sync/state.h"
+
+#include "azsyncd/messages.h"
+#include "util/backoff.h"
+#include "util/clock.h"
+#include "util/encode.h"
+#include "util/log.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <openssl/sha.h>
+
+#define OFFLINE_CAP (60 * NSEC_PER_SEC)
+#define DENIED_FIRST (30 * NSEC_PER_SEC)
+#define DENIED_CAP (3600 * NSEC_PER_SEC)
+
+static uint64_t random_number(void) {
+        uint64_t n = 0;
+
+        (void) getrandom(&n, sizeof(n), GRND_NONBLOCK);
+        return n;
+}
+
+int account_identity(const AccountConfig *config, char **ret) {
+        const char *parts[] = { config->account, config->endpoint, config->secret, config->ca_file, config->proxy };
+        uint8_t digest[SHA256_DIGEST_LENGTH];
+        _cleanup_buf_ Buf b = BUF_INIT(1 << 20);
+        char *text;
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(parts) && r >= 0; i++)
+                r = buf_append(&b, parts[i] ? parts[i] : "", parts[i] ? strlen(parts[i]) + 1 : 1);
+        if (r < 0)
+                return r;
+        (void) SHA256((const uint8_t *) b.data, b.size, digest); /* no secret stays in memory for a comparison */
+        explicit_bzero(b.data, b.size);
+        text = malloc(2 * sizeof(digest) + 1);
+        if (!text)
+                return -ENOMEM;
+        hex_encode(digest, sizeof(digest), text);
+        *ret = text;
+        return 0;
+}
+
+int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) {
+        _cleanup_(account_freep) Account *a = NULL;
+        Credential *credential = NULL;
+        BlobClientOptions options;
+        int r;
+
+        assert(ret && s && config);
+
+        a = calloc(1, sizeof(*a));
+        if (!a || !(a->name = strdup(config->name)) || account_identity(config, &a->identity) < 0)
+                return error_oom(e);
+        a->sync = s;
+        a->limit = s->transfers;
+        r = config->method == AUTH_SAS ? credential_new_sas(&credential, config->secret, e)
+                                       : credential_new_shared_key(&credential, config->secret, e);
+        if (r < 0)
+                return error_prefix(e, r, "account %s", a->name);
+        options = (BlobClientOptions){
+                .endpoint_url = config->endpoint,
+                .account = config->account,
+                .credential = credential,
+                .http = { .ca_file = config->ca_file,
+                          .proxy = config->proxy,
+                          .max_connections = a->limit + 8,
+                          .user_agent = "azsyncd/" AZSYNCD_VERSION },
+        };
+        r = blob_client_new(&a->client, s->loop, &options, e);
+        if (r < 0)
+                return error_prefix(e, r, "account %s", a->name);
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
+Account *account_free(Account *a) {
+        if (!a)
+                return NULL;
+        blob_client_free(a->client);
+        free(a->identity);
+        free(a->name);
+        free(a);
+        return NULL;
+}
+
+bool account_may_start(const Account *a, int64_t now) {
+        if (a->gate == GATE_OPEN)
+                return a->in_flight < a->limit;
+        return a->in_flight == 0 && now >= a->retry_at; /* one probe */
+}
+
+static void account_close(Account *a, Mapping *m, Gate gate, const BlobAnswer *answer) {
+        int64_t cap = gate == GATE_DENIED ? DENIED_CAP : OFFLINE_CAP;
+        bool first = a->gate != gate;
+        int64_t wait;
+
+        a->failures = first ? 1 : a->failures + 1;
+        a->gate = gate;
+        a->why = answer->error;
+        wait = gate == GATE_DENIED ? MIN(DENIED_FIRST << MIN(a->failures - 1, 7U), cap)
+                                   : backoff_delay(a->failures, cap, 0, random_number());
+        a->retry_at = clock_boot() + MAX(clock_policy(wait), answer->retry_after_ns);
+        if (first) {
+                LogRecord l = LOG_HERE;
+
+                log_field(&l, "AZSYNC_ACCOUNT=%s", a->name);
+                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                log_field_error(&l, &answer->error);
+                log_commit(&l, LOG_WARNING, MSG_OFFLINE,
+                           "Account %s: %s. Changes are kept and sent when it answers again.", a->name,
+                           answer->error.text);
+        }
+        sync_touch(a->sync);
+}
+
+static void account_open(Account *a) {
+        if (a->gate == GATE_OPEN)
+                return;
+        a->gate = GATE_OPEN;
+        a->failures = 0;
+        a->retry_at = 0;
+
+        LogRecord l = LOG_HERE;
+        log_field(&l, "AZSYNC_ACCOUNT=%s", a->name);
+        log_commit(&l, LOG_NOTICE, MSG_ONLINE, "Account %s answers again.", a->name);
+        sync_touch(a->sync);
+        sync_kick(a->sync);
+}
+
+void account_judge(Account *a, Mapping *m, const BlobAnswer *answer) {
+        switch (answer->verdict) {
+        case VERDICT_OFFLINE:
+        case VERDICT_BUSY:
+                account_close(a, m, GATE_OFFLINE, answer);
+                break;
+        case VERDICT_DENIED:
+        case VERDICT_CLOCK:
+        case VERDICT_TLS:
+                account_close(a, m, GATE_DENIED, answer);
+                break;
+        case VERDICT_RETRY:
+        case VERDICT_UNKNOWN:
+                /* one broken connection says nothing about the account; a probe that breaks does */
+                if (a->gate != GATE_OPEN)
+                        account_close(a, m, a->gate, answer);
+                break;
+        default:
+                account_open(a); /* it answered, and knows us */
+                break;
+        }
+}

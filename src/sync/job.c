@@ -1,0 +1,606 @@
+/* One path from claim to confirmed: look (and read), plan, act, and plan again when the service says that the world is
+ * different. Every way out goes through job_end(), and each writes the row. */
+#include "sync/state.h"
+
+#include "azsyncd/messages.h"
+#include "azure/mime.h"
+#include "sync/plan.h"
+#include "util/backoff.h"
+#include "util/blobname.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/path.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define ROUNDS_MAX 6u
+#define CHANGED_PAUSE (500 * NSEC_PER_MSEC) /* it moved while we read it: let it rest */
+#define RETRY_CAP (60 * NSEC_PER_SEC)
+#define SLOW_RETRY (120 * NSEC_PER_SEC) /* leases, rehydration: minutes */
+#define LOCAL_RETRY (5 * NSEC_PER_SEC)
+#define CORRUPTED_MAX 5u
+#define LOGGED_FAILURES 10u
+
+static void job_look(Job *job);
+
+int job_new(Job **ret, Mapping *m, const Row *row) {
+        Job *job = calloc(1, sizeof(*job));
+
+        if (!job)
+                return -ENOMEM;
+        job->mapping = m;
+        job->row = *row;
+        job->gen = row->gen;
+        job->claimed = journal_sequence_last(m->sync->journal);
+        job->unlooked = true;
+        job->next = m->jobs;
+        if (m->jobs)
+                m->jobs->prev = job;
+        m->jobs = job;
+        m->n_jobs++;
+        m->n_unlooked++;
+        *ret = job;
+        return 0;
+}
+
+static void job_looked(Job *job) {
+        if (job->unlooked)
+                job->mapping->n_unlooked--;
+        job->unlooked = false;
+}
+
+void job_give_back(Job *job) {
+        free(job->buffer);
+        job->buffer = NULL;
+        job->mapping->sync->memory_used -= job->reserved;
+        job->reserved = 0;
+}
+
+/* Unlinks it from the list of those that wait for memory. */
+static void job_unwait(Job *job) {
+        Sync *s = job->mapping->sync;
+
+        for (Job **at = &s->memory_first; *at; at = &(*at)->next_ready)
+                if (*at == job) {
+                        *at = job->next_ready;
+                        if (!*at)
+                                s->memory_last = at;
+                        break;
+                }
+        job->next_ready = NULL;
+}
+
+Job *job_free(Job *job) {
+        Mapping *m;
+
+        if (!job)
+                return NULL;
+        m = job->mapping;
+        job_looked(job);
+        if (job->wanted > 0)
+                job_unwait(job);
+        if (job->call)
+                blob_cancel(job->call);
+        upload_free(job->upload);
+        job_give_back(job);
+        if (job->started)
+                m->account->in_flight--;
+        if (job->prev)
+                job->prev->next = job->next;
+        else
+                m->jobs = job->next;
+        if (job->next)
+                job->next->prev = job->prev;
+        m->n_jobs--;
+        free(job->name);
+        free(job->source_path);
+        free(job);
+        return NULL;
+}
+
+bool job_want_memory(Job *job, size_t size, void (*resume)(Job *job)) {
+        Sync *s = job->mapping->sync;
+
+        size = MIN(MAX(size, (size_t) 4096), SYNC_MEMORY);
+        s->memory_used -= job->reserved;
+        job->reserved = 0;
+        if (s->memory_used + size <= SYNC_MEMORY && !s->memory_first) {
+                s->memory_used += size;
+                job->reserved = size;
+                return true;
+        }
+        job->wanted = size;
+        job->resume = resume;
+        job->next_ready = NULL;
+        *s->memory_last = job;
+        s->memory_last = &job->next_ready;
+        return false;
+}
+
+void job_memory(Sync *s) {
+        while (s->memory_first && s->memory_used + s->memory_first->wanted <= SYNC_MEMORY) {
+                Job *job = s->memory_first;
+
+                s->memory_first = job->next_ready;
+                if (!s->memory_first)
+                        s->memory_last = &s->memory_first;
+                job->next_ready = NULL;
+                s->memory_used += job->wanted;
+                job->reserved = job->wanted;
+                job->wanted = 0;
+                job->resume(job);
+        }
+}
+
+/* The row as it is now: a hint may have come since the claim; what we know of the blob is in job->row. */
+static int job_reload(Job *job, Error *e) {
+        Mapping *m = job->mapping;
+        Row now;
+        int r;
+
+        r = journal_get(m->sync->journal, m->record.id, job->row.path, job->row.path_size, &now, e);
+        if (r < 0)
+                return r;
+        job->row.exists = now.exists;
+        job->row.stored = now.stored;
+        job->row.gen = now.gen;
+        job->row.due = now.due;
+        job->row.content |= now.content;
+        return 0;
+}
+
+static void job_end(Job *job, int r, const Error *e) {
+        Sync *s = job->mapping->sync;
+
+        (void) sync_journal(s, r, e);
+        job_free(job);
+        job_memory(s);
+        sync_touch(s);
+        sync_kick(s);
+}
+
+static void job_store(Job *job) {
+        Error e = ERROR_NULL;
+        int r = journal_put(job->mapping->sync->journal, job->mapping->record.id, &job->row, &e);
+
+        job_end(job, r, &e);
+}
+
+static void job_forget(Job *job) {
+        Mapping *m = job->mapping;
+        Error e = ERROR_NULL;
+        int r = job_reload(job, &e);
+
+        if (r >= 0 && job->row.gen != job->gen) {
+                job_release(job, 0, false, false, NULL);
+                return;
+        }
+        if (r >= 0)
+                r = journal_forget(m->sync->journal, m->record.id, &job->row, &e);
+        job_end(job, r, &e);
+}
+
+void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason) {
+        Error e = ERROR_NULL;
+        int r = job_reload(job, &e);
+
+        if (r < 0) {
+                job_end(job, r, &e);
+                return;
+        }
+        row_release(&job->row, job->gen, wait_ns > 0 ? clock_boot() + clock_policy(wait_ns) : 0, attempted, doubt,
+                    reason);
+        job_store(job);
+}
+
+static void job_park(Job *job, PathState state, int64_t due, const char *reason) {
+        Mapping *m = job->mapping;
+        Error e = ERROR_NULL;
+        int r = job_reload(job, &e);
+
+        if (r < 0) {
+                job_end(job, r, &e);
+                return;
+        }
+        if (!job->row.confirmed && job->look == LOOK_REGULAR)
+                job->row.stamp = job->stamp; /* what could not be stored: a scan sees when it changes */
+        row_park(&job->row, job->gen, state, due, reason);
+        if ((state == PATH_FAILED || state == PATH_CONFLICT) && m->logged_failures++ < LOGGED_FAILURES) {
+                LogRecord l = LOG_HERE;
+
+                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                log_field(&l, "AZSYNC_PATH=%s", PATH_SHOWN(job->row.path));
+                log_field(&l, "AZSYNC_CONTAINER=%s", m->config->container);
+                log_field(&l, "AZSYNC_ERROR=%s", reason);
+                log_commit(&l, LOG_WARNING, state == PATH_FAILED ? MSG_UPLOAD_FAILED : MSG_CONFLICT, "%s: %s: %s",
+                           m->config->name, PATH_SHOWN(job->row.path), reason);
+        }
+        if (state == PATH_FAILED || state == PATH_CONFLICT)
+                mapping_note_error(m, reason);
+        job_store(job);
+}
+
+void job_confirm(Job *job, const char *etag) {
+        Mapping *m = job->mapping;
+        Error e = ERROR_NULL;
+        int r = job_reload(job, &e);
+
+        if (r >= 0) {
+                row_confirm(&job->row, job->gen, &job->stamp, etag, job->have_bytes ? job->md5 : NULL, job->claimed);
+                if (job->prefix && job->row.state == PATH_CLEAN) /* it grew while it was read: the rest follows */
+                        row_hint(&job->row, true, clock_boot() + clock_policy(CHANGED_PAUSE), job->claimed);
+                settle_sent(m->settle, job->row.path, clock_boot());
+        }
+        if (r < 0)
+                job_end(job, r, &e);
+        else
+                job_store(job);
+}
+
+static void job_settle(Job *job, const char *etag) {
+        Error e = ERROR_NULL;
+        int r;
+
+        if (job->have_bytes) {
+                job_confirm(job, etag);
+                return;
+        }
+        r = job_reload(job, &e);
+        if (r < 0) {
+                job_end(job, r, &e);
+                return;
+        }
+        row_settle(&job->row, job->gen, &job->stamp, job->claimed);
+        job_store(job);
+}
+
+BlobMeta job_meta(const Job *job) {
+        return (BlobMeta){ .writer = job->mapping->writer, .generation = job->gen, .stamp = &job->stamp };
+}
+
+/* --- answers of the service --- */
+
+void job_answered(Job *job, const BlobAnswer *answer) {
+        Mapping *m = job->mapping;
+
+        job->call = NULL;
+        m->requests += answer->requested;
+        m->uploaded_bytes += answer->body_sent;
+        account_judge(m->account, m, answer);
+        if (answer->verdict != VERDICT_OK && answer->verdict != VERDICT_MISSING && answer->error.text[0])
+                mapping_note_error(m, answer->error.text);
+}
+
+static int64_t job_backoff(const Job *job, int64_t asked_ns) {
+        uint64_t random = 0;
+
+        (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
+        return backoff_delay(job->row.attempts + 1, RETRY_CAP, asked_ns, random);
+}
+
+void job_failed(Job *job, const BlobAnswer *answer, bool write) {
+        Mapping *m = job->mapping;
+        const char *text = answer->error.text;
+
+        switch (answer->verdict) {
+        case VERDICT_OFFLINE:
+        case VERDICT_BUSY:
+        case VERDICT_DENIED:
+        case VERDICT_CLOCK:
+        case VERDICT_TLS:
+                /* the account's trouble, not this path's; a 500 may have acted all the same */
+                job_release(job, 0, false, write && answer->verdict == VERDICT_BUSY, NULL);
+                return;
+        case VERDICT_CHANGED:
+        case VERDICT_MISSING:
+        case VERDICT_SOURCE_CHANGED:
+                job->remote = REMOTE_UNASKED;
+                job->row.doubt = true;
+                free(job->source_path);
+                job->source_path = NULL;
+                job_plan(job);
+                return;
+        case VERDICT_CORRUPTED:
+                if (job->row.attempts >= CORRUPTED_MAX)
+                        job_park(job, PATH_FAILED, 0, text);
+                else
+                        job_release(job, CHANGED_PAUSE, true, false, text);
+                return;
+        case VERDICT_LEASED:
+        case VERDICT_LATER:
+                job_release(job, SLOW_RETRY, true, false, text);
+                return;
+        case VERDICT_ARCHIVED:
+        case VERDICT_PERMANENT:
+        case VERDICT_SNAPSHOTS:
+                job_park(job, PATH_FAILED, 0, text);
+                return;
+        case VERDICT_NO_CONTAINER:
+                mapping_block(m, BLOCK_CONTAINER,
+                              "the container %s is gone; azsyncd does not make it again by itself: %s",
+                              m->config->container, "make it, and run azsyncctl rescan");
+                job_release(job, 0, false, false, NULL);
+                return;
+        default: /* RETRY, UNKNOWN, BLOCKS_GONE, BLOCKS_FOREIGN, ... */
+                job_release(job, job_backoff(job, answer->retry_after_ns), true,
+                            write && answer->verdict != VERDICT_RETRY, text);
+                return;
+        }
+}
+
+static void on_head(const BlobAnswer *answer, void *userdata) {
+        Job *job = userdata;
+
+        job_answered(job, answer);
+        if (answer->verdict == VERDICT_OK) {
+                job->remote = REMOTE_PRESENT;
+                job->blob = answer->props;
+                memcpy(job->blob.etag, answer->etag, sizeof(job->blob.etag));
+        } else if (answer->verdict == VERDICT_MISSING)
+                job->remote = REMOTE_ABSENT;
+        else {
+                job_failed(job, answer, false);
+                return;
+        }
+        job_plan(job);
+}
+
+static void on_put(const BlobAnswer *answer, void *userdata) {
+        Job *job = userdata;
+
+        job_answered(job, answer);
+        if (answer->verdict != VERDICT_OK) {
+                job_failed(job, answer, true);
+                return;
+        }
+        job->mapping->uploaded_files++;
+        job_confirm(job, answer->etag);
+}
+
+static void on_metadata(const BlobAnswer *answer, void *userdata) {
+        Job *job = userdata;
+
+        job_answered(job, answer);
+        if (answer->verdict != VERDICT_OK)
+                job_failed(job, answer, true);
+        else
+                job_confirm(job, answer->etag);
+}
+
+static void on_deleted(const BlobAnswer *answer, void *userdata) {
+        Job *job = userdata;
+
+        job_answered(job, answer);
+        if (answer->verdict != VERDICT_OK && answer->verdict != VERDICT_MISSING) {
+                job_failed(job, answer, true);
+                return;
+        }
+        job->mapping->deleted_files += answer->verdict == VERDICT_OK;
+        row_unconfirm(&job->row);
+        job->remote = REMOTE_ABSENT;
+        job_plan(job); /* nothing there, nothing here: forget, or skip */
+}
+
+/* --- acting --- */
+
+static int job_send(Job *job, const Plan *p) {
+        Mapping *m = job->mapping;
+        BlobClient *client = m->account->client;
+        const char *container = m->config->container;
+        BlobCondition condition = { .if_match = p->etag, .if_absent = !p->etag };
+        BlobMeta meta = job_meta(job);
+
+        switch (p->action) {
+        case ACTION_ASK:
+                return blob_head(client, container, job->name, on_head, job, &job->call);
+        case ACTION_UPLOAD:
+                return blob_put(client, container, job->name, job->buffer ? job->buffer : "", job->size, job->md5,
+                                mime_from_path(job->row.path), &meta, &condition, on_put, job, &job->call);
+        case ACTION_METADATA:
+                return blob_set_metadata(client, container, job->name, &meta, &condition, on_metadata, job, &job->call);
+        default:
+                assert(p->action == ACTION_DELETE);
+                return blob_delete(client, container, job->name, p->etag, on_deleted, job, &job->call);
+        }
+}
+
+void job_plan(Job *job) {
+        Mapping *m = job->mapping;
+        PlanInput in = {
+                .look = job->look,
+                .stamp = job->look == LOOK_ABSENT ? NULL : &job->stamp,
+                .md5 = job->have_bytes ? job->md5 : NULL,
+                .row = &job->row,
+                .was_gone = job->was_gone,
+                .remote = job->remote,
+                .blob = &job->blob,
+                .writer = m->writer,
+                .keep_deleted = m->config->deletes == DELETES_KEEP,
+                .overwrite = m->config->conflict == CONFLICT_OVERWRITE,
+        };
+        Plan p = plan(&in);
+
+        if (++job->rounds > ROUNDS_MAX) {
+                job_release(job, job_backoff(job, 0), true, true, "the blob keeps changing while it is looked at");
+                return;
+        }
+        switch (p.action) {
+        case ACTION_READ:
+                if (rename_try(job))
+                        return;
+                if (job->stamp.size > SYNC_SMALL_MAX) {
+                        /* hashed first if it may turn out to be what is there already */
+                        upload_start(job, job->row.confirmed || job->row.doubt);
+                        return;
+                }
+                if (job_want_memory(job, job->stamp.size, job_look))
+                        job_look(job);
+                return;
+        case ACTION_SETTLE:
+                job_settle(job, p.etag);
+                return;
+        case ACTION_FORGET:
+                job_forget(job);
+                return;
+        case ACTION_SKIP:
+                row_unconfirm(&job->row);
+                job_park(job, PATH_SKIPPED, 0, p.reason);
+                return;
+        case ACTION_GONE:
+                job_park(job, PATH_GONE,
+                         m->sync->once ? clock_boot() : clock_boot() + clock_policy(m->config->delete_delay_ns), NULL);
+                return;
+        case ACTION_CONFLICT:
+                job_park(job, PATH_CONFLICT, 0, p.reason);
+                return;
+        case ACTION_UPLOAD:
+                if (upload_staged(job)) {
+                        upload_commit(job, p.etag);
+                        return;
+                }
+                if (!job->buffer &&
+                    job->stamp.size > 0) { /* hashed, or hoped to be a copy: its bytes are not at hand */
+                        if (job->stamp.size > SYNC_SMALL_MAX)
+                                upload_start(job, false);
+                        else if (job_want_memory(job, job->stamp.size, job_look))
+                                job_look(job);
+                        return;
+                }
+                break;
+        default:
+                break;
+        }
+        if (job_send(job, &p) < 0)
+                job_release(job, LOCAL_RETRY, true, false, "out of memory");
+}
+
+/* --- looking --- */
+
+static void job_park_name(Job *job, BlobName verdict) {
+        job_park(job, PATH_FAILED, 0, blobname_verdict_text(verdict));
+}
+
+/* A change through one name of a file is reported for that name alone (pitfalls 5.4). Without `content`, or two names
+ * would wake each other for ever. */
+static int on_other_name(const Row *row, void *userdata) {
+        Buf *names = userdata;
+
+        return row->confirmed ? buf_append(names, row->path, row->path_size + 1) : 0;
+}
+
+static void hint_other_names(Job *job) {
+        _cleanup_buf_ Buf names = BUF_INIT(1 << 20);
+        Mapping *m = job->mapping;
+        Error e = ERROR_NULL;
+
+        if (job->stamp.nlink < 2 || !job->row.content || job->stamp.ino == 0)
+                return;
+        if (sync_journal(
+                    m->sync,
+                    journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, 256, on_other_name, &names, &e),
+                    &e) < 0)
+                return;
+        for (size_t at = 0; at < names.size; at += strlen(names.data + at) + 1)
+                if (strcmp(names.data + at, job->row.path) != 0)
+                        mapping_hint(m, names.data + at, false, clock_boot());
+}
+
+static void on_looked(const SourceAnswer *answer, void *userdata) {
+        Job *job = userdata;
+        Mapping *m = job->mapping;
+
+        job->waiting = false;
+        job_looked(job);
+        job->look = answer->look;
+        job->stamp = answer->stamp;
+        switch (answer->look) {
+        case LOOK_NO_ROOT:
+                mapping_block(m, BLOCK_ROOT, "%s", answer->error.text);
+                job_release(job, 0, false, false, NULL);
+                return;
+        case LOOK_UNREADABLE:
+                job_park(job, PATH_FAILED, 0, answer->error.text);
+                return;
+        case LOOK_UNKNOWN:
+                job_release(job, MAX(LOCAL_RETRY, job_backoff(job, 0)), true, false, answer->error.text);
+                return;
+        case LOOK_REGULAR:
+                hint_other_names(job);
+                job->row.seen_ino =
+                        job->row.confirmed && job->row.stamp.ino == answer->stamp.ino ? 0 : answer->stamp.ino;
+                if (answer->read == SOURCE_CHANGED) {
+                        job_release(job, CHANGED_PAUSE, true, false, "it changed while it was read");
+                        return;
+                }
+                if (answer->read == SOURCE_WHOLE || answer->read == SOURCE_PREFIX) {
+                        job->have_bytes = true;
+                        job->prefix = answer->read == SOURCE_PREFIX;
+                        job->size = answer->size;
+                        memcpy(job->md5, answer->md5, sizeof(job->md5));
+                        free(job->buffer);
+                        job->buffer = source_take_buffer(answer);
+                        if (!job->row.confirmed && rename_try(job))
+                                return;
+                }
+                break;
+        default:
+                break;
+        }
+        job_plan(job);
+}
+
+static void job_look(Job *job) {
+        Mapping *m = job->mapping;
+        int r;
+
+        if (job->reserved > 0)
+                r = source_read(m->source, job->row.path, job->reserved, on_looked, job);
+        else
+                r = source_look(m->source, job->row.path, on_looked, job);
+        if (r < 0)
+                job_release(job, LOCAL_RETRY, true, false, "out of memory");
+        else
+                job->waiting = true;
+}
+
+static int job_set_name(Job *job, BlobName *ret) {
+        _cleanup_buf_ Buf name = BUF_INIT(16384);
+        int r = blobname_from_path(&name, job->mapping->config->prefix, job->row.path, job->row.path_size, ret);
+
+        if (r < 0)
+                return r;
+        job->name = TAKE_PTR(name.data);
+        return job->name ? 0 : -ENOMEM;
+}
+
+void job_start(Job *job) {
+        Mapping *m = job->mapping;
+        BlobName verdict;
+        int r;
+
+        job->started = true;
+        m->account->in_flight++;
+        r = job_set_name(job, &verdict);
+        if (r < 0) {
+                if (r == -EMSGSIZE)
+                        job_park_name(job, BLOB_NAME_TOO_LONG);
+                else
+                        job_release(job, LOCAL_RETRY, true, false, "out of memory");
+                return;
+        }
+        if (verdict != BLOB_NAME_OK && !job->row.confirmed) {
+                /* it may be gone by now: then there is nothing to say of it */
+                job->look = LOOK_UNKNOWN;
+                job_park_name(job, verdict);
+                return;
+        }
+        /* a deletion, and what a stamp may settle, need no bytes; for the rest one trip gets them if the file is small
+         */
+        if (!job->was_gone && (!job->row.confirmed || job->row.content || job->row.doubt) &&
+            !job_want_memory(job, SYNC_FIRST_ROOM, job_look))
+                return;
+        job_look(job);
+}

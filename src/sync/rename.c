@@ -1,0 +1,126 @@
+/* Renames are not an event type: a new path whose file (inode, btime, size, mtime) equals a confirmed path that is gone
+ * is copied on the server, and the old name is deleted by its own row, later. One rule for online, offline and folder
+ * moves (pitfalls 1.3). */
+#include "sync/state.h"
+
+#include "util/blobname.h"
+#include "util/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SOURCE_BUSY (50 * NSEC_PER_MSEC)
+
+typedef struct Candidate {
+        const Job *job;
+        Row row;
+        bool found;
+} Candidate;
+
+static int on_candidate(const Row *row, void *userdata) {
+        Candidate *c = userdata;
+
+        if (c->found || !row->confirmed || row->foreign || row->busy || row->doubt ||
+            strcmp(row->path, c->job->row.path) == 0 || !stamp_moved(&row->stamp, &c->job->stamp))
+                return 0;
+        /* bytes may have changed without the stamp telling (4.3): then only the MD5 proves it */
+        if ((row->content || c->job->row.content) &&
+            !(c->job->have_bytes && row->has_md5 && memcmp(row->md5, c->job->md5, sizeof(row->md5)) == 0))
+                return 0;
+        c->row = *row;
+        c->found = true;
+        return 0;
+}
+
+static void on_copied(const BlobAnswer *answer, void *userdata) {
+        Job *job = userdata;
+
+        job_answered(job, answer);
+        if (answer->verdict == VERDICT_OK && strcmp(answer->copy_status, "pending") != 0) {
+                job->mapping->copied_files++;
+                job_confirm(job, answer->etag);
+                return;
+        }
+        if (answer->verdict == VERDICT_OK) {
+                /* still copying: the source stays (azure-blob.md 1.4); what stands there then is asked for */
+                job_release(job, NSEC_PER_SEC, true, true, "the service is still copying it");
+                return;
+        }
+        job->have_bytes = false; /* the MD5 was the source's; whatever comes next reads the file */
+        job_give_back(job);
+        if (answer->verdict == VERDICT_SOURCE_CHANGED || answer->verdict == VERDICT_CHANGED ||
+            answer->verdict == VERDICT_MISSING) {
+                free(job->source_path);
+                job->source_path = NULL;
+                job_release(job, SOURCE_BUSY, true, true, NULL); /* in doubt, so it is asked for before it is sent */
+                return;
+        }
+        job_failed(job, answer, true);
+}
+
+static void rename_send(Job *job) {
+        Mapping *m = job->mapping;
+        _cleanup_buf_ Buf source = BUF_INIT(16384);
+        BlobCondition condition = { .if_match = job->row.confirmed ? job->row.etag : NULL,
+                                    .if_absent = !job->row.confirmed };
+        BlobMeta meta = job_meta(job);
+        BlobName verdict;
+        int r;
+
+        r = blobname_from_path(&source, m->config->prefix, job->source_path, strlen(job->source_path), &verdict);
+        if (r >= 0)
+                r = blob_copy(m->account->client, m->config->container, job->name, source.data, job->source_etag, &meta,
+                              &condition, on_copied, job, &job->call);
+        if (r < 0)
+                job_release(job, SOURCE_BUSY, true, false, NULL);
+}
+
+static void on_source_looked(const SourceAnswer *answer, void *userdata) {
+        Job *job = userdata;
+
+        job->waiting = false;
+        if (answer->look == LOOK_ABSENT) {
+                rename_send(job);
+                return;
+        }
+        /* still there (a hard link), or unknown: an ordinary upload */
+        free(job->source_path);
+        job->source_path = NULL;
+        job->have_bytes = job->buffer != NULL;
+        job->rounds++;
+        job_plan(job);
+}
+
+bool rename_try(Job *job) {
+        Mapping *m = job->mapping;
+        Candidate c = { .job = job };
+        Error e = ERROR_NULL;
+
+        if (job->stamp.ino == 0 || job->stamp.size == 0 || job->rounds > 1 || job->row.doubt || job->row.foreign ||
+            job->source_path || m->config->account->method == AUTH_SAS)
+                return false;
+        if (sync_journal(m->sync,
+                         journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, 16, on_candidate, &c, &e),
+                         &e) < 0 ||
+            !c.found)
+                return false;
+        if (uploader_busy_with(m, c.row.path)) {
+                /* its own job is at work on it: wait for that, it is short */
+                job_release(job, SOURCE_BUSY, false, false, NULL);
+                return true;
+        }
+        job->source_path = strdup(c.row.path);
+        if (!job->source_path)
+                return false;
+        (void) snprintf(job->source_etag, sizeof(job->source_etag), "%s", c.row.etag);
+        if (!job->have_bytes && c.row.has_md5) {
+                memcpy(job->md5, c.row.md5, sizeof(job->md5));
+                job->have_bytes = true; /* what the copy will hold */
+        }
+        if (source_look(m->source, job->source_path, on_source_looked, job) < 0) {
+                job_release(job, SOURCE_BUSY, true, false, "out of memory");
+                return true;
+        }
+        job->waiting = true;
+        return true;
+}

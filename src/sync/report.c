@@ -1,0 +1,159 @@
+/* What status and queue say of a mapping, gathered when somebody asks. */
+#include "sync/state.h"
+
+#include "util/clock.h"
+#include "util/path.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FLIGHTS_SHOWN 64u
+
+static double rate_of(Mapping *m) {
+        int64_t now = clock_boot(), took = now - m->rate_at;
+
+        if (m->rate_at == 0 || took >= NSEC_PER_SEC) {
+                m->rate = m->rate_at == 0 ? 0 : (double) (m->uploaded_bytes - m->rate_bytes) * 1e9 / (double) took;
+                m->rate_at = now;
+                m->rate_bytes = m->uploaded_bytes;
+        }
+        return m->rate;
+}
+
+static const char *detail_of(const Mapping *m) {
+        const Sync *s = m->sync;
+
+        if (journal_broken(s->journal))
+                return s->journal_error.text;
+        if (m->block != BLOCK_NONE)
+                return m->why;
+        if (m->account->gate != GATE_OPEN)
+                return m->account->why.text;
+        if (m->scanned_once && !m->fs_tells)
+                return "this file system does not tell of changes: the folder is compared now and then";
+        if (m->polled > 0)
+                return "some folders are not watched (limit reached) and are compared now and then";
+        return "";
+}
+
+static int report(Mapping *m, EngineStatusFn fn, void *userdata) {
+        const JournalCounts *c = journal_counts(m->sync->journal, m->record.id);
+        FlightStatus flights[FLIGHTS_SHOWN];
+        int64_t first, lag = 0;
+        size_t n = 0;
+
+        for (const Job *job = m->jobs; job && n < FLIGHTS_SHOWN; job = job->next)
+                if (job->call || job->upload)
+                        flights[n++] = (FlightStatus){
+                                .path = job->row.path,
+                                .sent = job->upload ? upload_sent(job->upload) : blob_call_sent(job->call),
+                                .size = job->look == LOOK_REGULAR ? job->stamp.size : 0,
+                        };
+        if (mapping_pending(m) > 0 && journal_oldest(m->sync->journal, m->record.id, &first, NULL) > 0)
+                lag = MAX(clock_wall() - first, NSEC_PER_MSEC);
+        return fn(
+                &(MappingStatus){
+                        .name = m->config->name,
+                        .folder = m->config->folder,
+                        .url = m->url,
+                        .state = mapping_state(m),
+                        .detail = detail_of(m),
+                        .files = c->files,
+                        .bytes = c->bytes,
+                        .pending = mapping_pending(m),
+                        .failed = c->state[PATH_FAILED],
+                        .held = c->state[PATH_HELD],
+                        .busy = c->busy,
+                        .conflicts = c->state[PATH_CONFLICT],
+                        .skipped = c->state[PATH_SKIPPED],
+                        .in_flight = flights,
+                        .n_in_flight = n,
+                        .lag_s = (double) lag / 1e9,
+                        .uploaded_files = m->uploaded_files,
+                        .uploaded_bytes = m->uploaded_bytes,
+                        .copied_files = m->copied_files,
+                        .deleted_files = m->deleted_files,
+                        .requests = m->requests,
+                        .rate = rate_of(m),
+                        .polled_folders = !m->watcher && !m->sync->once ? MAX(m->folders, 1U) : m->polled,
+                        .last_error = m->last_error,
+                        .last_sync_ns = mapping_in_sync(m) ? clock_wall() : m->record.last_sync_ns,
+                },
+                userdata);
+}
+
+int engine_status(Engine *engine, const char *mapping, EngineStatusFn fn, void *userdata) {
+        Sync *s = &engine->sync;
+        Mapping *one;
+
+        if (mapping) {
+                one = sync_find(s, mapping);
+                return one ? report(one, fn, userdata) : -ENOENT;
+        }
+        for (size_t i = 0; i < s->n_mappings; i++) {
+                int r = report(s->mappings[i], fn, userdata);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+typedef struct QueueUser {
+        Mapping *mapping;
+        EngineQueueFn fn;
+        void *userdata;
+} QueueUser;
+
+static int on_row(const Row *row, void *userdata) {
+        QueueUser *u = userdata;
+        bool timed = row->state == PATH_PENDING || row->state == PATH_GONE;
+
+        return u->fn(
+                &(QueueItem){
+                        .mapping = u->mapping->config->name,
+                        .path = row->path,
+                        .state = row->busy && row_is_unsynced(row->state) ? "busy" : path_state_name(row->state),
+                        .reason = row->reason[0] == '\0' && row->state == PATH_GONE
+                                          ? "deleted here; waiting for delete-delay"
+                                          : row->reason,
+                        .attempts = row->attempts,
+                        .first_ns = row->first,
+                        .next_ns = timed ? clock_wall() + MAX(row->due - clock_boot(), INT64_C(0)) : 0,
+                },
+                u->userdata);
+}
+
+int engine_queue(Engine *engine, const char *mapping, const char *after, unsigned limit, EngineQueueFn fn,
+                 void *userdata) {
+        Mapping *m = sync_find(&engine->sync, mapping);
+        QueueUser u = { m, fn, userdata };
+
+        return m ? journal_queue(engine->sync.journal, m->record.id, after, limit, on_row, &u, NULL) : -ENOENT;
+}
+
+void engine_summary(const Engine *engine, char *ret, size_t room) {
+        const Sync *s = &engine->sync;
+        uint64_t pending = 0, failed = 0, attention = 0;
+        size_t in_sync = 0, scanning = 0;
+
+        for (size_t i = 0; i < s->n_mappings; i++) {
+                const Mapping *m = s->mappings[i];
+                const JournalCounts *c = journal_counts(s->journal, m->record.id);
+
+                pending += mapping_pending(m);
+                failed += c->state[PATH_FAILED] + c->state[PATH_CONFLICT] + c->state[PATH_HELD];
+                in_sync += mapping_in_sync(m);
+                scanning += mapping_scanning(m);
+                attention += m->block != BLOCK_NONE || m->account->gate != GATE_OPEN;
+        }
+        if (s->n_mappings == 0)
+                (void) snprintf(ret, room, "Idle: no folder is mapped");
+        else if (in_sync == s->n_mappings)
+                (void) snprintf(ret, room, "%zu %s in sync", in_sync, in_sync == 1 ? "folder" : "folders");
+        else
+                (void) snprintf(ret, room, "%zu of %zu folders in sync, %llu changes pending%s%s%s", in_sync,
+                                s->n_mappings, (unsigned long long) pending, scanning ? ", comparing" : "",
+                                attention ? ", blocked or offline" : "",
+                                failed ? ", some need attention: azsyncctl status" : "");
+}

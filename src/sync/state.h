@@ -1,0 +1,247 @@
+/* The plain data that the files of sync/ share: the daemon's one Sync, its accounts, its mappings and their jobs. Lives
+ * on the loop's thread. Each file says below which calls it gives to the others; outsiders use sync/engine.h. */
+#pragma once
+
+#include "azure/blob.h"
+#include "config/config.h"
+#include "journal/journal.h"
+#include "sync/engine.h"
+#include "sync/plan.h"
+#include "util/timer.h"
+#include "watch/scanner.h"
+#include "watch/settle.h"
+#include "watch/source.h"
+#include "watch/watcher.h"
+
+typedef struct Sync Sync;
+typedef struct Account Account;
+typedef struct Mapping Mapping;
+typedef struct Job Job;
+
+#define SYNC_SMALL_MAX ((size_t) 4 * 1024 * 1024) /* up to here one Put Blob (azure-blob.md 7.7), above it blocks */
+#define SYNC_FIRST_ROOM ((size_t) 64 * 1024)      /* what a file of unknown size is offered at first */
+#define SYNC_MEMORY ((size_t) 64 * 1024 * 1024)   /* file data in flight */
+#define SYNC_TRANSFERS 64u                        /* requests in flight per account, unless `transfers` says */
+
+struct Sync {
+        sd_event *loop;
+        Journal *journal;
+        bool once, closing;
+        Defer *work;    /* start what is due */
+        Timer *wake;    /* something becomes due */
+        Defer *settled; /* the loop is idle: commit what was gathered */
+        Timer *commit;  /* at the latest after 50 ms under load (9.1) */
+        Timer *recover; /* the journal is out of order: try again */
+        unsigned recover_attempts;
+        Error journal_error;
+        Account **accounts;
+        size_t n_accounts;
+        Mapping **mappings; /* sorted by name */
+        size_t n_mappings, turn;
+        size_t memory_used;
+        Job *memory_first, **memory_last; /* jobs that wait for room, in order */
+        unsigned transfers;
+        EngineWait *waits;
+        Timer *tell; /* listeners: at most ten times a second */
+        int64_t told_at;
+        struct {
+                void (*fn)(void *userdata);
+                void *userdata;
+        } listeners[4]; /* the control server, the daemon's STATUS= */
+        size_t n_listeners;
+        void (*once_done)(bool in_sync, void *userdata);
+        void *once_data;
+};
+
+typedef enum Gate { GATE_OPEN, GATE_OFFLINE, GATE_DENIED } Gate;
+
+struct Account {
+        Sync *sync;
+        char *name;
+        char *identity; /* what it was made from, hashed: differs if a reload changed it */
+        BlobClient *client;
+        Gate gate;
+        unsigned failures; /* in a row */
+        int64_t retry_at;  /* boot ns; while the gate is not open */
+        unsigned in_flight, limit;
+        Error why; /* while the gate is not open */
+        bool keep; /* engine_apply() */
+};
+
+typedef enum Block {
+        BLOCK_NONE,
+        BLOCK_ROOT,        /* missing, replaced or unreadable */
+        BLOCK_DESTINATION, /* account, container or prefix are not those it was first used with */
+        BLOCK_CONTAINER,   /* gone, or not there and not ours to make */
+} Block;
+
+typedef struct Branch {
+        char *path; /* "" = the whole tree */
+        uint64_t number;
+} Branch;
+
+struct Mapping {
+        Sync *sync;
+        const MappingConfig *config;
+        char *identity; /* as Account */
+        Account *account;
+        JournalMapping record;
+        char writer[40];
+        char *url; /* without a secret */
+        Source *source;
+        Watcher *watcher;
+        Scanner *scanner;
+        Settle *settle;
+        Timer *rescan, *retry;
+        Block block;
+        char why[512];
+        bool keep;
+
+        /* scanning */
+        Branch *branches; /* asked for and not begun, in order */
+        size_t n_branches;
+        Branch running; /* path NULL: none */
+        int64_t scan_started;
+        uint64_t scans_asked, scans_done;
+        struct Merge *merge;
+        bool scanned_once, first_sync;
+        bool fs_tells;
+        const char *fs_name;
+        unsigned folders, polled;
+        unsigned overflows;      /* since the last quiet scan: each makes the next scan wait longer (1.10) */
+        int64_t scan_not_before; /* boot ns */
+
+        /* first contact */
+        enum { CONTACT_NONE, CONTACT_CREATE, CONTACT_LIST } contact;
+        BlobCall *contact_call;
+        char *list_marker;
+        int64_t contact_at; /* boot ns: not before */
+
+        /* jobs */
+        Job *ready_first, **ready_last; /* claimed, not started */
+        unsigned n_ready, n_jobs, n_unlooked;
+        Job *jobs; /* every job, ready ones included */
+
+        /* since process start */
+        uint64_t uploaded_files, uploaded_bytes, copied_files, deleted_files, requests;
+        char last_error[512];
+        bool was_in_sync;
+        double rate;
+        int64_t rate_at;
+        uint64_t rate_bytes;
+        unsigned logged_failures; /* of this spell; the rest is only counted (11.10) */
+};
+
+struct Job {
+        Mapping *mapping;
+        Job *next, *prev; /* in mapping->jobs */
+        Job *next_ready;  /* in mapping->ready or sync->memory */
+        Row row;
+        uint64_t gen;    /* when it was claimed */
+        int64_t claimed; /* the journal's sequence then */
+        bool was_gone, unlooked, started;
+        Look look;
+        Stamp stamp;
+        bool have_bytes, prefix;
+        uint8_t md5[16];
+        char *buffer;
+        size_t size, reserved, wanted;
+        void (*resume)(Job *job); /* when the memory that it waits for is there */
+        Remote remote;
+        ListedBlob blob;
+        unsigned rounds;   /* plans so far: the world may not change under us for ever */
+        char *name;        /* blob name */
+        char *source_path; /* rename: the path whose blob is copied; must not be deleted meanwhile */
+        char source_etag[ROW_ETAG_ROOM];
+        BlobCall *call;
+        bool waiting;          /* an answer of source is still to come */
+        struct Upload *upload; /* large files */
+        uint64_t sent_before;  /* of finished blocks, for progress */
+};
+
+/* engine.c */
+struct Engine {
+        Sync sync;
+        Config **configs; /* the last one is in force; older ones as long as a mapping was made from them */
+        size_t n_configs;
+};
+Mapping *sync_find(const Sync *s, const char *name);
+void sync_kick(Sync *s);  /* something may be due */
+void sync_touch(Sync *s); /* rows were written: commit soon, tell */
+int sync_journal(Sync *s, int r,
+                 const Error *e); /* passes `r` on; a failure puts the journal out of order until it recovers */
+
+/* account.c */
+int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) _must_check_;
+Account *account_free(Account *a);
+DEFINE_CLEANUP(Account *, account_free);
+int account_identity(const AccountConfig *config, char **ret) _must_check_;
+bool account_may_start(const Account *a, int64_t now); /* one more request */
+void account_judge(Account *a, Mapping *m,
+                   const BlobAnswer *answer); /* opens or closes the gate by what was answered */
+
+/* mapping.c */
+int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *account, Error *e) _must_check_;
+Mapping *mapping_free(Mapping *m);
+DEFINE_CLEANUP(Mapping *, mapping_free);
+int mapping_identity(const MappingConfig *config, const char *account_identity, char **ret) _must_check_;
+void mapping_scan(Mapping *m, const char *branch);
+void mapping_scan_next(Mapping *m);
+bool mapping_in_sync(const Mapping *m);
+int mapping_approve(Mapping *m, Error *e);
+bool mapping_scanning(const Mapping *m);
+void mapping_block(Mapping *m, Block block, const char *format, ...) _printf_(3, 4);
+void mapping_unblock(Mapping *m);
+void mapping_save(Mapping *m, bool durable);
+/* Marks a path; `due` boot ns. */
+void mapping_hint(Mapping *m, const char *path, bool content, int64_t due);
+bool mapping_excluded(const Mapping *m, const char *path, bool folder);
+bool mapping_runs(const Mapping *m); /* neither paused nor blocked */
+uint64_t mapping_pending(const Mapping *m);
+const char *mapping_state(Mapping *m);
+void mapping_note_error(Mapping *m, const char *text);
+
+/* merge.c: what a scan saw against the journal */
+struct Merge *merge_new(Mapping *m, const char *branch);
+struct Merge *merge_free(struct Merge *merge);
+void merge_seen(struct Merge *merge, const Seen *seen, size_t n);
+void merge_end(struct Merge *merge, bool complete);
+
+/* contact.c: the container is met, and what it holds is listed, before the first write */
+void contact_run(Mapping *m);
+
+/* uploader.c */
+void uploader_run(Sync *s);     /* claims what is due and starts what may start */
+void uploader_ready(Job *job);  /* back into the ready list */
+int64_t uploader_next(Sync *s); /* boot ns of the next thing due; INT64_MAX: nothing */
+bool uploader_busy_with(const Mapping *m, const char *path);
+
+/* job.c */
+int job_new(Job **ret, Mapping *m, const Row *row) _must_check_;
+Job *job_free(Job *job);
+void job_start(Job *job);
+void job_memory(Sync *s);     /* room came free: serve those who wait */
+void job_give_back(Job *job); /* its memory */
+void job_plan(Job *job);
+void job_confirm(Job *job, const char *etag);
+void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason);
+void job_answered(Job *job, const BlobAnswer *answer); /* counts, clears `call` */
+void job_failed(Job *job, const BlobAnswer *answer,
+                bool write); /* everything but OK and what the caller knows better */
+bool job_want_memory(Job *job, size_t size, void (*resume)(Job *job)); /* false: it waits, and resume() comes */
+BlobMeta job_meta(const Job *job);
+
+/* upload.c: a large file, by blocks */
+void upload_start(Job *job, bool hash_only);    /* ends in job_plan() with the whole's MD5 */
+bool upload_staged(const Job *job);             /* every block is there: only the commit is missing */
+void upload_commit(Job *job, const char *etag); /* NULL: If-None-Match: * */
+void upload_free(struct Upload *u);
+uint64_t upload_sent(const struct Upload *u);
+
+/* rename.c: the same file under another name is copied on the server */
+bool rename_try(Job *job); /* true: it is under way */
+
+/* wait.c */
+void waits_check(Sync *s);
+void waits_restarted(Sync *s, const char *mapping); /* its watcher is another one now */
+void waits_free(Sync *s);

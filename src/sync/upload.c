@@ -1,0 +1,288 @@
+/* A large file goes up in blocks (azure-blob.md 1.2). Flying ids are a version byte and the hash of the content, so
+ * that two overlapping uploads of one blob cannot commit each other's bytes (pitfalls 10.18). The commit is
+ * conditional; nothing is visible before it. */
+#include "sync/state.h"
+
+#include "azure/mime.h"
+#include "util/clock.h"
+#include "util/encode.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define BLOCK_MIN ((uint64_t) 4 * 1024 * 1024)
+#define BLOCKS_MAX 50000u
+#define BLOCKS_IN_FLIGHT 4u
+#define BLOCK_ID_VERSION 0x01
+#define ID_TEXT BASE64_ROOM(32)
+#define CHANGED_PAUSE (500 * NSEC_PER_MSEC)
+
+typedef struct Flying {
+        struct Upload *upload;
+        BlobCall *call;
+        char *data;
+        size_t size;
+} Flying;
+
+struct Upload {
+        Job *job;
+        SourceFile *file;
+        bool hash_only, reading, end, staged;
+        uint64_t block_size, offset, sent;
+        char (*ids)[ID_TEXT];
+        size_t n_ids;
+        Flying blocks[BLOCKS_IN_FLIGHT];
+        unsigned n_flying;
+        bool failed; /* the first failure; the others in flight are waited for */
+        BlobAnswer failure;
+};
+
+static void upload_pump(struct Upload *u);
+
+void upload_free(struct Upload *u) {
+        if (!u)
+                return;
+        for (size_t i = 0; i < BLOCKS_IN_FLIGHT; i++) {
+                if (u->blocks[i].call)
+                        blob_cancel(u->blocks[i].call);
+                free(u->blocks[i].data);
+        }
+        source_file_close(u->file);
+        free(u->ids);
+        free(u);
+}
+
+uint64_t upload_sent(const struct Upload *u) {
+        uint64_t sent = u->sent;
+
+        for (size_t i = 0; i < BLOCKS_IN_FLIGHT; i++)
+                if (u->blocks[i].call)
+                        sent += blob_call_sent(u->blocks[i].call);
+        return sent;
+}
+
+bool upload_staged(const Job *job) {
+        return job->upload && job->upload->staged;
+}
+
+static void upload_drop(Job *job) {
+        upload_free(TAKE_PTR(job->upload));
+        job_give_back(job);
+}
+
+static void upload_changed(Job *job) {
+        upload_drop(job);
+        job_release(job, CHANGED_PAUSE, true, false, "it changed while it was read");
+}
+
+static void on_committed(const BlobAnswer *answer, void *userdata) {
+        Job *job = userdata;
+
+        job_answered(job, answer);
+        if (answer->verdict == VERDICT_OK) {
+                job->mapping->uploaded_files++;
+                upload_drop(job);
+                job_confirm(job, answer->etag);
+                return;
+        }
+        if (answer->verdict != VERDICT_CHANGED) /* staged blocks stay for another commit only within this job */
+                upload_drop(job);
+        job_failed(job, answer, true);
+}
+
+void upload_commit(Job *job, const char *etag) {
+        struct Upload *u = job->upload;
+        Mapping *m = job->mapping;
+        BlobCondition condition = { .if_match = etag, .if_absent = !etag };
+        BlobMeta meta = job_meta(job);
+        const char **ids;
+        int r = -ENOMEM;
+
+        ids = calloc(MAX(u->n_ids, (size_t) 1), sizeof(*ids));
+        for (size_t i = 0; ids && i < u->n_ids; i++)
+                ids[i] = u->ids[i];
+        if (ids)
+                r = blob_put_block_list(m->account->client, m->config->container, job->name, ids, u->n_ids, job->md5,
+                                        mime_from_path(job->row.path), &meta, &condition, on_committed, job,
+                                        &job->call);
+        free(ids);
+        if (r < 0)
+                job_release(job, NSEC_PER_SEC, true, false, "out of memory");
+}
+
+/* Everything that was under way has come back: what now? */
+static void upload_over(struct Upload *u) {
+        Job *job = u->job;
+
+        if (u->failed) {
+                BlobAnswer failure = u->failure;
+
+                upload_drop(job);
+                job->have_bytes = false;
+                job_failed(job, &failure, false); /* blocks are not visible: nothing is in doubt */
+                return;
+        }
+        if (u->hash_only)
+                upload_drop(job);
+        else
+                u->staged = true;
+        job_plan(job);
+}
+
+static void on_finished(const SourceAnswer *answer, void *userdata) {
+        struct Upload *u = userdata;
+        Job *job = u->job;
+
+        u->reading = false;
+        if (answer->look != LOOK_REGULAR || (answer->read != SOURCE_WHOLE && answer->read != SOURCE_PREFIX)) {
+                upload_changed(job);
+                return;
+        }
+        job->prefix = answer->read == SOURCE_PREFIX;
+        job->have_bytes = true;
+        job->size = (size_t) job->stamp.size;
+        memcpy(job->md5, answer->md5, sizeof(job->md5));
+        source_file_close(TAKE_PTR(u->file));
+        if (u->n_flying == 0)
+                upload_over(u);
+}
+
+static void on_block_sent(const BlobAnswer *answer, void *userdata) {
+        Flying *b = userdata;
+        struct Upload *u = b->upload;
+        Job *job = u->job;
+        Mapping *m = job->mapping;
+
+        b->call = NULL;
+        m->requests += answer->requested;
+        m->uploaded_bytes += answer->body_sent;
+        account_judge(m->account, m, answer);
+        if (answer->verdict == VERDICT_OK)
+                u->sent += b->size;
+        else if (!u->failed) {
+                u->failed = true;
+                u->failure = *answer;
+                u->failure.marker = NULL;
+                mapping_note_error(m, answer->error.text);
+        }
+        free(b->data);
+        b->data = NULL;
+        u->n_flying--;
+        upload_pump(u);
+}
+
+static int send_block(struct Upload *u, char *data, size_t size, const SourceAnswer *answer) {
+        Job *job = u->job;
+        Flying *b = u->blocks;
+        uint8_t id[32];
+        int r;
+
+        while (b->data) /* the caller saw to it that one is free */
+                b++;
+        id[0] = BLOCK_ID_VERSION;
+        memcpy(id + 1, answer->sha256, sizeof(id) - 1);
+        base64_encode(id, sizeof(id), u->ids[u->n_ids]);
+        *b = (Flying){ .upload = u, .data = data, .size = size };
+        r = blob_put_block(job->mapping->account->client, job->mapping->config->container, job->name, u->ids[u->n_ids],
+                           data, size, answer->md5, on_block_sent, b, &b->call);
+        if (r < 0)
+                return r;
+        u->n_ids++;
+        u->n_flying++;
+        return 0;
+}
+
+static void on_block_read(const SourceAnswer *answer, void *userdata) {
+        struct Upload *u = userdata;
+        Job *job = u->job;
+
+        u->reading = false;
+        if (answer->look != LOOK_REGULAR || answer->read == SOURCE_CHANGED) {
+                upload_changed(job);
+                return;
+        }
+        u->end = answer->end;
+        u->offset += answer->size;
+        if (!u->hash_only && answer->size > 0 && !u->failed) {
+                char *data = source_take_buffer(answer);
+
+                if (u->n_ids == BLOCKS_MAX || send_block(u, data, answer->size, answer) < 0) {
+                        upload_drop(job);
+                        job_release(job, NSEC_PER_SEC, true, false, "out of memory");
+                        return;
+                }
+        }
+        upload_pump(u);
+}
+
+static void upload_pump(struct Upload *u) {
+        Job *job = u->job;
+        int r;
+
+        if (u->reading)
+                return;
+        if (u->failed || (u->end && !u->file)) {
+                if (u->n_flying == 0)
+                        upload_over(u);
+                return;
+        }
+        if (!u->end && u->n_flying == BLOCKS_IN_FLIGHT)
+                return;
+        u->reading = true;
+        r = u->end ? source_file_finish(u->file, on_finished, u)
+                   : source_file_read(u->file, (size_t) u->block_size, on_block_read, u);
+        if (r < 0) {
+                upload_drop(job);
+                job_release(job, NSEC_PER_SEC, true, false, "out of memory");
+        }
+}
+
+static void on_opened(const SourceAnswer *answer, void *userdata) {
+        struct Upload *u = userdata;
+        Job *job = u->job;
+
+        u->reading = false;
+        if (answer->look != LOOK_REGULAR || answer->read == SOURCE_CHANGED) {
+                upload_changed(job);
+                return;
+        }
+        job->stamp = answer->stamp;
+        u->block_size = MAX(BLOCK_MIN, answer->stamp.size / (BLOCKS_MAX - 1) + 1);
+        if (!u->hash_only) {
+                u->ids = calloc((size_t) (answer->stamp.size / u->block_size) + 2, sizeof(*u->ids));
+                if (!u->ids) {
+                        upload_drop(job);
+                        job_release(job, NSEC_PER_SEC, true, false, "out of memory");
+                        return;
+                }
+        }
+        u->end = answer->stamp.size == 0;
+        upload_pump(u);
+}
+
+static void upload_open(Job *job) {
+        struct Upload *u = job->upload;
+
+        if (source_file_open(job->mapping->source, job->row.path, on_opened, u, &u->file) < 0) {
+                upload_drop(job);
+                job_release(job, NSEC_PER_SEC, true, false, "out of memory");
+        } else
+                u->reading = true;
+}
+
+void upload_start(Job *job, bool hash_only) {
+        assert(!job->upload);
+
+        job_give_back(job);
+        job->have_bytes = false;
+        job->upload = calloc(1, sizeof(*job->upload));
+        if (!job->upload) {
+                job_release(job, NSEC_PER_SEC, true, false, "out of memory");
+                return;
+        }
+        job->upload->job = job;
+        job->upload->hash_only = hash_only;
+        /* blocks of a file so large that 4 MiB would not do are still one at a time within the bound */
+        if (job_want_memory(job, (size_t) MAX(BLOCK_MIN, job->stamp.size / BLOCKS_MAX) * BLOCKS_IN_FLIGHT, upload_open))
+                upload_open(job);
+}

@@ -1,0 +1,207 @@
+/* Takes what is due from the journal, in turns over the mappings, and keeps at most so many jobs at work per account.
+ * Rows are claimed, and the claim committed, before their first request: after a crash it says whose outcome is unknown
+ * (pitfalls L3). */
+#include "sync/state.h"
+
+#include "util/clock.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define CLAIM_MAX 128u /* rows of one claim */
+
+typedef struct Claim {
+        Mapping *mapping;
+        char *paths[CLAIM_MAX];
+        unsigned n;
+} Claim;
+
+static int on_due(const char *path, size_t size, void *userdata) {
+        Claim *c = userdata;
+        char *copy;
+
+        if (c->n == CLAIM_MAX || size > ROW_PATH_MAX)
+                return 0;
+        copy = malloc(size + 1);
+        if (!copy)
+                return -ENOMEM;
+        memcpy(copy, path, size);
+        copy[size] = '\0';
+        c->paths[c->n++] = copy;
+        return 0;
+}
+
+bool uploader_busy_with(const Mapping *m, const char *path) {
+        for (const Job *job = m->jobs; job; job = job->next)
+                if (strcmp(job->row.path, path) == 0 || (job->source_path && strcmp(job->source_path, path) == 0))
+                        return true;
+        return false;
+}
+
+void uploader_ready(Job *job) {
+        Mapping *m = job->mapping;
+
+        job->next_ready = NULL;
+        *m->ready_last = job;
+        m->ready_last = &job->next_ready;
+        m->n_ready++;
+}
+
+static int claim_one(Mapping *m, const char *path) {
+        Sync *s = m->sync;
+        Error e = ERROR_NULL;
+        Job *job = NULL;
+        bool gone;
+        Row row;
+        int r;
+
+        r = journal_get(s->journal, m->record.id, path, strlen(path), &row, &e);
+        if (r <= 0)
+                return sync_journal(s, r, &e);
+        gone = row.state == PATH_GONE;
+        if (uploader_busy_with(m, path)) /* the source of a rename under way (pitfalls 8: never delete first) */
+                return 0;
+        row_claim(&row);
+        r = sync_journal(s, journal_put(s->journal, m->record.id, &row, &e), &e);
+        if (r < 0)
+                return r;
+        r = job_new(&job, m, &row);
+        if (r < 0)
+                return r;
+        job->was_gone = gone;
+        uploader_ready(job);
+        return 0;
+}
+
+/* A deletion waits for every change that was due before it: one of them may turn out to be the same file under a new
+ * name. */
+static bool deletions_may_run(Mapping *m, int64_t *ret_before) {
+        Error e = ERROR_NULL;
+        int64_t due;
+        int r;
+
+        if (m->n_unlooked > 0 || mapping_scanning(m))
+                return false;
+        r = sync_journal(m->sync, journal_next_due(m->sync->journal, m->record.id, PATH_PENDING, &due, &e), &e);
+        if (r < 0)
+                return false;
+        *ret_before = r > 0 ? due : INT64_MAX;
+        return true;
+}
+
+static void claim(Mapping *m, int64_t now, unsigned room) {
+        Claim c = { .mapping = m };
+        Sync *s = m->sync;
+        Error e = ERROR_NULL;
+        int64_t before;
+        int r;
+
+        r = sync_journal(
+                s, journal_due(s->journal, m->record.id, PATH_PENDING, now, MIN(room, CLAIM_MAX), on_due, &c, &e), &e);
+        if (r >= 0 && c.n < room && deletions_may_run(m, &before))
+                r = sync_journal(s,
+                                 journal_due(s->journal, m->record.id, PATH_GONE, MIN(now, before),
+                                             MIN(room, CLAIM_MAX), on_due, &c, &e),
+                                 &e);
+        for (unsigned i = 0; i < c.n; i++) {
+                if (r >= 0)
+                        r = claim_one(m, c.paths[i]);
+                free(c.paths[i]);
+        }
+}
+
+static void serve(Mapping *m, int64_t now) {
+        if (!mapping_runs(m) && m->block != BLOCK_CONTAINER)
+                return;
+        if (!m->record.contacted || m->block == BLOCK_CONTAINER) {
+                if (!m->record.paused)
+                        contact_run(m);
+                return;
+        }
+        if (!account_may_start(m->account, now))
+                return;
+        unsigned limit = m->account->gate == GATE_OPEN ? m->account->limit : 1;
+        /* jobs that wait for room in memory or read have no request yet, but will: they count */
+        if (m->n_ready < limit / 4 + 1 && m->n_jobs < 2 * limit)
+                claim(m, now, 2 * limit - m->n_jobs);
+}
+
+static void start_ready(Mapping *m, int64_t now) {
+        while (m->ready_first && mapping_runs(m) && account_may_start(m->account, now)) {
+                Job *job = m->ready_first;
+
+                m->ready_first = job->next_ready;
+                if (!m->ready_first)
+                        m->ready_last = &m->ready_first;
+                m->n_ready--;
+                job->next_ready = NULL;
+                job_start(job);
+        }
+}
+
+/* What was claimed and cannot be started now goes back, so that it is not in doubt after a crash. */
+static void return_ready(Mapping *m) {
+        while (m->ready_first) {
+                Job *job = m->ready_first;
+
+                m->ready_first = job->next_ready;
+                m->n_ready--;
+                job_release(job, 0, false, false, NULL);
+        }
+        m->ready_last = &m->ready_first;
+}
+
+void uploader_run(Sync *s) {
+        int64_t now = clock_boot();
+        Error e = ERROR_NULL;
+
+        if (s->closing || journal_broken(s->journal) || s->n_mappings == 0)
+                return;
+        s->turn = (s->turn + 1) % s->n_mappings;
+        for (size_t i = 0; i < s->n_mappings; i++)
+                serve(s->mappings[(s->turn + i) % s->n_mappings], now);
+        if (sync_journal(s, journal_commit(s->journal, &e), &e) < 0)
+                return;
+        for (size_t i = 0; i < s->n_mappings; i++) {
+                Mapping *m = s->mappings[(s->turn + i) % s->n_mappings];
+
+                start_ready(m, now);
+                if (!mapping_runs(m) || m->account->gate != GATE_OPEN)
+                        return_ready(m);
+        }
+        sync_touch(s);
+}
+
+static int64_t mapping_next(Mapping *m, int64_t now) {
+        static const PathState states[] = { PATH_PENDING, PATH_GONE };
+        int64_t next = INT64_MAX;
+
+        if (m->record.paused || (m->block != BLOCK_NONE && m->block != BLOCK_CONTAINER))
+                return next;
+        if (!m->record.contacted || m->block == BLOCK_CONTAINER) {
+                if (m->contact != CONTACT_NONE)
+                        return next;
+                next = m->contact_at;
+        } else {
+                for (size_t i = 0; i < ELEMENTSOF(states); i++) {
+                        int64_t due;
+
+                        if (journal_next_due(m->sync->journal, m->record.id, states[i], &due, NULL) > 0)
+                                next = MIN(next, due);
+                }
+                if (next == INT64_MAX)
+                        return next;
+        }
+        if (m->account->gate != GATE_OPEN)
+                next = MAX(next, m->account->retry_at);
+        /* due already, yet not started: the end of a job or a scan kicks us */
+        return next <= now ? INT64_MAX : next;
+}
+
+int64_t uploader_next(Sync *s) {
+        int64_t now = clock_boot(), next = INT64_MAX;
+
+        for (size_t i = 0; i < s->n_mappings; i++)
+                next = MIN(next, mapping_next(s->mappings[i], now));
+        return next;
+}

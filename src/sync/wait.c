@@ -1,0 +1,220 @@
+/* Promise 3: "in sync" is said only when every change that the kernel had reported before the question is in the cloud.
+ * So the question first drains the kernel's queue (a barrier in each watcher), then notes the journal's sequence, then
+ * waits until nothing older is left. */
+#include "sync/state.h"
+
+#include "util/clock.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MANY 2000u /* above so many pending ones the oldest is looked for only now and then */
+#define MANY_PAUSE (250 * NSEC_PER_MSEC)
+
+typedef struct Part {
+        EngineWait *wait; /* NULL: given up while the barrier was under way; the barrier frees it */
+        char *mapping;
+        bool barrier;   /* under way */
+        int64_t target; /* the journal's sequence after the barrier */
+        uint64_t scans;
+        int64_t asked_at;
+} Part;
+
+struct EngineWait {
+        EngineWait *next;
+        Sync *sync;
+        Part **parts;
+        size_t n;
+        EngineWaitFn fn;
+        void *userdata;
+};
+
+static void part_free(Part *p) {
+        if (!p)
+                return;
+        if (p->barrier) { /* the watcher still holds it */
+                p->wait = NULL;
+                return;
+        }
+        free(p->mapping);
+        free(p);
+}
+
+static void part_aim(Part *p) {
+        Mapping *m = sync_find(p->wait->sync, p->mapping);
+
+        p->target = journal_sequence_last(p->wait->sync->journal);
+        p->scans = m ? m->scans_asked : 0;
+        defer_arm(p->wait->sync->settled);
+}
+
+static void on_barrier(void *userdata) {
+        Part *p = userdata;
+
+        p->barrier = false;
+        if (!p->wait)
+                part_free(p);
+        else
+                part_aim(p);
+}
+
+void engine_wait_cancel(EngineWait *wait) {
+        EngineWait **at;
+
+        if (!wait)
+                return;
+        for (at = &wait->sync->waits; *at && *at != wait; at = &(*at)->next)
+                ;
+        if (*at)
+                *at = wait->next;
+        for (size_t i = 0; i < wait->n; i++)
+                part_free(wait->parts[i]);
+        free(wait->parts);
+        free(wait);
+}
+
+static int wait_add(EngineWait *wait, Mapping *m) {
+        Part *p = calloc(1, sizeof(*p));
+
+        if (!p || !(p->mapping = strdup(m->config->name))) {
+                free(p);
+                return -ENOMEM;
+        }
+        p->wait = wait;
+        wait->parts[wait->n++] = p;
+        if (m->watcher && watcher_barrier(m->watcher, on_barrier, p) >= 0)
+                p->barrier = true;
+        else
+                part_aim(p);
+        return 0;
+}
+
+int engine_wait(Engine *engine, const char *const *mappings, size_t n, EngineWaitFn fn, void *userdata,
+                EngineWait **ret) {
+        Sync *s = &engine->sync;
+        EngineWait *wait;
+        int r = 0;
+
+        for (size_t i = 0; i < n; i++)
+                if (!sync_find(s, mappings[i]))
+                        return -ENOENT;
+        wait = calloc(1, sizeof(*wait));
+        if (!wait)
+                return -ENOMEM;
+        wait->sync = s;
+        wait->fn = fn;
+        wait->userdata = userdata;
+        wait->parts = calloc(MAX(n > 0 ? n : s->n_mappings, (size_t) 1), sizeof(Part *));
+        if (!wait->parts) {
+                free(wait);
+                return -ENOMEM;
+        }
+        wait->next = s->waits;
+        s->waits = wait;
+        for (size_t i = 0; i < (n > 0 ? n : s->n_mappings) && r >= 0; i++)
+                r = wait_add(wait, n > 0 ? sync_find(s, mappings[i]) : s->mappings[i]);
+        if (r < 0) {
+                engine_wait_cancel(wait);
+                return r;
+        }
+        defer_arm(s->settled);
+        *ret = wait;
+        return 0;
+}
+
+typedef enum Progress { PROGRESS_WAIT, PROGRESS_DONE, PROGRESS_HOPELESS } Progress;
+
+static Progress part_check(Part *p, char *why, size_t room) {
+        Sync *s = p->wait->sync;
+        Mapping *m = sync_find(s, p->mapping);
+        const JournalCounts *c;
+        uint64_t pending;
+        int64_t first;
+
+        if (!m) {
+                (void) snprintf(why, room, "%s is not mapped any more", p->mapping);
+                return PROGRESS_HOPELESS;
+        }
+        if (m->record.paused) {
+                (void) snprintf(why, room, "%s is paused", p->mapping);
+                return PROGRESS_HOPELESS;
+        }
+        if (m->block != BLOCK_NONE) {
+                (void) snprintf(why, room, "%s is blocked: %s", p->mapping, m->why);
+                return PROGRESS_HOPELESS;
+        }
+        if (m->account->gate == GATE_DENIED && (mapping_pending(m) > 0 || !m->record.contacted)) {
+                (void) snprintf(why, room, "%s is blocked: %s", p->mapping, m->account->why.text);
+                return PROGRESS_HOPELESS;
+        }
+        if (p->barrier || journal_broken(s->journal) || !m->record.contacted || !m->scanned_once || m->record.scan ||
+            m->scans_done < p->scans)
+                return PROGRESS_WAIT;
+        pending = mapping_pending(m);
+        if (pending > 0) {
+                int64_t now = clock_boot();
+
+                if (pending > MANY && now - p->asked_at < MANY_PAUSE)
+                        return PROGRESS_WAIT;
+                p->asked_at = now;
+                if (journal_oldest(s->journal, m->record.id, &first, NULL) != 0 && first <= p->target)
+                        return PROGRESS_WAIT;
+        }
+        c = journal_counts(s->journal, m->record.id);
+        if (c->state[PATH_FAILED] + c->state[PATH_HELD] + c->state[PATH_CONFLICT] > 0) {
+                (void) snprintf(why, room, "%s: %llu failed, %llu held, %llu conflicts: see azsyncctl queue %s",
+                                p->mapping, (unsigned long long) c->state[PATH_FAILED],
+                                (unsigned long long) c->state[PATH_HELD], (unsigned long long) c->state[PATH_CONFLICT],
+                                p->mapping);
+                return PROGRESS_HOPELESS;
+        }
+        return c->busy > 0 ? PROGRESS_WAIT : PROGRESS_DONE;
+}
+
+static bool wait_check(EngineWait *wait) {
+        Progress all = PROGRESS_DONE;
+        char why[768] = "";
+        EngineWaitFn fn = wait->fn;
+        void *userdata = wait->userdata;
+
+        for (size_t i = 0; i < wait->n; i++) {
+                Progress p = part_check(wait->parts[i], why, sizeof(why));
+
+                if (p == PROGRESS_WAIT && all == PROGRESS_DONE)
+                        all = p;
+                if (p == PROGRESS_HOPELESS) {
+                        all = p;
+                        break;
+                }
+        }
+        if (all == PROGRESS_WAIT)
+                return false;
+        engine_wait_cancel(wait);
+        fn(all == PROGRESS_DONE ? WAIT_IN_SYNC : WAIT_HOPELESS, why, userdata);
+        return true;
+}
+
+void waits_check(Sync *s) {
+again:
+        for (EngineWait *wait = s->waits; wait; wait = wait->next)
+                if (wait_check(wait))
+                        goto again; /* its callback may have changed the list */
+}
+
+void waits_restarted(Sync *s, const char *mapping) {
+        for (EngineWait *wait = s->waits; wait; wait = wait->next)
+                for (size_t i = 0; i < wait->n; i++) {
+                        Part *p = wait->parts[i];
+
+                        if (strcmp(p->mapping, mapping) == 0) {
+                                p->barrier = false; /* that watcher is gone, and its callbacks with it */
+                                part_aim(p);
+                        }
+                }
+}
+
+void waits_free(Sync *s) {
+        while (s->waits)
+                engine_wait_cancel(s->waits);
+}
