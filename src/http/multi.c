@@ -1,0 +1,335 @@
+/* What a small request costs is mostly system calls and callbacks, so two are spared here:
+ *
+ * - When libcurl no longer looks at a socket (its connection is kept), the socket stays in the epoll set as it is. Most
+ *   requests therefore need no epoll_ctl() at all. If something happens on a kept connection (the peer closes it, as a
+ *   rule), the source is switched off; libcurl finds out itself before it uses that connection again.
+ * - libcurl moves its timer with every request. A later deadline leaves the timer source alone; it then fires early
+ *   once and is set anew. "At once" is a defer source, not a timer.
+ *
+ * The first is safe for sockets made by open_socket() only, whose closing close_socket() sees. Others (the resolver's
+ * socket pair) are closed behind our back and are taken out when libcurl says so. */
+#include "http/multi.h"
+
+#include "util/clock.h"
+#include "util/log.h"
+
+#include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+typedef struct Sock {
+        Multi *multi;
+        sd_event_source *io; /* NULL until libcurl wants to know of it */
+        int fd;
+        bool ours; /* close_socket() will tell */
+        bool kept; /* libcurl does not look at it now */
+} Sock;
+
+struct Multi {
+        CURLM *curl;
+        sd_event *loop;
+        sd_event_source *timer, *kick;
+        int64_t wanted_ns, armed_ns; /* boot time; INT64_MAX: not at all */
+        Sock **socks;                /* by file descriptor */
+        size_t n_socks;
+        unsigned running, user_timeout_ms;
+        MultiDoneFn done;
+        void *userdata;
+        bool acting, dying;
+};
+
+static Sock *sock_find(const Multi *m, int fd) {
+        return (size_t) fd < m->n_socks ? m->socks[fd] : NULL;
+}
+
+static void sock_forget(Multi *m, int fd) {
+        Sock *s = sock_find(m, fd);
+
+        if (!s)
+                return;
+        m->socks[fd] = NULL;
+        (void) sd_event_source_disable_unref(s->io);
+        free(s);
+}
+
+static Sock *sock_new(Multi *m, int fd, bool ours) {
+        Sock *s;
+
+        if ((size_t) fd >= m->n_socks) {
+                size_t n = MAX((size_t) fd + 1, MAX(m->n_socks * 2, (size_t) 64));
+                Sock **grown = realloc(m->socks, n * sizeof(*grown));
+
+                if (!grown)
+                        return NULL;
+                for (size_t i = m->n_socks; i < n; i++)
+                        grown[i] = NULL;
+                m->socks = grown;
+                m->n_socks = n;
+        }
+        s = malloc(sizeof(*s));
+        if (!s)
+                return NULL;
+        *s = (Sock){ .multi = m, .fd = fd, .ours = ours };
+        m->socks[fd] = s;
+        return s;
+}
+
+static void multi_destroy(Multi *m) {
+        (void) curl_multi_cleanup(m->curl); /* closes the kept connections through close_socket() */
+        for (size_t i = 0; i < m->n_socks; i++)
+                sock_forget(m, (int) i);
+        free(m->socks);
+        (void) sd_event_source_disable_unref(m->timer);
+        (void) sd_event_source_disable_unref(m->kick);
+        (void) sd_event_unref(m->loop);
+        free(m);
+}
+
+static void multi_act(Multi *m, curl_socket_t fd, int what) {
+        CURLMsg *msg;
+        CURLMcode code;
+        int n;
+
+        assert(!m->acting);
+
+        m->acting = true;
+        code = curl_multi_socket_action(m->curl, fd, what, &n);
+        if (code != CURLM_OK)
+                log_debug("curl_multi_socket_action: %s", curl_multi_strerror(code));
+        while ((msg = curl_multi_info_read(m->curl, &n))) { /* until dry: one wake-up can finish many */
+                CURL *easy = msg->easy_handle;
+                CURLcode result = msg->data.result; /* msg dies with the handle: copy first */
+
+                if (msg->msg != CURLMSG_DONE)
+                        continue;
+                multi_stop(m, easy);
+                m->done(easy, result, m->userdata);
+        }
+        m->acting = false;
+        if (m->dying)
+                multi_destroy(m);
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Sock *s = userdata;
+        int what = 0;
+
+        if (s->kept) {
+                (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
+                return 0;
+        }
+        if (revents & EPOLLIN)
+                what |= CURL_CSELECT_IN;
+        if (revents & EPOLLOUT)
+                what |= CURL_CSELECT_OUT;
+        if (revents & (EPOLLERR | EPOLLHUP)) /* IN: libcurl then asks the socket itself what is wrong */
+                what |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
+        multi_act(s->multi, fd, what);
+        return 0;
+}
+
+static uint32_t events_of(int what) {
+        switch (what) {
+        case CURL_POLL_IN:
+                return EPOLLIN;
+        case CURL_POLL_OUT:
+                return EPOLLOUT;
+        case CURL_POLL_INOUT:
+                return EPOLLIN | EPOLLOUT;
+        default:
+                return 0;
+        }
+}
+
+/* A failure here leaves the transfer to libcurl's own timer, which looks at the sockets too, and to its time limits.
+ * Returning -1 instead would end every other transfer of the multi. */
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, void *socketp) {
+        Multi *m = userdata;
+        Sock *s = sock_find(m, fd);
+        int r;
+
+        if (what == CURL_POLL_REMOVE) {
+                if (s && s->ours)
+                        s->kept = true;
+                else
+                        sock_forget(m, fd);
+                return 0;
+        }
+
+        if (!s)
+                s = sock_new(m, fd, false);
+        if (!s)
+                return 0;
+        s->kept = false;
+        if (!s->io)
+                r = sd_event_add_io(m->loop, &s->io, fd, events_of(what), on_io, s);
+        else {
+                r = sd_event_source_set_io_events(s->io, events_of(what));
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(s->io, SD_EVENT_ON);
+        }
+        if (r < 0)
+                log_debug("watching a socket: %d", r);
+        return 0;
+}
+
+static curl_socket_t open_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *a) {
+        Multi *m = userdata;
+        int fd;
+
+        if (purpose != CURLSOCKTYPE_IPCXN)
+                return CURL_SOCKET_BAD;
+        fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+        if (fd < 0)
+                return CURL_SOCKET_BAD;
+        sock_forget(m, fd); /* whatever had this number is closed */
+        if (!sock_new(m, fd, true)) {
+                (void) close(fd);
+                return CURL_SOCKET_BAD;
+        }
+        /* Catches what the low-speed limit does not: a peer that is gone while our bytes wait in the kernel (10.8). */
+        if (a->family == AF_INET || a->family == AF_INET6)
+                (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &m->user_timeout_ms, sizeof(m->user_timeout_ms));
+        return fd;
+}
+
+static int close_socket(void *userdata, curl_socket_t fd) {
+        sock_forget(userdata, fd);
+        return close(fd);
+}
+
+static void arm(Multi *m, int64_t at_ns) {
+        uint64_t usec = (uint64_t) (at_ns / NSEC_PER_USEC) + 1;
+        int r;
+
+        r = sd_event_source_set_time(m->timer, usec);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_debug("setting curl's timer: %d", r);
+        m->armed_ns = at_ns;
+}
+
+static int on_curl_timer(CURLM *curl, long timeout_ms, void *userdata) {
+        Multi *m = userdata;
+
+        if (timeout_ms == 0)
+                (void) sd_event_source_set_enabled(m->kick, SD_EVENT_ONESHOT);
+        m->wanted_ns = timeout_ms <= 0 ? INT64_MAX : clock_boot() + timeout_ms * NSEC_PER_MSEC;
+        if (m->wanted_ns < m->armed_ns)
+                arm(m, m->wanted_ns);
+        return 0;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Multi *m = userdata;
+
+        m->armed_ns = INT64_MAX;
+        if (m->wanted_ns == INT64_MAX)
+                return 0;
+        if (clock_boot() < m->wanted_ns) {
+                arm(m, m->wanted_ns);
+                return 0;
+        }
+        m->wanted_ns = INT64_MAX;
+        multi_act(m, CURL_SOCKET_TIMEOUT, 0);
+        return 0;
+}
+
+static int on_kick(sd_event_source *source, void *userdata) {
+        multi_act(userdata, CURL_SOCKET_TIMEOUT, 0);
+        return 0;
+}
+
+static int set_up(Multi *m, unsigned max_kept) {
+        CURLMcode code = CURLM_OK;
+        int r;
+
+        r = sd_event_add_time(m->loop, &m->timer, CLOCK_BOOTTIME, 0, 5000, on_timer, m); /* 5 ms is exact enough */
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->timer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_defer(m->loop, &m->kick, on_kick, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->kick, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+
+        code |= curl_multi_setopt(m->curl, CURLMOPT_SOCKETFUNCTION, on_socket);
+        code |= curl_multi_setopt(m->curl, CURLMOPT_SOCKETDATA, m);
+        code |= curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+        code |= curl_multi_setopt(m->curl, CURLMOPT_TIMERDATA, m);
+        code |= curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, (long) max_kept);
+        code |= curl_multi_setopt(m->curl, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING);
+        return code == CURLM_OK ? 0 : -ENOMEM;
+}
+
+int multi_new(Multi **ret, sd_event *loop, unsigned max_kept, unsigned user_timeout_ms, MultiDoneFn done,
+              void *userdata, Error *e) {
+        _cleanup_(multi_freep) Multi *m = NULL;
+        int r;
+
+        assert(ret && loop && max_kept > 0 && done);
+
+        m = calloc(1, sizeof(*m));
+        if (!m)
+                return error_oom(e);
+        m->loop = sd_event_ref(loop);
+        m->wanted_ns = m->armed_ns = INT64_MAX;
+        m->user_timeout_ms = user_timeout_ms;
+        m->done = done;
+        m->userdata = userdata;
+        m->curl = curl_multi_init();
+        if (!m->curl)
+                return error_oom(e);
+        r = set_up(m, max_kept);
+        if (r < 0)
+                return error_os(e, -r, "setting up curl");
+
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+Multi *multi_free(Multi *m) {
+        if (!m)
+                return NULL;
+        assert(m->running == 0 && !m->dying);
+        if (m->acting)
+                m->dying = true;
+        else
+                multi_destroy(m);
+        return NULL;
+}
+
+int multi_start(Multi *m, CURL *easy) {
+        CURLcode code = CURLE_OK;
+
+        assert(!m->dying);
+
+        /* A connection remembers these two, so they follow the multi that owns it. */
+        code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, m);
+        code |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+        code |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, m);
+        if (code != CURLE_OK || curl_multi_add_handle(m->curl, easy) != CURLM_OK)
+                return -ENOMEM;
+        m->running++;
+        return 0;
+}
+
+void multi_stop(Multi *m, CURL *easy) {
+        CURLMcode code;
+
+        assert(m->running > 0);
+
+        code = curl_multi_remove_handle(m->curl, easy);
+        assert(code == CURLM_OK);
+        (void) code;
+        m->running--;
+}
+
+unsigned multi_running(const Multi *m) {
+        return m->running;
+}

@@ -1,0 +1,23 @@
+/* One CURLM driven by an sd-event loop: sockets, timer, finished transfers. Knows no requests. The connections it keeps
+ * die with it, which is how http_pool_drop_idle() closes them: libcurl has no call for that. */
+#pragma once
+
+#include "util/error.h"
+
+#include <curl/curl.h>
+#include <systemd/sd-event.h>
+
+typedef struct Multi Multi;
+
+/* A transfer ended; it is off the multi already. From the loop, outside libcurl: may start and stop transfers. */
+typedef void (*MultiDoneFn)(CURL *easy, CURLcode result, void *userdata);
+
+/* `user_timeout_ms`: TCP_USER_TIMEOUT of every connection. */
+int multi_new(Multi **ret, sd_event *loop, unsigned max_kept, unsigned user_timeout_ms, MultiDoneFn done,
+              void *userdata, Error *e) _must_check_;
+Multi *multi_free(Multi *m); /* nothing may be running on it; allowed in a MultiDoneFn */
+DEFINE_CLEANUP(Multi *, multi_free);
+
+int multi_start(Multi *m, CURL *easy) _must_check_; /* 0, -ENOMEM */
+void multi_stop(Multi *m, CURL *easy);              /* its MultiDoneFn does not come */
+unsigned multi_running(const Multi *m);
