@@ -26,10 +26,15 @@ typedef struct ListedBlob {
         bool is_symlink;                            /* is_symlink=true */
 } ListedBlob;
 
+/* Takes over one piece of metadata if it is one of the above; the name's case does not count. A value that does not fit
+ * or is malformed counts as absent, never cut. For HEAD too, whose x-ms-meta- headers say the same. */
+void listed_blob_metadata(ListedBlob *blob, const char *name, const char *value);
+
 typedef int (*XmlListFn)(const ListedBlob *blob, void *userdata); /* negative: stop, forwarded */
 
 /* One page. 0 only if it is complete to </EnumerationResults> (10.3); *ret_marker is "" after the last page (caller
- * frees). */
+ * frees). `fn` is called as blobs come, so it may have been called before a failure: then what it heard does not count.
+ * Snapshots, old versions and deleted blobs are left out. -EBADMSG: not a whole list. */
 int xml_parse_list(const char *xml, size_t size, XmlListFn fn, void *userdata, char **ret_marker,
                    Error *e) _must_check_;
 
@@ -41,8 +46,9 @@ typedef struct ListedBlock {
 typedef int (*XmlBlockFn)(const ListedBlock *block, void *userdata);
 int xml_parse_block_list(const char *xml, size_t size, XmlBlockFn fn, void *userdata, Error *e) _must_check_;
 
-/* Error/Code of an error body into `ret` ("" if there is none). Never fails; the message is not looked at. */
+/* Error/Code of an error body into `ret` ("" if there is none, or it is not plain letters and digits), also if the body
+ * is cut after it. Never fails; the message is not looked at. */
 void xml_parse_error(const char *xml, size_t size, char ret[static 64]);
 
-/* Appends the <BlockList> of `n` Base64 ids, all as <Latest>. */
+/* Appends the <BlockList> of `n` Base64 ids, all as <Latest>. -EINVAL: an id is not Base64. */
 int xml_block_list(Buf *ret, const char *const *ids, size_t n) _must_check_;
