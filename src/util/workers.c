@@ -13,9 +13,9 @@
  * outlives its Workers and still needs the lock when it comes back. The lock is held for a few instructions only, never
  * across run(), done() or drop(). */
 
-#define STACK_SIZE (256 * 1024)       /* our works keep their data on the heap; the default would be 8 MiB each */
-#define GIVE_UP_NS (1 * NSEC_PER_SEC) /* how long workers_free() waits for running work */
-#define SPAWN_AGAIN_USEC (100 * 1000) /* no thread could be started (TasksMax, memory): how soon to try again */
+#define STACK_SIZE ((size_t) 256 * 1024)  /* our works keep their data on the heap; the default would be 8 MiB each */
+#define GIVE_UP_NS (1 * NSEC_PER_SEC)     /* how long workers_free() waits for running work */
+#define SPAWN_AGAIN_USEC UINT64_C(100000) /* no thread could be started (TasksMax, memory): how soon to try again */
 
 typedef struct Pool Pool;
 
@@ -223,17 +223,13 @@ static int on_finished(sd_event_source *s, int fd, uint32_t revents, void *userd
         return 0;
 }
 
-static int pool_new(Pool **ret, unsigned threads, Error *e) {
-        _cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+static Pool *pool_new(unsigned threads) {
         pthread_condattr_t attr;
-        Pool *p;
+        Pool *p = calloc(1, sizeof(*p) + threads * sizeof(Thread));
 
-        if (fd < 0)
-                return error_os(e, errno, "creating an eventfd");
-        p = calloc(1, sizeof(*p) + threads * sizeof(Thread));
         if (!p)
-                return error_oom(e);
-        p->eventfd = TAKE_FD(fd);
+                return NULL;
+        p->eventfd = -1;
         p->max = threads;
         atomic_init(&p->refs, 1);
         list_init(&p->queue);
@@ -245,8 +241,7 @@ static int pool_new(Pool **ret, unsigned threads, Error *e) {
         (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
         (void) pthread_cond_init(&p->left, &attr);
         (void) pthread_condattr_destroy(&attr);
-        *ret = p;
-        return 0;
+        return p;
 }
 
 int workers_new(Workers **ret, sd_event *loop, unsigned threads, Error *e) {
@@ -259,9 +254,12 @@ int workers_new(Workers **ret, sd_event *loop, unsigned threads, Error *e) {
         if (!w)
                 return error_oom(e);
         list_init(&w->taken);
-        r = pool_new(&w->pool, threads, e);
-        if (r < 0)
-                return r;
+        w->pool = pool_new(threads);
+        if (!w->pool)
+                return error_oom(e);
+        w->pool->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (w->pool->eventfd < 0)
+                return error_os(e, errno, "creating an eventfd");
         r = sd_event_add_io(loop, &w->source, w->pool->eventfd, EPOLLIN, on_finished, w);
         if (r < 0)
                 return error_os(e, -r, "watching an eventfd");

@@ -33,48 +33,48 @@ struct fsuuid2 {
 #endif
 
 typedef struct FileSystem {
-        uint32_t magic;
         const char *name;
+        uint32_t magic;
         bool tells;         /* every change is reported by inotify, since none can be made elsewhere (pitfalls 2.4) */
         bool inodes_stable; /* over a remount and over time (4.1) */
 } FileSystem;
 
 static const FileSystem file_systems[] = {
-        { 0xef53, "ext2/3/4", true, true },
-        { 0x58465342, "xfs", true, true },
-        { 0x9123683e, "btrfs", true, true },
-        { 0x01021994, "tmpfs", true, true },
-        { 0xf2f52010, "f2fs", true, true },
-        { 0x2fc12fc1, "zfs", true, true },
-        { 0xca451a4e, "bcachefs", true, true },
-        { 0x794c7630, "overlay", false, true }, /* changes made in its layers are not reported (2.3) */
-        { 0x6969, "nfs", false, true },
-        { 0x00c36400, "ceph", false, true },
-        { 0x01161970, "gfs2", false, true },
-        { 0x7461636f, "ocfs2", false, true },
-        { 0x52654973, "reiserfs", false, true },
-        { 0x3153464a, "jfs", false, true },
-        { 0x3434, "nilfs2", false, true },
-        { 0x7366746e, "ntfs3", false, true },
-        { 0x858458f6, "ramfs", false, true },
-        { 0x73717368, "squashfs", false, true },
-        { 0xe0f5e1e2, "erofs", false, true },
-        { 0x9660, "iso9660", false, false },
-        { 0x15013346, "udf", false, false },
-        { 0x4d44, "vfat", false, false },
-        { 0x2011bab0, "exfat", false, false },
-        { 0x5346544e, "ntfs", false, false },
-        { 0x65735546, "fuse", false, false },
-        { 0x517b, "smb", false, false },
-        { 0xff534d42, "cifs", false, false },
-        { 0xfe534d42, "smb2", false, false },
-        { 0x01021997, "9p", false, false },
-        { 0x5346414f, "afs", false, false },
-        { 0x786f4256, "vboxsf", false, false },
+        { "ext2/3/4", 0xef53, true, true },
+        { "xfs", 0x58465342, true, true },
+        { "btrfs", 0x9123683e, true, true },
+        { "tmpfs", 0x01021994, true, true },
+        { "f2fs", 0xf2f52010, true, true },
+        { "zfs", 0x2fc12fc1, true, true },
+        { "bcachefs", 0xca451a4e, true, true },
+        { "overlay", 0x794c7630, false, true }, /* changes made in its layers are not reported (2.3) */
+        { "nfs", 0x6969, false, true },
+        { "ceph", 0x00c36400, false, true },
+        { "gfs2", 0x01161970, false, true },
+        { "ocfs2", 0x7461636f, false, true },
+        { "reiserfs", 0x52654973, false, true },
+        { "jfs", 0x3153464a, false, true },
+        { "nilfs2", 0x3434, false, true },
+        { "ntfs3", 0x7366746e, false, true },
+        { "ramfs", 0x858458f6, false, true },
+        { "squashfs", 0x73717368, false, true },
+        { "erofs", 0xe0f5e1e2, false, true },
+        { "iso9660", 0x9660, false, false },
+        { "udf", 0x15013346, false, false },
+        { "vfat", 0x4d44, false, false },
+        { "exfat", 0x2011bab0, false, false },
+        { "ntfs", 0x5346544e, false, false },
+        { "fuse", 0x65735546, false, false },
+        { "smb", 0x517b, false, false },
+        { "cifs", 0xff534d42, false, false },
+        { "smb2", 0xfe534d42, false, false },
+        { "9p", 0x01021997, false, false },
+        { "afs", 0x5346414f, false, false },
+        { "vboxsf", 0x786f4256, false, false },
 };
 
 static const FileSystem *file_system(int fd, uint32_t *ret_magic) {
-        static const FileSystem unknown = { 0, "?", false, false };
+        static const FileSystem unknown = { "?", 0, false, false };
         struct statfs st;
 
         if (fstatfs(fd, &st) < 0)

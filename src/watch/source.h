@@ -26,9 +26,12 @@ typedef enum Look {
 
 typedef enum SourceRead {
         SOURCE_UNREAD,  /* only looked at, or not regular, or larger than the room offered (stamp says how large) */
-        SOURCE_WHOLE,   /* the bytes are one consistent state of the file; md5 is theirs */
+        SOURCE_WHOLE,   /* the bytes are one consistent state of the file; md5 is theirs. source_file_read: the block
+                           is complete (whether it is consistent with the others, source_file_finish tells) */
         SOURCE_PREFIX,  /* append-only growth while reading: the first stamp.size bytes are a consistent prefix */
-        SOURCE_CHANGED, /* it changed while being read: look again later */
+        SOURCE_CHANGED, /* it changed while being read, or a moment before: look again later. If it was read to its
+                           end nevertheless, the bytes are there for the marked copy of 4.7: size and md5 are theirs,
+                           end is set for a file. */
 } SourceRead;
 
 typedef struct SourceAnswer {
@@ -36,9 +39,9 @@ typedef struct SourceAnswer {
         RootState root_state; /* for LOOK_NO_ROOT */
         SourceRead read;
         Stamp stamp;        /* of the first fstat; for REGULAR, SYMLINK, FOLDER, SPECIAL */
-        size_t size;        /* bytes put into the caller's buffer, for WHOLE and PREFIX */
+        size_t size;        /* bytes in the buffer: stamp.size for WHOLE and PREFIX; fewer if the file shrank */
         bool end;           /* SourceFile: this was the last block */
-        uint8_t md5[16];    /* source_read: of the bytes; source_file_finish: of the whole file */
+        uint8_t md5[16];    /* source_read, source_file_read: of these bytes; source_file_finish: of the whole file */
         uint8_t sha256[32]; /* source_file_read: of this block */
         Error error;        /* for UNREADABLE, UNKNOWN, NO_ROOT */
 } SourceAnswer;
@@ -65,8 +68,9 @@ int source_read(Source *s, const char *path, size_t room, SourceFn fn, void *use
 char *
 source_take_buffer(const SourceAnswer *answer); /* only inside the callback; caller frees; NULL if there is none */
 
-/* A large file: open (tick, fstat, SEEK_HOLE, sync_file_range), then blocks in order, then finish (fstat, statx of the
- * path: read is WHOLE, PREFIX or CHANGED). One call at a time per file. */
+/* A large file: open (tick, fstat, SEEK_HOLE, sync_file_range; read is UNREAD, or CHANGED if finish will say so
+ * anyway), then blocks in order, then finish (fstat, statx of the path: read is WHOLE, PREFIX or CHANGED). One call at
+ * a time per file. */
 int source_file_open(Source *s, const char *path, SourceFn fn, void *userdata, SourceFile **ret) _must_check_;
 /* Reads up to `size` bytes at the present position; a short file is SOURCE_CHANGED. Buffer as with source_read(). */
 int source_file_read(SourceFile *f, size_t size, SourceFn fn, void *userdata) _must_check_;
