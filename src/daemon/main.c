@@ -68,10 +68,8 @@ static void default_dir(char *ret, size_t room, const char *variable, const char
                 (void) snprintf(ret, room, "%s/%s/azsyncd", home && home[0] == '/' ? home : "/nonexistent", below_home);
 }
 
-static int wrong(const char *format, const char *value) {
-        (void) fputs("azsyncd: ", stderr);
-        (void) fprintf(stderr, format, value); /* NOLINT(clang-diagnostic-format-nonliteral) */
-        (void) fputs("\nTry azsyncd --help.\n", stderr);
+static int wrong(const char *what, const char *value) {
+        (void) fprintf(stderr, "azsyncd: %s: %s\nTry azsyncd --help.\n", what, PATH_SHOWN(value));
         return -EINVAL;
 }
 
@@ -111,15 +109,15 @@ static int parse_arguments(Daemon *d, int argc, char **argv) {
                 switch (c) {
                 case CONFIG:
                         if (set_dir(d->config_dir, sizeof(d->config_dir), optarg) < 0)
-                                return wrong("--config: not a usable path: %s", optarg);
+                                return wrong("--config: not a usable path", optarg);
                         break;
                 case STATE:
                         if (set_dir(d->state_dir, sizeof(d->state_dir), optarg) < 0)
-                                return wrong("--state-dir: not a usable path: %s", optarg);
+                                return wrong("--state-dir: not a usable path", optarg);
                         break;
                 case RUNTIME:
                         if (set_dir(d->runtime_dir, sizeof(d->runtime_dir), optarg) < 0)
-                                return wrong("--runtime-dir: not a usable path: %s", optarg);
+                                return wrong("--runtime-dir: not a usable path", optarg);
                         break;
                 case ONCE:
                         d->once = true;
@@ -142,7 +140,7 @@ static int parse_arguments(Daemon *d, int argc, char **argv) {
                         else if (strcmp(optarg, "auto") == 0)
                                 d->target = LOG_TARGET_AUTO;
                         else
-                                return wrong("--log-target: expected journal, console or auto, not %s", optarg);
+                                return wrong("--log-target: expected journal, console or auto", optarg);
                         break;
                 case VERSION:
                         (void) puts("azsyncd " AZSYNCD_VERSION);
@@ -155,7 +153,7 @@ static int parse_arguments(Daemon *d, int argc, char **argv) {
                         return -EINVAL;
                 }
         if (optind < argc)
-                return wrong("unexpected argument: %s", argv[optind]);
+                return wrong("unexpected argument", argv[optind]);
         return 1;
 }
 
@@ -173,12 +171,17 @@ static void log_lines(int level, const char *message_id, const char *text) {
         }
 }
 
+static void report_error(Buf *report, const Error *e) {
+        if (buf_puts(report, e->text) < 0) /* only if there is no memory: the exit code still tells */
+                buf_clear(report);
+}
+
 static int load_config(Daemon *d, Config **ret, Buf *report, Error *e) {
         ConfigPlaces places = { .config_dir = d->config_dir, .state_dir = d->state_dir };
         int r = config_load(ret, &places, report, e);
 
         if (r < 0 && report->size == 0)
-                (void) buf_puts(report, e->text);
+                report_error(report, e);
         return r;
 }
 
@@ -218,7 +221,7 @@ static int daemon_reload(Buf *report, Error *e, void *userdata) {
                 say_config(d, config);
                 r = engine_apply(d->engine, TAKE_PTR(config), e);
                 if (r < 0 && report->size == 0)
-                        (void) buf_puts(report, e->text);
+                        report_error(report, e);
         }
         if (r < 0) {
                 log_lines(LOG_ERR, MSG_CONFIG_REFUSED, buf_text(report));

@@ -18,6 +18,9 @@ struct Merge {
         bool more;  /* the journal may hold rows after the page */
         char *last; /* path the page ends with */
         size_t last_size;
+        /* Rows not seen under their own name yet which may be a folder's (skipped, failed): a walk comes to a folder
+         * only where "name/" stands in the order, after "name-x" and "name.x". Paths ended by NUL, in order. */
+        Buf deferred;
         bool own_row; /* the row of the branch's own name is still to be met */
         Buf unknown;  /* branch about which nothing may be concluded, ended by '/'; "" : none */
         Buf excluded; /* likewise: its rows are forgotten */
@@ -68,6 +71,7 @@ struct Merge *merge_new(Mapping *m, const char *branch) {
                 return NULL;
         g->mapping = m;
         g->branch_size = strlen(branch);
+        g->deferred = BUF_INIT((size_t) 1 << 20);
         g->unknown = BUF_INIT(ROW_PATH_MAX + 2);
         g->excluded = BUF_INIT(ROW_PATH_MAX + 2);
         g->branch = strdup(branch);
@@ -93,6 +97,7 @@ struct Merge *merge_free(struct Merge *g) {
         if (!g)
                 return NULL;
         journal_page_done(&g->page);
+        buf_done(&g->deferred);
         buf_done(&g->unknown);
         buf_done(&g->excluded);
         free(g->last);
@@ -157,22 +162,66 @@ static void park(struct Merge *g, const Seen *seen, PathState state, const char 
         store(g, &row);
 }
 
+/* No longer ours to mirror; its blob stays (pitfalls 7.6). */
+static void forget(struct Merge *g, Row *row) {
+        Mapping *m = g->mapping;
+        Error e = ERROR_NULL;
+
+        if (sync_journal(m->sync, journal_forget(m->sync->journal, m->record.id, row, &e), &e) < 0)
+                g->failed = true;
+}
+
 static void missing(struct Merge *g, const char *path, size_t size, PathState state) {
         if (beneath(&g->unknown, path, size))
                 return;
         if (beneath(&g->excluded, path, size)) {
-                Mapping *m = g->mapping;
-                Error e = ERROR_NULL;
                 Row row;
 
-                /* no longer ours to mirror; its blob stays (pitfalls 7.6) */
-                if (state != PATH_CLAIMED && load(g, path, size, &row) > 0 &&
-                    sync_journal(m->sync, journal_forget(m->sync->journal, m->record.id, &row, &e), &e) < 0)
-                        g->failed = true;
+                if (state != PATH_CLAIMED && load(g, path, size, &row) > 0)
+                        forget(g, &row);
                 return;
         }
         if (!row_is_unsynced(state) && state != PATH_HELD)
                 hint(g, path, size);
+}
+
+static bool is_branch(const Seen *seen) {
+        return seen->folder || seen->kind == SEEN_MOUNT || seen->kind == SEEN_EMPTY_FOLDER;
+}
+
+/* Deferred rows whose "name/" is behind us were not met: they are candidates like any other. `key` NULL: the end. */
+static void settle_deferred(struct Merge *g, const char *key, size_t size, const Seen *met) {
+        size_t at = 0;
+
+        while (at < g->deferred.size) {
+                char *path = g->deferred.data + at;
+                size_t n = strlen(path), i = 0;
+
+                if (met && is_branch(met) && met->size == n && memcmp(met->path, path, n) == 0)
+                        ; /* met */
+                else if (key) {
+                        int c = memcmp(path, key, MIN(n, size));
+
+                        if (c > 0 || (c == 0 && (n >= size || key[n] < '/'))) /* "path/" is still ahead */
+                                i = 1;
+                        if (i == 0)
+                                hint(g, path, n);
+                } else
+                        hint(g, path, n);
+                if (i == 1) {
+                        at += n + 1;
+                        continue;
+                }
+                memmove(path, path + n + 1, g->deferred.size - at - n - 1);
+                g->deferred.size -= n + 1;
+        }
+}
+
+static void not_seen(struct Merge *g, const char *path, size_t size, PathState state, bool confirmed) {
+        if (!confirmed && (state == PATH_SKIPPED || state == PATH_FAILED) &&
+            buf_append(&g->deferred, path, size + 1) >= 0)
+                return;
+        missing(g, path, size, state);
 }
 
 static void compare(struct Merge *g, const Seen *seen, const Stamp *stamp, PathState state, bool confirmed,
@@ -211,53 +260,70 @@ static void compare(struct Merge *g, const Seen *seen, const Stamp *stamp, PathS
         }
 }
 
-static void merge_one(struct Merge *g, const Seen *seen) {
-        if (seen->folder && (seen->kind == SEEN_UNKNOWN || seen->kind == SEEN_TOO_LONG))
-                set_branch(&g->unknown, seen);
-        if (seen->kind == SEEN_MOUNT)
-                set_branch(&g->unknown, seen);
-        if (seen->kind == SEEN_EXCLUDED && seen->folder)
+/* A folder of which only this one line is said: its own row is met here, whatever its place in the order. */
+static void merge_branch(struct Merge *g, const Seen *seen) {
+        Row row;
+
+        if (seen->kind == SEEN_EXCLUDED) {
                 set_branch(&g->excluded, seen);
-
-        if (g->own_row && seen->size == g->branch_size) {
-                Row row;
-
-                /* the branch's own name stands before its '/' range in the order: met by itself */
-                g->own_row = false;
-                if (load(g, seen->path, seen->size, &row) >= 0)
-                        compare(g, seen, &row.stamp, row.state, row.confirmed, true);
                 return;
         }
+        if (seen->kind != SEEN_EMPTY_FOLDER)
+                set_branch(&g->unknown, seen);
+        if (load(g, seen->path, seen->size, &row) < 0) {
+                g->failed = true;
+                return;
+        }
+        compare(g, seen, &row.stamp, row.exists ? row.state : PATH_CLEAN, row.confirmed, true);
+}
+
+/* Passes the rows that stand before `key` (NULL: all of them). 1: the next row is `key` itself. */
+static int merge_advance(struct Merge *g, const char *key, size_t size) {
         for (;;) {
                 const struct JournalSeen *row;
                 int c;
 
                 if (g->at == g->page.n) {
                         if (!g->more || merge_page(g) < 0)
-                                break;
+                                return 0;
                         continue;
                 }
                 row = &g->page.rows[g->at];
-                c = path_compare(g->page.paths + row->path, row->size, seen->path, seen->size);
-                if (c > 0)
-                        break;
+                c = key ? path_compare(g->page.paths + row->path, row->size, key, size) : -1;
+                if (c >= 0)
+                        return c == 0;
                 g->at++;
-                if (c == 0) {
-                        if (seen->kind == SEEN_EXCLUDED) {
-                                set_branch(&g->excluded, seen);
-                                g->excluded.size--; /* the very name */
-                                missing(g, seen->path, seen->size, row->state);
-                                g->excluded.size += seen->folder ? 1 : 0;
-                                if (!seen->folder)
-                                        buf_clear(&g->excluded);
-                        } else
-                                compare(g, seen, &row->stamp, row->state, row->confirmed, row->intact);
-                        return;
-                }
-                missing(g, g->page.paths + row->path, row->size, row->state);
+                not_seen(g, g->page.paths + row->path, row->size, row->state, row->confirmed);
         }
-        if (seen->kind != SEEN_EXCLUDED)
+}
+
+static void merge_one(struct Merge *g, const Seen *seen) {
+        _cleanup_buf_ Buf key = BUF_INIT(ROW_PATH_MAX + 1024);
+        const struct JournalSeen *row;
+        bool branch = is_branch(seen);
+        Row own;
+
+        if (buf_append(&key, seen->path, seen->size) < 0 || (branch && buf_puts(&key, "/") < 0)) {
+                g->failed = true;
+                return;
+        }
+        if (g->own_row && seen->size == g->branch_size) {
+                /* the branch's own name stands before its '/' range in the order: met by itself */
+                g->own_row = false;
+                if (!branch && load(g, seen->path, seen->size, &own) >= 0)
+                        compare(g, seen, &own.stamp, own.exists ? own.state : PATH_CLEAN, own.confirmed, true);
+        } else if (merge_advance(g, key.data, key.size) > 0) {
+                row = &g->page.rows[g->at++];
+                if (seen->kind == SEEN_EXCLUDED) {
+                        if (load(g, seen->path, seen->size, &own) > 0 && own.state != PATH_CLAIMED)
+                                forget(g, &own);
+                } else
+                        compare(g, seen, &row->stamp, row->state, row->confirmed, row->intact);
+        } else if (!branch && seen->kind != SEEN_EXCLUDED)
                 compare(g, seen, &(Stamp){ 0 }, PATH_CLEAN, false, true);
+        if (branch)
+                merge_branch(g, seen);
+        settle_deferred(g, key.data, key.size, seen);
 }
 
 void merge_seen(struct Merge *g, const Seen *seen, size_t n) {
@@ -277,16 +343,8 @@ void merge_end(struct Merge *g, bool complete) {
                         if (load(g, g->branch, g->branch_size, &row) > 0)
                                 missing(g, g->branch, g->branch_size, row.state);
                 }
-                for (;;) {
-                        if (g->at == g->page.n) {
-                                if (!g->more || merge_page(g) < 0)
-                                        break;
-                                continue;
-                        }
-                        missing(g, g->page.paths + g->page.rows[g->at].path, g->page.rows[g->at].size,
-                                g->page.rows[g->at].state);
-                        g->at++;
-                }
+                (void) merge_advance(g, NULL, 0);
+                settle_deferred(g, NULL, 0, NULL);
         }
         if (!complete || g->failed)
                 m->record.scan = true; /* owed again */
