@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#define CLOCK_LIMIT (15 * 60 * NSEC_PER_SEC) /* what the service puts up with (10.11) */
-#define RETRY_AFTER_MAX (10 * 60 * NSEC_PER_SEC)
+#define CLOCK_LIMIT (INT64_C(15) * 60 * NSEC_PER_SEC) /* what the service puts up with (10.11) */
+#define RETRY_AFTER_MAX (INT64_C(10) * 60 * NSEC_PER_SEC)
 
 #define BIT(verb) (1U << (verb))
 #define ALL_VERBS UINT32_MAX
@@ -328,7 +328,7 @@ static Verdict judge_success(const AnswerInput *in, Error *e) {
 }
 
 static Verdict say_clock(const AnswerInput *in, Error *e) {
-        int64_t minutes = in->clock_skew_ns / (60 * NSEC_PER_SEC);
+        int64_t minutes = in->clock_skew_ns / NSEC_PER_SEC / 60;
         char what[96];
 
         /* the skew is theirs minus ours */

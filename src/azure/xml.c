@@ -47,47 +47,46 @@ typedef enum Place {
 } Place;
 
 typedef struct Step {
-        Place in;
         const char *name; /* NULL: any */
-        Place to;
+        Place in, to;
 } Step;
 
 static const Step list_steps[] = {
-        { PLACE_TOP, "EnumerationResults", PLACE_LIST },
-        { PLACE_LIST, "Blobs", PLACE_BLOBS },
-        { PLACE_LIST, "NextMarker", PLACE_MARKER },
-        { PLACE_BLOBS, "Blob", PLACE_BLOB },
-        { PLACE_BLOB, "Name", PLACE_NAME },
-        { PLACE_BLOB, "Snapshot", PLACE_SNAPSHOT },
-        { PLACE_BLOB, "Deleted", PLACE_DELETED },
-        { PLACE_BLOB, "IsCurrentVersion", PLACE_CURRENT },
-        { PLACE_BLOB, "Properties", PLACE_PROPERTIES },
-        { PLACE_BLOB, "Metadata", PLACE_METADATA },
-        { PLACE_PROPERTIES, "Etag", PLACE_ETAG },
-        { PLACE_PROPERTIES, "Content-Length", PLACE_LENGTH },
-        { PLACE_PROPERTIES, "Content-MD5", PLACE_MD5 },
-        { PLACE_PROPERTIES, "BlobType", PLACE_TYPE },
-        { PLACE_PROPERTIES, "AccessTier", PLACE_TIER },
-        { PLACE_PROPERTIES, "LeaseState", PLACE_LEASE_STATE },
-        { PLACE_PROPERTIES, "LeaseStatus", PLACE_LEASE_STATUS },
-        { PLACE_METADATA, NULL, PLACE_METADATA_VALUE },
+        { "EnumerationResults", PLACE_TOP, PLACE_LIST },
+        { "Blobs", PLACE_LIST, PLACE_BLOBS },
+        { "NextMarker", PLACE_LIST, PLACE_MARKER },
+        { "Blob", PLACE_BLOBS, PLACE_BLOB },
+        { "Name", PLACE_BLOB, PLACE_NAME },
+        { "Snapshot", PLACE_BLOB, PLACE_SNAPSHOT },
+        { "Deleted", PLACE_BLOB, PLACE_DELETED },
+        { "IsCurrentVersion", PLACE_BLOB, PLACE_CURRENT },
+        { "Properties", PLACE_BLOB, PLACE_PROPERTIES },
+        { "Metadata", PLACE_BLOB, PLACE_METADATA },
+        { "Etag", PLACE_PROPERTIES, PLACE_ETAG },
+        { "Content-Length", PLACE_PROPERTIES, PLACE_LENGTH },
+        { "Content-MD5", PLACE_PROPERTIES, PLACE_MD5 },
+        { "BlobType", PLACE_PROPERTIES, PLACE_TYPE },
+        { "AccessTier", PLACE_PROPERTIES, PLACE_TIER },
+        { "LeaseState", PLACE_PROPERTIES, PLACE_LEASE_STATE },
+        { "LeaseStatus", PLACE_PROPERTIES, PLACE_LEASE_STATUS },
+        { NULL, PLACE_METADATA, PLACE_METADATA_VALUE },
         { 0 },
 };
 
 static const Step block_steps[] = {
-        { PLACE_TOP, "BlockList", PLACE_BLOCKS },
-        { PLACE_BLOCKS, "CommittedBlocks", PLACE_COMMITTED },
-        { PLACE_BLOCKS, "UncommittedBlocks", PLACE_UNCOMMITTED },
-        { PLACE_COMMITTED, "Block", PLACE_BLOCK },
-        { PLACE_UNCOMMITTED, "Block", PLACE_BLOCK },
-        { PLACE_BLOCK, "Name", PLACE_BLOCK_NAME },
-        { PLACE_BLOCK, "Size", PLACE_BLOCK_SIZE },
+        { "BlockList", PLACE_TOP, PLACE_BLOCKS },
+        { "CommittedBlocks", PLACE_BLOCKS, PLACE_COMMITTED },
+        { "UncommittedBlocks", PLACE_BLOCKS, PLACE_UNCOMMITTED },
+        { "Block", PLACE_COMMITTED, PLACE_BLOCK },
+        { "Block", PLACE_UNCOMMITTED, PLACE_BLOCK },
+        { "Name", PLACE_BLOCK, PLACE_BLOCK_NAME },
+        { "Size", PLACE_BLOCK, PLACE_BLOCK_SIZE },
         { 0 },
 };
 
 static const Step error_steps[] = {
-        { PLACE_TOP, "Error", PLACE_ERROR },
-        { PLACE_ERROR, "Code", PLACE_CODE },
+        { "Error", PLACE_TOP, PLACE_ERROR },
+        { "Code", PLACE_ERROR, PLACE_CODE },
         { 0 },
 };
 

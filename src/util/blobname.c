@@ -158,15 +158,18 @@ static int hex_value(char c) {
 static int decode_quoted(const char *text, size_t size, char *ret, size_t *ret_size, size_t *ret_eaten) {
         uint32_t c;
         size_t k = utf8_char(text, size, &c);
+        int high, low;
 
         if (k > 0 && is_symbol(c, true)) {
                 memcpy(ret, text, k);
                 *ret_size = *ret_eaten = k;
                 return 0;
         }
-        if (size < 2 || hex_value(text[0]) < 0 || hex_value(text[1]) < 0)
+        high = size >= 2 ? hex_value(text[0]) : -1;
+        low = size >= 2 ? hex_value(text[1]) : -1;
+        if (high < 0 || low < 0)
                 return -EINVAL;
-        *ret = (char) (hex_value(text[0]) << 4 | hex_value(text[1]));
+        *ret = (char) (high * 16 + low);
         *ret_size = 1;
         *ret_eaten = 2;
         return 0;

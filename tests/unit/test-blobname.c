@@ -145,6 +145,11 @@ static void test_foreign(void **state) {
         assert_int_equal(blobname_to_path(&path, "", "/and", 4), -EINVAL);
 }
 
+static void fill(char *ret, size_t room, const char *piece) {
+        for (size_t i = 0, n = strlen(piece); i < room; i++)
+                ret[i] = piece[i % n];
+}
+
 /* pitfalls 6.1: 1,024 UTF-16 units and 254 segments, the prefix counted in. */
 static void test_limits(void **state) {
         _cleanup_buf_ Buf name = BUF_INIT(4096), back = BUF_INIT(4096);
@@ -160,23 +165,20 @@ static void test_limits(void **state) {
         assert_int_equal(map(&name, "p/q", path, 1020), BLOB_NAME_OK);
         assert_int_equal(map(&name, "p/q", path, 1021), BLOB_NAME_TOO_LONG);
 
-        for (size_t i = 0; i + 2 <= sizeof(path); i += 2)
-                memcpy(path + i, "\xc3\xa9", 2); /* one unit, two bytes */
+        fill(path, sizeof(path), "\xc3\xa9"); /* one unit, two bytes */
         assert_int_equal(map(&name, "", path, 2048), BLOB_NAME_OK);
         assert_int_equal(map(&name, "", path, 2050), BLOB_NAME_TOO_LONG);
         assert_int_equal(map(&name, "\xc3\xa9", path, 2044), BLOB_NAME_OK);
         assert_int_equal(map(&name, "\xc3\xa9", path, 2046), BLOB_NAME_TOO_LONG);
 
-        for (size_t i = 0; i + 3 <= sizeof(path); i += 3)
-                memcpy(path + i, "\xe2\x82\xac", 3); /* the most bytes a unit can take */
+        fill(path, sizeof(path), "\xe2\x82\xac"); /* the most bytes a unit can take */
         assert_int_equal(map(&name, "", path, 3072), BLOB_NAME_OK);
         buf_clear(&back);
         assert_int_equal(blobname_to_path(&back, "", name.data, name.size), 0);
         assert_int_equal(back.size, 3072);
         assert_int_equal(map(&name, "", path, 3075), BLOB_NAME_TOO_LONG);
 
-        for (size_t i = 0; i + 4 <= sizeof(path); i += 4)
-                memcpy(path + i, "\xf0\x9f\x98\x80", 4); /* a surrogate pair: two units */
+        fill(path, sizeof(path), "\xf0\x9f\x98\x80"); /* a surrogate pair: two units */
         assert_int_equal(map(&name, "", path, 2048), BLOB_NAME_OK);
         assert_int_equal(map(&name, "", path, 2052), BLOB_NAME_TOO_LONG);
         assert_int_equal(map(&name, "\xf0\x9f\x98\x80", path, 2040), BLOB_NAME_OK); /* 2 + 1 + 1,020 */

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -56,9 +57,9 @@ static void test_all_found(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(known); i++) {
-                char path[32] = "x.";
+                char path[32];
 
-                strcat(path, known[i]);
+                (void) snprintf(path, sizeof(path), "x.%s", known[i]);
                 assert_string_not_equal(mime_from_path(path), "application/octet-stream");
         }
 }

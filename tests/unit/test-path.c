@@ -66,9 +66,10 @@ static const struct {
         { "\x7f\x01\r\t", "\\x7f\\x01\\x0d\\x09" },
         { "c1\xc2\x9b"
           "31m",
-          "c1\\xc2\\x9b31m" },                                 /* CSI as one C1 control */
-        { "gpj.\xe2\x80\xae.exe", "gpj.\\xe2\\x80\\xae.exe" }, /* U+202E */
-        { "\xe2\x80\xaa\xe2\x81\xa6\xe2\x81\xa9", "\\xe2\\x80\\xaa\\xe2\\x81\\xa6\\xe2\\x81\\xa9" },
+          "c1\\xc2\\x9b31m" },                                                            /* CSI as one C1 control */
+        { "gpj.\xe2\x80\xae.exe\xe2\x80\xac", "gpj.\\xe2\\x80\\xae.exe\\xe2\\x80\\xac" }, /* U+202E */
+        { "\xe2\x80\xaa\xe2\x81\xa6\xe2\x81\xa9\xe2\x80\xac",
+          "\\xe2\\x80\\xaa\\xe2\\x81\\xa6\\xe2\\x81\\xa9\\xe2\\x80\\xac" },
         { "\xe2\x80\x8e\xe2\x80\x8f\xd8\x9c", "\\xe2\\x80\\x8e\\xe2\\x80\\x8f\\xd8\\x9c" }, /* LRM, RLM, ALM */
         { "a\xe2\x80\x8b"
           "b\xef\xbb\xbf",
@@ -95,7 +96,7 @@ static void test_display(void **state) {
 
 /* Every room: NUL-terminated within it, valid UTF-8, whole escapes, and dots exactly if something is missing. */
 static void test_display_cut(void **state) {
-        static const char path[] = "ab\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xff\\\xe2\x80\xaez...";
+        static const char path[] = "ab\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xff\\\xe2\x80\xaez\xe2\x80\xac...";
         char whole[128], part[128];
         size_t n;
 

@@ -183,7 +183,7 @@ static void test_redact(void **state) {
                 { "https://user:SECRET@x@h/c", "https://h/c" },
                 { "https://h/a@b", "https://h/a@b" },
                 { "user:SECRET@h", "h" },
-                { "https://h/\x1b[2J\xe2\x80\xae", "https://h/\\x1b[2J\\xe2\\x80\\xae" },
+                { "https://h/\x1b[2J\xe2\x80\xae\xe2\x80\xac", "https://h/\\x1b[2J\\xe2\\x80\\xae\\xe2\\x80\\xac" },
                 { "?sig=SECRET", "?[redacted]" },
         };
         char shown[128];
