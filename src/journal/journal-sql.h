@@ -3,7 +3,7 @@
 
 /* clang-format off */
 #define ROW_COLUMNS                                                                                                       \
-        "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                  \
+        "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                 \
         "state, content, doubt, busy, gen, due, first, attempts, seen_ino, reason, sum"
 
 #define JOURNAL_STATEMENTS(X)                                                                                             \
@@ -15,31 +15,31 @@
                 "ON CONFLICT (key) DO UPDATE SET value = excluded.value")                                                 \
         X(MAPPING_GET, COLD, "SELECT id, destination, root, paused, scan, contacted, last_sync FROM mapping WHERE name = ?1") \
         X(MAPPING_ADD, COLD, "INSERT INTO mapping (name) VALUES (?1)")                                                    \
-        X(MAPPING_PUT, COLD, "UPDATE mapping SET destination = ?2, root = ?3, paused = ?4, scan = ?5, contacted = ?6, "    \
+        X(MAPPING_PUT, COLD, "UPDATE mapping SET destination = ?2, root = ?3, paused = ?4, scan = ?5, contacted = ?6, "   \
                 "last_sync = ?7 WHERE id = ?1")                                                                           \
         X(ROW_GET, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name = ?2")                              \
         X(ROW_PUT, HOT, "INSERT INTO path (mapping, " ROW_COLUMNS ") VALUES "                                             \
                 "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24) " \
-                "ON CONFLICT (mapping, name) DO UPDATE SET etag = excluded.etag, foreign_blob = excluded.foreign_blob, "   \
+                "ON CONFLICT (mapping, name) DO UPDATE SET etag = excluded.etag, foreign_blob = excluded.foreign_blob, "  \
                 "md5 = excluded.md5, size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime, "              \
                 "btime = excluded.btime, ino = excluded.ino, mode = excluded.mode, uid = excluded.uid, gid = excluded.gid, " \
                 "state = excluded.state, content = excluded.content, doubt = excluded.doubt, busy = excluded.busy, "      \
                 "gen = excluded.gen, due = excluded.due, first = excluded.first, attempts = excluded.attempts, "          \
                 "seen_ino = excluded.seen_ino, reason = excluded.reason, sum = excluded.sum")                             \
         X(ROW_FORGET, HOT, "DELETE FROM path WHERE mapping = ?1 AND name = ?2")                                           \
-        X(ROW_DUE, HOT, "SELECT name FROM path WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due <= ?3 ORDER BY due LIMIT ?4")    \
-        X(NEXT_DUE, HOT, "SELECT due FROM path WHERE mapping = ?1 AND state = ?2 AND state > 0 ORDER BY due LIMIT 1")                   \
-        X(OLDEST, HOT, "SELECT min(first) FROM path WHERE mapping = ?1 AND state = ?2 AND state > 0")                                   \
+        X(ROW_DUE, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due <= ?3 ORDER BY due LIMIT ?4") \
+        X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 ORDER BY due LIMIT 1") \
+        X(OLDEST, HOT, "SELECT min(first) FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0") \
         X(BRANCH, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND name < ?3 "                 \
                 "ORDER BY name LIMIT ?4")                                                                                 \
-        X(QUEUE_FEW, COLD, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_work WHERE mapping = ?1 AND state > 0 "         \
+        X(QUEUE_FEW, COLD, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_work WHERE mapping = ?1 AND state > 0 "      \
                 "AND name > ?2 ORDER BY name LIMIT ?3")                                                                   \
-        X(QUEUE_MANY, HOT, "SELECT " ROW_COLUMNS " FROM path NOT INDEXED WHERE mapping = ?1 AND name > ?2 AND state > 0 " \
+        X(QUEUE_MANY, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND +state > 0 "            \
                 "ORDER BY name LIMIT ?3")                                                                                 \
         X(BY_INODE, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND ino = ?2 LIMIT ?3")                     \
         X(SEEN_INODE, HOT, "SELECT 1 FROM path WHERE mapping = ?1 AND seen_ino = ?2 LIMIT 1")                             \
         X(STATE_CHANGE, COLD, "UPDATE path SET state = 1, due = 0, gen = gen + 1, attempts = 0, "                         \
-                "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND state = ?2 AND state > 0")      \
+                "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND state = ?2 AND state > 0")     \
         X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL), sum(busy), sum(CASE WHEN etag IS NOT NULL THEN size ELSE 0 END) " \
                 "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
         X(WIPE, COLD, "DELETE FROM path WHERE mapping = ?1")                                                              \
@@ -54,16 +54,16 @@
 #define JOURNAL_SCHEMA                                                                                                    \
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"                                      \
         "CREATE TABLE mapping ("                                                                                          \
-        "  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, destination TEXT NOT NULL DEFAULT '', root BLOB,"            \
-        "  paused INTEGER NOT NULL DEFAULT 0, scan INTEGER NOT NULL DEFAULT 1, contacted INTEGER NOT NULL DEFAULT 0,"      \
+        "  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, destination TEXT NOT NULL DEFAULT '', root BLOB,"           \
+        "  paused INTEGER NOT NULL DEFAULT 0, scan INTEGER NOT NULL DEFAULT 1, contacted INTEGER NOT NULL DEFAULT 0,"     \
         "  last_sync INTEGER NOT NULL DEFAULT 0) STRICT;"                                                                 \
         "CREATE TABLE path ("                                                                                             \
         "  mapping INTEGER NOT NULL, name BLOB NOT NULL,"                                                                 \
-        "  etag TEXT, foreign_blob INTEGER NOT NULL, md5 BLOB, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"             \
-        "  ctime INTEGER NOT NULL, btime INTEGER NOT NULL, ino INTEGER, mode INTEGER NOT NULL, uid INTEGER NOT NULL,"      \
+        "  etag TEXT, foreign_blob INTEGER NOT NULL, md5 BLOB, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"            \
+        "  ctime INTEGER NOT NULL, btime INTEGER NOT NULL, ino INTEGER, mode INTEGER NOT NULL, uid INTEGER NOT NULL,"     \
         "  gid INTEGER NOT NULL,"                                                                                         \
-        "  state INTEGER NOT NULL, content INTEGER NOT NULL, doubt INTEGER NOT NULL, busy INTEGER NOT NULL,"               \
-        "  gen INTEGER NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, attempts INTEGER NOT NULL,"                 \
+        "  state INTEGER NOT NULL, content INTEGER NOT NULL, doubt INTEGER NOT NULL, busy INTEGER NOT NULL,"              \
+        "  gen INTEGER NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, attempts INTEGER NOT NULL,"                \
         "  seen_ino INTEGER, reason TEXT, sum INTEGER NOT NULL,"                                                          \
         "  PRIMARY KEY (mapping, name)) STRICT, WITHOUT ROWID;"                                                           \
         "CREATE INDEX path_work ON path (mapping, state, due, first) WHERE state > 0;"                                    \

@@ -1,0 +1,381 @@
+/* The journal: pitfalls 8.1, 9.1-9.10. A real SQLite file in a folder of the test's own. */
+#include "journal/journal-sql.h"
+#include "journal/journal.h"
+#include "util/clock.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+static char dir[64];
+
+static Journal *open_journal(void) {
+        Error e = ERROR_NULL;
+        Journal *j = NULL;
+        bool quarantined;
+        int r = journal_open(&j, dir, &quarantined, &e);
+
+        if (r < 0)
+                print_error("%s\n", e.text);
+        assert_int_equal(r, 0);
+        return j;
+}
+
+static Row *get(Journal *j, int64_t m, const char *path, int expect) {
+        Row *row = calloc(1, sizeof(*row));
+
+        assert_non_null(row);
+        assert_int_equal(journal_get(j, m, path, strlen(path), row, NULL), expect);
+        return row;
+}
+
+static void put(Journal *j, int64_t m, Row *row) {
+        assert_int_equal(journal_put(j, m, row, NULL), 0);
+        free(row);
+}
+
+static int64_t mapping(Journal *j) {
+        JournalMapping m;
+
+        assert_int_equal(journal_mapping(j, "photos", &m, NULL), 0);
+        return m.id;
+}
+
+static void confirm(Journal *j, int64_t m, const char *path) {
+        static const uint8_t md5[16] = "0123456789abcde";
+        Stamp stamp = { .size = 10,
+                        .mtime_ns = -5,
+                        .ctime_ns = 6,
+                        .btime_ns = 7,
+                        .ino = UINT64_MAX - 1,
+                        .mode = 0100600,
+                        .uid = 3,
+                        .gid = 4 };
+        Row *row = get(j, m, path, 0);
+
+        row_hint(row, true, 1, journal_sequence(j, 1));
+        row_claim(row);
+        row_confirm(row, row->gen, &stamp, "\"e\"", md5, 5);
+        put(j, m, row);
+}
+
+static void test_rows_survive(void **state) {
+        Journal *j = open_journal();
+        int64_t m = mapping(j);
+        static const char odd[] = "a\xff\n\x01";
+        Row *row;
+
+        confirm(j, m, odd);
+        row = get(j, m, "b", 0);
+        row_hint(row, true, 42, journal_sequence(j, 99));
+        put(j, m, row);
+        journal_close(j);
+
+        j = open_journal();
+        m = mapping(j);
+        row = get(j, m, odd, 1);
+        assert_true(row->confirmed && row->has_md5 && !row->content && row->state == PATH_CLEAN);
+        assert_true(row->stamp.ino == UINT64_MAX - 1 && row->stamp.mtime_ns == -5 && row->stamp.size == 10);
+        assert_string_equal(row->etag, "\"e\"");
+        free(row);
+        row = get(j, m, "b", 1);
+        assert_true(row->state == PATH_PENDING && row->content && row->first == 99 && row->gen == 1);
+        free(row);
+        assert_int_equal(journal_counts(j, m)->files, 1);
+        assert_int_equal(journal_counts(j, m)->bytes, 10);
+        assert_int_equal(journal_counts(j, m)->state[PATH_PENDING], 1);
+        assert_true(journal_sequence(j, 1) > 99); /* rises over restarts too */
+        journal_close(j);
+}
+
+/* 8.1: a hint that comes while a job runs is never covered by that job's confirmation */
+static void test_generation(void **state) {
+        Row row = { .path = "x", .path_size = 1 };
+        Stamp stamp = { .size = 1 };
+        uint64_t gen;
+
+        row_hint(&row, true, 10, 100);
+        row_claim(&row);
+        gen = row.gen;
+        row_hint(&row, true, 20, 200);
+        assert_int_equal(row.state, PATH_CLAIMED);
+        row_confirm(&row, gen, &stamp, "\"1\"", NULL, 150);
+        assert_int_equal(row.state, PATH_PENDING);
+        assert_true(row.content);
+        assert_int_equal(row.due, 20);
+        assert_int_equal(row.first, 150); /* not younger than the hint, so that `wait` cannot miss it */
+        row_claim(&row);
+        row_confirm(&row, row.gen, &stamp, "\"2\"", NULL, 300);
+        assert_int_equal(row.state, PATH_CLEAN);
+        assert_int_equal(row.first, 0);
+}
+
+/* 7.8: any new event cancels a pending deletion */
+static void test_hint_cancels(void **state) {
+        static const PathState parked[] = { PATH_GONE, PATH_HELD, PATH_FAILED, PATH_CONFLICT, PATH_SKIPPED };
+
+        for (size_t i = 0; i < sizeof(parked) / sizeof(parked[0]); i++) {
+                Row row = { .path = "x", .path_size = 1 };
+
+                row_park(&row, 0, parked[i], 5, "why");
+                assert_int_equal(row.state, parked[i]);
+                row_hint(&row, false, 9, 9);
+                assert_int_equal(row.state, PATH_PENDING);
+                assert_string_equal(row.reason, "");
+                row_park(&row, 0, parked[i], 5, "stale"); /* by a job that began before the hint */
+                assert_int_equal(row.state, PATH_PENDING);
+        }
+}
+
+/* L4: whatever a killed process had claimed is in doubt */
+static void test_claims_after_a_crash(void **state) {
+        int status;
+        pid_t pid = fork();
+        Journal *j;
+        Row *row;
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                bool quarantined;
+                JournalMapping m;
+                Row *r = calloc(1, sizeof(*r));
+
+                if (!r || journal_open(&j, dir, &quarantined, NULL) < 0 || journal_mapping(j, "photos", &m, NULL) < 0 ||
+                    journal_get(j, m.id, "claimed", 7, r, NULL) != 0)
+                        _exit(1);
+                row_hint(r, true, 1, journal_sequence(j, 5));
+                row_claim(r);
+                _exit(journal_put(j, m.id, r, NULL) < 0 || journal_commit(j, NULL) < 0); /* and no close: a kill */
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        j = open_journal();
+        row = get(j, mapping(j), "claimed", 1);
+        assert_true(row->state == PATH_PENDING && row->doubt);
+        free(row);
+        journal_close(j);
+}
+
+/* 9.9 */
+static void test_one_at_a_time(void **state) {
+        Error e = ERROR_NULL;
+        Journal *j = open_journal(), *other = NULL;
+        bool quarantined;
+
+        assert_int_equal(journal_open(&other, dir, &quarantined, &e), -EBUSY);
+        assert_non_null(strstr(e.text, "another azsyncd"));
+        journal_close(j);
+}
+
+static void test_permissions(void **state) {
+        char path[128];
+        struct stat st;
+
+        journal_close(open_journal());
+        (void) snprintf(path, sizeof(path), "%s/journal.db", dir);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+        assert_int_equal(stat(dir, &st), 0);
+        assert_int_equal(st.st_mode & 0077, 0);
+}
+
+static void scribble(const char *name, off_t at, const char *bytes, size_t size) {
+        char path[128];
+        int fd;
+
+        (void) snprintf(path, sizeof(path), "%s/%s", dir, name);
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, bytes, size, at), (ssize_t) size);
+        (void) close(fd);
+}
+
+/* 9.6, 9.7: put aside, kept, and a new one is begun */
+static void test_damaged_is_put_aside(void **state) {
+        Error e = ERROR_NULL;
+        Journal *j = open_journal();
+        bool quarantined = false;
+
+        confirm(j, mapping(j), "a");
+        journal_close(j);
+        scribble("journal.db", 0, "this is no database", 19);
+        assert_int_equal(journal_open(&j, dir, &quarantined, &e), 0);
+        assert_true(quarantined);
+        assert_non_null(strstr(e.text, "put aside"));
+        free(get(j, mapping(j), "a", 0));
+        journal_close(j);
+}
+
+/* 9.6: one flipped byte inside a row passes quick_check; the row's own sum does not let it pass */
+static void test_flipped_byte(void **state) {
+        Journal *j = open_journal();
+        char path[128], *bytes;
+        struct stat st;
+        Row *row;
+        size_t at;
+        int fd;
+
+        confirm(j, mapping(j), "flip-me");
+        journal_close(j);
+        (void) snprintf(path, sizeof(path), "%s/journal.db", dir);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_true(fd >= 0 && fstat(fd, &st) == 0);
+        bytes = malloc((size_t) st.st_size);
+        assert_non_null(bytes);
+        assert_int_equal(pread(fd, bytes, (size_t) st.st_size, 0), st.st_size);
+        (void) close(fd);
+        for (at = 0; memcmp(bytes + at, "0123456789abcde", 15) != 0; at++)
+                assert_true(at + 16 < (size_t) st.st_size);
+        free(bytes);
+        scribble("journal.db", (off_t) at, "X", 1);
+        j = open_journal();
+        row = get(j, mapping(j), "flip-me", 1);
+        assert_false(row->confirmed);
+        assert_true(row->doubt);
+        free(row);
+        journal_close(j);
+}
+
+/* 9.10 */
+static void test_newer_schema(void **state) {
+        Error e = ERROR_NULL;
+        bool quarantined;
+        char path[128];
+        Journal *j;
+        sqlite3 *db;
+
+        journal_close(open_journal());
+        (void) snprintf(path, sizeof(path), "%s/journal.db", dir);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        assert_int_equal(journal_open(&j, dir, &quarantined, &e), -EPROTO);
+        assert_non_null(strstr(e.text, "newer azsyncd"));
+}
+
+static int count_path(const char *path, size_t size, void *userdata) {
+        (*(unsigned *) userdata)++;
+        return 0;
+}
+
+static void test_due(void **state) {
+        Journal *j = open_journal();
+        int64_t m = mapping(j), due, first;
+        unsigned n = 0;
+
+        for (int i = 0; i < 10; i++) {
+                char name[8];
+                Row *row;
+
+                (void) snprintf(name, sizeof(name), "%i", i);
+                row = get(j, m, name, 0);
+                row_hint(row, false, 100 + i, journal_sequence(j, 1000 + i));
+                put(j, m, row);
+        }
+        assert_int_equal(journal_due(j, m, PATH_PENDING, 104, 100, count_path, &n, NULL), 0);
+        assert_int_equal(n, 5);
+        n = 0;
+        assert_int_equal(journal_due(j, m, PATH_PENDING, 1000, 3, count_path, &n, NULL), 0);
+        assert_int_equal(n, 3);
+        assert_int_equal(journal_next_due(j, m, PATH_PENDING, &due, NULL), 1);
+        assert_int_equal(due, 100);
+        assert_int_equal(journal_next_due(j, m, PATH_GONE, &due, NULL), 0);
+        assert_int_equal(journal_oldest(j, m, &first, NULL), 1);
+        assert_int_equal(first, 1000);
+        journal_close(j);
+}
+
+/* 6.9: memcmp order, and a branch is what stands between "b/" and "b0" */
+static void test_branch_order(void **state) {
+        static const char *const names[] = { "a", "b", "b!x", "b-x", "b.x", "b/1", "b/\xff", "b/c/d", "b0", "c" };
+        static const char *const expect[] = { "b/1", "b/c/d", "b/\xff" };
+        Journal *j = open_journal();
+        JournalPage *page = calloc(1, sizeof(*page));
+        int64_t m = mapping(j);
+
+        assert_non_null(page);
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+                confirm(j, m, names[i]);
+        assert_int_equal(journal_branch(j, m, "b/", 2, "b0", 2, page, NULL), 0);
+        assert_int_equal(page->n, 3);
+        for (size_t i = 0; i < 3; i++)
+                assert_string_equal(page->paths + page->rows[i].path, expect[i]);
+        assert_int_equal(journal_branch(j, m, NULL, 0, NULL, 0, page, NULL), 0);
+        assert_int_equal(page->n, sizeof(names) / sizeof(names[0]));
+        journal_page_done(page);
+        free(page);
+        journal_close(j);
+}
+
+/* HOT statements may not walk the whole table */
+static void test_query_plans(void **state) {
+        static const struct {
+                const char *name, *heat, *sql;
+        } all[] = {
+#define X(name, heat, sql) { #name, #heat, sql },
+                JOURNAL_STATEMENTS(X)
+#undef X
+        };
+        sqlite3 *db;
+
+        assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, JOURNAL_SCHEMA, NULL, NULL, NULL), SQLITE_OK);
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+                sqlite3_stmt *stmt;
+                char sql[4096];
+
+                if (strcmp(all[i].heat, "HOT") != 0)
+                        continue;
+                (void) snprintf(sql, sizeof(sql), "EXPLAIN QUERY PLAN %s", all[i].sql);
+                assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+                while (sqlite3_step(stmt) == SQLITE_ROW) {
+                        const char *detail = (const char *) sqlite3_column_text(stmt, 3);
+
+                        if (strncmp(detail, "SCAN", 4) == 0 || strstr(detail, "TEMP B-TREE"))
+                                print_error("%s: %s\n", all[i].name, detail);
+                        assert_int_not_equal(strncmp(detail, "SCAN", 4), 0);
+                        assert_null(strstr(detail, "TEMP B-TREE"));
+                }
+                sqlite3_finalize(stmt);
+        }
+        sqlite3_close(db);
+}
+
+static int setup(void **state) {
+        (void) snprintf(dir, sizeof(dir), "/tmp/azsync-journal-XXXXXX");
+        return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state) {
+        char command[128];
+
+        (void) snprintf(command, sizeof(command), "rm -rf -- %s", dir);
+        return system(command); /* NOLINT(cert-env33-c) */
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_rows_survive, setup, teardown),
+                cmocka_unit_test(test_generation),
+                cmocka_unit_test(test_hint_cancels),
+                cmocka_unit_test_setup_teardown(test_claims_after_a_crash, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_permissions, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_damaged_is_put_aside, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_flipped_byte, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_newer_schema, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_due, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_branch_order, setup, teardown),
+                cmocka_unit_test(test_query_plans),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
