@@ -1,0 +1,243 @@
+"""azsyncd in a `with`: configuration, start, signals, azsyncctl, and what it must never leave behind."""
+import collections
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("AZSYNC_BUILD", TOP / "build-gcc")).resolve()
+AZSYNCD = BUILD / "src/daemon/azsyncd"
+AZSYNCCTL = BUILD / "src/ctl/azsyncctl"
+SANITIZED = "asan" in BUILD.name
+SLOW = 4 if SANITIZED else 1          # every deadline is stretched by it
+STEP = 0.02                           # between two looks at a condition
+SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "UndefinedBehaviorSanitizer")
+
+Result = collections.namedtuple("Result", "rc out err")
+
+
+def until(condition, seconds=60, what=""):
+    """Waits for a true value, and returns it; the deadline is generous because machines are slow and shared."""
+    deadline = time.monotonic() + seconds * SLOW
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds * SLOW} s: {what or getattr(condition, '__name__', '')}")
+        time.sleep(STEP)
+
+
+def yaml(values):
+    """JSON is YAML; one key a line so that messages about lines mean something."""
+    return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+
+
+class Daemon:
+    def __init__(self, base, accounts=None, mappings=None, speedup=10, settings=None, env=None):
+        self.base = pathlib.Path(base)
+        self.config, self.state, self.runtime = (self.base / d for d in ("etc", "state", "run"))
+        self.log_file = self.base / "log"
+        self.speedup, self.env = speedup, env or {}
+        self.process, self.notifier = None, None
+        self.unclean = False  # a kill -9 leaves no verdict of a sanitizer
+        for folder in (self.base, self.config, self.config / "mappings.d", self.state, self.runtime):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        self.write_config(accounts or {}, mappings or {}, settings)
+
+    # --- configuration ---
+
+    def write(self, name, text):
+        """A file of the configuration directory, readable by its owner alone as inline secrets demand."""
+        path = self.config / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.chmod(0o600)
+        return path
+
+    def write_config(self, accounts, mappings, settings=None):
+        self.write("azsyncd.yaml", yaml({**({"accounts": accounts} if accounts else {}), **(settings or {})}))
+        for name, mapping in mappings.items():
+            self.map(name, **mapping)
+
+    def map(self, name, **keys):
+        return self.write(f"mappings.d/{name}.yaml",
+                          yaml({key.replace("_", "-"): str(v) if isinstance(v, os.PathLike) else v
+                                for key, v in keys.items()}))
+
+    def unmap(self, name):
+        (self.config / f"mappings.d/{name}.yaml").unlink()
+
+    # --- the process ---
+
+    def environment(self):
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.base), "LANG": "C.UTF-8",
+               "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=86",
+               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=86"}
+        if self.speedup:
+            env["AZSYNC_TEST_SPEEDUP"] = str(self.speedup)
+        return {**env, **self.env}
+
+    def arguments(self, *more):
+        return [str(AZSYNCD), "--config", str(self.config), "--state-dir", str(self.state),
+                "--runtime-dir", str(self.runtime), "--log-target", "console", *more]
+
+    def run(self, *more, timeout=120):
+        """Runs it to its end: --once, --check-config, a bad configuration."""
+        done = subprocess.run(self.arguments(*more), env=self.environment(), stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=timeout * SLOW)
+        result = Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+        assert not any(mark in result.err for mark in SANITIZER_MARKS), result.err
+        return result
+
+    def start(self, *more, ready=True, wrapper=()):
+        assert self.process is None
+        self.notifier = Notifier(self.base / "notify")
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen([*wrapper, *self.arguments("--log-level", "debug", *more)],
+                                            env={**self.environment(), "NOTIFY_SOCKET": str(self.notifier.path)},
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if ready:
+            until(lambda: self.notifier.has("READY=1") or self.process.poll() is not None, 60, "READY=1")
+            assert self.process.poll() is None, self.tail()
+        return self
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def stop(self, seconds=20):
+        """SIGTERM, and the exit code; -9 and a failure if it does not go in time."""
+        if self.process is None:
+            return None
+        process, self.process = self.process, None
+        try:
+            if process.poll() is None:
+                process.terminate()
+            return process.wait(seconds * SLOW)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"no end within {seconds * SLOW} s of SIGTERM\n{self.tail()}") from None
+        finally:
+            self.notifier.close()
+
+    def kill9(self):
+        process, self.process, self.unclean = self.process, None, True
+        process.kill()
+        process.wait()
+        self.notifier.close()
+
+    def hangup(self):
+        self.notifier.forget("READY=1")
+        self.process.send_signal(signal.SIGHUP)
+        until(lambda: self.notifier.has("READY=1"), 30, "READY=1 after SIGHUP")
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, *exc):
+        try:
+            rc = self.stop()
+            if kind is None:
+                assert rc in (0, None), f"azsyncd ended with {rc}\n{self.tail()}"
+        finally:
+            if self.process:
+                self.process.kill()
+                self.process.wait()
+        if kind is None:
+            self.check_sanitizers()
+        else:
+            print(self.tail())
+
+    def check_sanitizers(self):
+        log = self.log()
+        assert not any(mark in log for mark in SANITIZER_MARKS), log[-8000:]
+
+    def log(self):
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def tail(self, size=4000):
+        return f"--- log of azsyncd, the end:\n{self.log()[-size:]}"
+
+    # --- azsyncctl ---
+
+    def ctl_arguments(self, *args):
+        return [str(AZSYNCCTL), "--config", str(self.config), "--runtime-dir", str(self.runtime), *args]
+
+    def ctl(self, *args, timeout=120):
+        done = subprocess.run(self.ctl_arguments(*args), env=self.environment(), stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=timeout * SLOW)
+        return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+    def all_status(self):
+        result = self.ctl("status", "--json")
+        assert result.rc == 0, result
+        return json.loads(result.out)
+
+    def status(self, mapping=None):
+        """One mapping's part of status --json; the only one if none is named."""
+        mappings = self.all_status()["mappings"]
+        if mapping is None:
+            assert len(mappings) == 1, mappings
+            return mappings[0]
+        return next(m for m in mappings if m["name"] == mapping)
+
+    def wait_sync(self, timeout=120, *mappings, expect=0):
+        result = self.ctl("wait", "--timeout", str(timeout * SLOW), *mappings, timeout=timeout + 30)
+        assert result.rc == expect, f"wait: {result}\n{self.ctl('queue').out[:2000]}\n{self.tail()}"
+        return result
+
+    def until_status(self, seconds=60, mapping=None, **expected):
+        """Waits until every named field has its value, or satisfies it if it is a function."""
+        last = {}
+
+        def matches():
+            last.clear()
+            last.update(self.status(mapping))
+            return all(want(last[k]) if callable(want) else last[k] == want for k, want in expected.items())
+        try:
+            until(matches, seconds)
+        except AssertionError:
+            raise AssertionError(f"never {expected}; last: {last}\n{self.tail()}") from None
+        return dict(last)
+
+
+class Notifier:
+    """systemd's end of sd_notify. A thread reads it: the kernel queues only few datagrams, then the sender blocks."""
+
+    def __init__(self, path):
+        self.path = path
+        self.lines = []
+        path.unlink(missing_ok=True)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while True:
+            try:
+                message = self.socket.recv(65536)
+            except OSError:
+                return
+            if not message:
+                return
+            self.lines += message.decode(errors="replace").split("\n")
+
+    def has(self, line):
+        return line in self.lines
+
+    def forget(self, line):
+        self.lines = [kept for kept in self.lines if kept != line]
+
+    def close(self):
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.socket.close()

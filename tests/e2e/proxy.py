@@ -1,0 +1,319 @@
+"""A transparent HTTP proxy in front of Azurite that counts, and can be told to misbehave.
+
+Every request becomes a Request in `proxy.requests`: method, path, query, headers, body bytes, status, and whether the
+whole answer went back to the client. `proxy.rule` is asked for each request as soon as its head is there and returns
+None (pass it on) or one of the faults below. Each client connection has its own connection to the service, and when one
+end closes, so does the other: idle time-outs stay what they are.
+"""
+import collections
+import contextlib
+import dataclasses
+import select
+import socket
+import struct
+import threading
+import time
+import urllib.parse
+
+PIECE = 64 * 1024
+HEAD_LIMIT = 64 * 1024
+CONDITIONS = ("if-match", "if-none-match")
+
+
+@dataclasses.dataclass
+class Request:
+    method: str
+    path: str          # decoded, without the account: /CONTAINER/BLOB
+    query: dict
+    headers: dict      # lower-case names
+    began: float
+    sent: int = 0      # body bytes that came from the client
+    status: int = 0    # 0: never answered
+    answered: bool = False  # the whole answer went to the client
+    closes: bool = False    # the service asked to close the connection
+    fault: object = None
+
+    @property
+    def verb(self):
+        """put-blob, put-block, put-block-list, copy, delete, list, head, get, create-container, other"""
+        comp, restype = self.query.get("comp", ""), self.query.get("restype", "")
+        if restype == "container":
+            return {"PUT": "create-container", "GET": "list" if comp == "list" else "container"}.get(self.method,
+                                                                                                     "container")
+        if self.method == "PUT":
+            named = {"block": "put-block", "blocklist": "put-block-list", "metadata": "set-metadata"}.get(comp)
+            return named or ("copy" if "x-ms-copy-source" in self.headers else "put-blob" if not comp else "other")
+        if self.method == "GET" and comp == "blocklist":
+            return "get-block-list"
+        return self.method.lower()
+
+    @property
+    def blob(self):
+        return self.path.lstrip("/").partition("/")[2]
+
+    @property
+    def unconditional(self):
+        """A write that could have carried a condition, and did not (pitfalls 10.6)."""
+        takes_one = self.verb in ("put-blob", "put-block-list", "copy", "delete", "set-metadata")
+        return takes_one and not any(name in self.headers for name in CONDITIONS)
+
+
+@dataclasses.dataclass
+class Answer:
+    """Answered by the proxy after reading the body; the service never sees the request."""
+    status: int
+    code: str = "ServerBusy"
+    headers: dict = dataclasses.field(default_factory=dict)
+    body: bytes = None
+
+
+@dataclasses.dataclass
+class Reset:
+    """The connection is cut: before the service sees the request, or after it acted (a lost answer)."""
+    after: bool = False
+
+
+@dataclasses.dataclass
+class Cut:
+    """Only the first `size` bytes of the answer (head included) come through, then the connection closes."""
+    size: int
+
+
+@dataclasses.dataclass
+class Delay:
+    """Passed on after so many seconds."""
+    seconds: float
+
+
+class Gate:
+    """Holds each request it is given until open() is called (the service sees nothing before)."""
+
+    def __init__(self):
+        self.opened = threading.Event()
+
+    def open(self):
+        self.opened.set()
+
+
+class Closed(Exception):
+    """One of the two ends went away."""
+
+
+class Stream:
+    """A blocking socket with a buffer in front."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.buffer = b""
+
+    def head(self):
+        """(first line, headers with lower-case names, raw bytes), or None at a clean end."""
+        while b"\r\n\r\n" not in self.buffer:
+            piece = self.sock.recv(PIECE)
+            if not piece and not self.buffer:
+                return None
+            if not piece or len(self.buffer) > HEAD_LIMIT:
+                raise Closed
+            self.buffer += piece
+        raw, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+        first, *lines = raw.decode("latin-1").split("\r\n")
+        headers = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers[name.strip().lower()] = value.strip()
+        return first, headers, raw + b"\r\n\r\n"
+
+    def pieces(self, size):
+        while size > 0:
+            piece, self.buffer = self.buffer[:size], self.buffer[size:]
+            piece = piece or self.sock.recv(min(PIECE, size))
+            if not piece:
+                raise Closed
+            size -= len(piece)
+            yield piece
+
+    def line(self):
+        while b"\r\n" not in self.buffer:
+            piece = self.sock.recv(PIECE)
+            if not piece:
+                raise Closed
+            self.buffer += piece
+        line, _, self.buffer = self.buffer.partition(b"\r\n")
+        return line + b"\r\n"
+
+
+class Proxy:
+    def __init__(self, upstream_port, rule=None):
+        self.upstream_port = upstream_port
+        self.rule = rule
+        self.requests = []
+        self.port = None
+        self._stopping = False
+        self._sockets = set()
+        self._lock = threading.Lock()
+
+    # --- for tests ---
+
+    def start(self):
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def stop(self):
+        self._stopping = True
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.drop_connections()
+
+    def drop_connections(self):
+        with self._lock:
+            for sock in self._sockets:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+    __enter__ = start
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def mark(self):
+        """For `since`: what came before does not count."""
+        return len(self.requests)
+
+    def count(self, verb=None, since=0):
+        return sum(1 for r in self.requests[since:] if verb is None or r.verb == verb)
+
+    def body_bytes(self, since=0):
+        """What uploads cost: bytes of bodies that were sent, whether or not they were taken."""
+        return sum(r.sent for r in self.requests[since:])
+
+    def puts(self, since=0):
+        """Blob name -> how many times its content was sent and taken."""
+        return collections.Counter(r.blob for r in self.requests[since:]
+                                   if r.verb in ("put-blob", "put-block-list") and r.status == 201)
+
+    def unconditional(self):
+        return [f"{r.verb} {r.path}" for r in self.requests if r.unconditional]
+
+    # --- one thread per connection ---
+
+    def _accept(self):
+        while not self._stopping:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._client, args=(client,), daemon=True).start()
+
+    def _track(self, sock):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            self._sockets.add(sock)
+        return Stream(sock)
+
+    def _client(self, sock):
+        client, service, reset = self._track(sock), None, False
+        try:
+            while not self._stopping:
+                if service and not client.buffer:
+                    ready, _, _ = select.select([client.sock, service.sock], [], [])
+                    if service.sock in ready and client.sock not in ready:
+                        break  # the service closed an idle connection: pass it on
+                head = client.head()
+                if head is None:
+                    break
+                service, go_on, reset = self._exchange(head, client, service)
+                if not go_on:
+                    break
+        except (Closed, OSError, ValueError):
+            pass
+        finally:
+            if reset:  # an RST instead of a FIN
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            for stream in (client, service):
+                if stream:
+                    with self._lock:
+                        self._sockets.discard(stream.sock)
+                    stream.sock.close()
+
+    def _exchange(self, head, client, service):
+        """One request and its answer. Returns (connection to the service, whether to go on, whether to reset)."""
+        first, headers, raw = head
+        method, target, _ = first.split(" ", 2)
+        split = urllib.parse.urlsplit(target)
+        path = "/" + urllib.parse.unquote(split.path).lstrip("/").partition("/")[2]
+        request = Request(method, path, dict(urllib.parse.parse_qsl(split.query, keep_blank_values=True)), headers,
+                          time.monotonic())
+        self.requests.append(request)
+        fault = request.fault = self.rule(request) if self.rule else None
+        length = int(headers.get("content-length", "0"))
+
+        if "expect" in headers:  # granted here, so that the body can be counted
+            client.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            raw = b"\r\n".join(line for line in raw.split(b"\r\n") if not line.lower().startswith(b"expect:"))
+        if isinstance(fault, Gate):
+            fault.opened.wait()
+        elif isinstance(fault, Delay):
+            time.sleep(fault.seconds)  # the fault itself, not a wait for something
+        elif isinstance(fault, Reset) and not fault.after:
+            return service, False, True
+        elif isinstance(fault, Answer):
+            for piece in client.pieces(length):
+                request.sent += len(piece)
+            self._answer(client, request, fault)
+            return service, True, False
+
+        service = service or self._track(socket.create_connection(("127.0.0.1", self.upstream_port)))
+        service.sock.sendall(raw)
+        for piece in client.pieces(length):
+            request.sent += len(piece)
+            service.sock.sendall(piece)
+
+        keep = {Reset: 0, Cut: getattr(fault, "size", 0)}.get(type(fault))
+        for piece in self._answer_pieces(service, request):
+            if keep is not None:
+                piece, keep = piece[:keep], max(0, keep - len(piece))
+            client.sock.sendall(piece)
+        if isinstance(fault, (Reset, Cut)):
+            return service, False, isinstance(fault, Reset)
+        request.answered = True
+        return service, not request.closes, False
+
+    def _answer_pieces(self, service, request):
+        while True:
+            head = service.head()
+            if head is None:
+                raise Closed
+            first, headers, raw = head
+            status = int(first.split(" ", 2)[1])
+            if status >= 200:
+                break
+            yield raw
+        request.status = status
+        request.closes = headers.get("connection", "").lower() == "close"
+        yield raw
+        if request.method == "HEAD" or status in (204, 304):
+            return
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            size = 1
+            while size > 0:
+                line = service.line()
+                size = int(line.split(b";")[0], 16)
+                yield line + b"".join(service.pieces(size + 2))
+        else:
+            yield from service.pieces(int(headers.get("content-length", "0")))
+
+    def _answer(self, client, request, fault):
+        body = fault.body
+        if body is None:
+            body = (f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{fault.code}</Code>'
+                    f"<Message>injected by the proxy</Message></Error>").encode()
+        headers = {"Content-Length": len(body), "Content-Type": "application/xml", "x-ms-error-code": fault.code,
+                   "x-ms-request-id": "00000000-0000-0000-0000-00000000f417", **fault.headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        client.sock.sendall(f"HTTP/1.1 {fault.status} Injected\r\n{lines}\r\n".encode() +
+                            (b"" if request.method == "HEAD" else body))
+        request.status, request.answered = fault.status, True
