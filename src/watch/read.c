@@ -261,7 +261,7 @@ static int file_ask(ReadFile *f, const LookRoot *root, const char *path, SourceR
         if (r < 0)
                 return r;
         if (f->cut || f->position != f->first.stamp.size || f->after.stamp.size < f->first.stamp.size ||
-            !glance_same_inode(&f->first, &f->after) || (!path_is(root, path, &f->first) && false))
+            !glance_same_inode(&f->first, &f->after) || !path_is(root, path, &f->first))
                 *ret = SOURCE_CHANGED;
         else if (!f->restless && !f->coarse && glance_equal(&f->first, &f->after))
                 *ret = SOURCE_WHOLE;
