@@ -1,6 +1,8 @@
 /* Every statement of the journal. HOT ones run per file: a unit test refuses a SCAN in their query plans. */
 #pragma once
 
+/* "due > -1" is always true: it makes SQLite 3.40 use both columns before `due` in path_work, which it otherwise reads from
+ * mapping on. */
 /* clang-format off */
 #define ROW_COLUMNS                                                                                                       \
         "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                 \
@@ -28,8 +30,8 @@
                 "seen_ino = excluded.seen_ino, reason = excluded.reason, sum = excluded.sum")                             \
         X(ROW_FORGET, HOT, "DELETE FROM path WHERE mapping = ?1 AND name = ?2")                                           \
         X(ROW_DUE, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due <= ?3 ORDER BY due LIMIT ?4") \
-        X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 ORDER BY due LIMIT 1") \
-        X(OLDEST, HOT, "SELECT min(first) FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0") \
+        X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 ORDER BY due LIMIT 1") \
+        X(OLDEST, HOT, "SELECT min(first) FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1") \
         X(BRANCH, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND name < ?3 "                 \
                 "ORDER BY name LIMIT ?4")                                                                                 \
         X(QUEUE_FEW, COLD, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_work WHERE mapping = ?1 AND state > 0 "      \
