@@ -123,6 +123,7 @@ static const char *const refused[] = {
         "sv=1 &sig=SECRET",
         "\"sv=1&sig=SECRET\"",
         "sv=1&sig=SECRET#",
+        "sv=1&sig=SECRET\x7f",
         "https://h/c?sv=1&sig=SECRET",
         "sv=\xc3\xa9&sig=SECRET",
 };

@@ -120,7 +120,23 @@ static void test_percent_long(void **state) {
         assert_int_equal(back.size, sizeof(bytes));
         assert_memory_equal(back.data, bytes, sizeof(bytes));
 
-        back.ceiling = 1200;
+        /* every way in which three chars can meet the end of what is gathered at once */
+        for (size_t plain = 0; plain < 400; plain++) {
+                memset(bytes, 'a', plain);
+                memset(bytes + plain, ' ', 400 - plain);
+                buf_clear(&b);
+                buf_clear(&back);
+                assert_int_equal(percent_encode(&b, bytes, 400, false), 0);
+                assert_int_equal(b.size, plain + 3 * (400 - plain));
+                assert_int_equal(percent_decode(&back, b.data, b.size), 0);
+                assert_memory_equal(back.data, bytes, 400);
+        }
+
+        memset(bytes, ' ', sizeof(bytes));
+        buf_clear(&b);
+        buf_clear(&back);
+        assert_int_equal(percent_encode(&b, bytes, sizeof(bytes), false), 0);
+        back.ceiling = 999;
         assert_int_equal(percent_decode(&back, b.data, b.size), -EMSGSIZE);
         buf_clear(&b);
         b.ceiling = 500;
@@ -133,6 +149,8 @@ static void test_percent_decode_edges(void **state) {
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
                 assert_int_equal(percent_decode(&b, bad[i], strlen(bad[i])), -EINVAL);
+        assert_int_equal(percent_decode(&b, "%41", 2), -EINVAL); /* nothing beyond the size is looked at */
+        assert_int_equal(percent_decode(&b, "%41", 1), -EINVAL);
         buf_clear(&b);
         assert_int_equal(percent_decode(&b, "%2f%2F+%00", 10), 0); /* '+' is data (6.4) */
         assert_int_equal(b.size, 4);
