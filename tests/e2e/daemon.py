@@ -207,6 +207,68 @@ class Daemon:
             raise AssertionError(f"never {expected}; last: {last}\n{self.tail()}") from None
         return dict(last)
 
+    # --- the socket, without the tool ---
+
+    def varlink(self):
+        return Varlink(self.runtime / "io.azsync")
+
+    def queue(self, mapping=None):
+        """Every path that is not in sync: {path as text: item}."""
+        items = {}
+        with self.varlink() as v:
+            for reply in v.more("io.azsync.Queue", mapping=mapping):
+                items.update((item["path"], item) for item in reply["items"])
+        return items
+
+
+class Varlink:
+    """The protocol by hand: JSON objects, each ended by a NUL byte."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(60 * SLOW)
+        self.socket.connect(str(path))
+        self.buffer = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.socket.close()
+
+    def send(self, raw):
+        self.socket.sendall(raw)
+
+    def read(self):
+        """The next object, or None if the other end closed."""
+        while b"\0" not in self.buffer:
+            try:
+                piece = self.socket.recv(65536)
+            except ConnectionError:
+                return None
+            if not piece:
+                return None
+            self.buffer += piece
+        raw, _, self.buffer = self.buffer.partition(b"\0")
+        return json.loads(raw)
+
+    def request(self, method, more=False, **parameters):
+        message = {"method": method, "parameters": {k: v for k, v in parameters.items() if v is not None}}
+        self.send(json.dumps({**message, **({"more": True} if more else {})}).encode() + b"\0")
+
+    def call(self, method, **parameters):
+        self.request(method, **parameters)
+        return self.read()
+
+    def more(self, method, **parameters):
+        self.request(method, more=True, **parameters)
+        while True:
+            reply = self.read()
+            assert reply and "error" not in reply, reply
+            yield reply["parameters"]
+            if not reply.get("continues"):
+                return
+
 
 class Notifier:
     """systemd's end of sd_notify. A thread reads it: the kernel queues only few datagrams, then the sender blocks."""

@@ -1,0 +1,341 @@
+"""The daemon's life: outages, kills, restarts, pauses, missing folders, two at once, a stop in time."""
+import shutil
+import sqlite3
+import time
+
+import pytest
+
+from azurite import Azurite
+from compare import compare
+from conftest import tree
+from daemon import SANITIZED, until
+from proxy import Answer, Cut, Gate, Reset
+
+
+def test_service_stopped_under_changes(make, tmp_path, folder):
+    """30 s without a service under 200 changes: pending is shown, wait times out, equal after it is back."""
+    tree(folder, 200)
+    service = Azurite(tmp_path / "az", location=tmp_path / "az", accounts=1)
+    with service:
+        account = service.account()
+        with make(accounts={"main": {"connection-string": account.connection_string()}}) as d:
+            d.wait_sync()
+            service.stop()
+            began = time.monotonic()
+            for n in range(100):
+                (folder / f"d000/f{n:05d}.txt").write_text(f"changed {n}")
+            for n in range(50):
+                (folder / f"new{n}").write_text(f"new {n}")
+            for n in range(100, 130):
+                (folder / f"d001/f{n:05d}.txt").unlink()
+            for n in range(130, 150):
+                (folder / f"d001/f{n:05d}.txt").rename(folder / f"renamed{n}")
+            assert d.ctl("wait", "--timeout", "1").rc == 1
+            status = d.until_status(60, state="offline", pending=lambda n: n >= 200)
+            assert status["lag_s"] > 0 and status["last_error"]
+            until(lambda: time.monotonic() - began >= 30, 60)
+            assert d.ctl("wait", "--timeout", "1").rc == 1
+            service.start()
+            d.wait_sync(180)
+            assert compare(account.client(), "box", folder) == []
+            assert d.status()["lag_s"] == 0
+
+
+def confirmed(daemon, copy):
+    """The names a journal holds as confirmed; read from a copy, since the daemon's own file is touched by nobody."""
+    shutil.copytree(daemon.state, copy)
+    (path,) = copy.glob("*.db")
+    with sqlite3.connect(path) as db:
+        return {bytes(name).decode() for (name,) in db.execute("SELECT name FROM path WHERE etag IS NOT NULL")}
+
+
+def test_killed_while_uploading(make, proxy, folder, tmp_path, equal):
+    """kill -9 ten times while 2,000 files upload: equal, and no file that was confirmed is sent again (pitfalls 8)."""
+    tree(folder, 2000)
+    daemon = make(port=proxy.port)
+    known = set()
+    for n in range(10):
+        daemon.start()
+        before, sent = proxy.mark(), (n + 1) * 150
+        until(lambda: sum(proxy.puts().values()) >= sent, 120, f"{sent} uploads")
+        daemon.kill9()
+        again = known & proxy.puts(before).keys()
+        assert not again, f"confirmed, yet sent again: {sorted(again)[:5]}"
+        now = confirmed(daemon, tmp_path / f"journal{n}")
+        assert known <= now, "a kill -9 lost a confirmation"
+        known = now
+    before = proxy.mark()
+    with daemon as d:
+        d.wait_sync(300)
+        assert not known & proxy.puts(before).keys()
+        equal()
+        assert d.status()["conflicts"] == 0
+    twice = {name: n for name, n in proxy.puts().items() if n > 1}
+    print(f"kills: {sum(proxy.puts().values())} uploads taken for 2,000 files; {len(twice)} of them twice")
+
+
+def test_killed_while_everything_changes(make, proxy, folder, equal):
+    """The same with renames, folder moves, deletes and rewrites under way; no conflict is ever seen in our own work."""
+    tree(folder, 300)
+    daemon = make(port=proxy.port)
+    for n in range(6):
+        daemon.start()
+        before = proxy.mark()
+        (folder / f"d{n % 3:03d}").rename(folder / "moving")
+        (folder / "moving").rename(folder / f"d{n % 3:03d}")
+        (folder / f"d{(n + 1) % 3:03d}").rename(folder / f"round{n}")
+        (folder / f"round{n}").rename(folder / f"d{(n + 1) % 3:03d}")
+        for path in sorted(folder.glob("d*/*"))[n * 10:n * 10 + 20]:
+            path.write_text(f"round {n}")
+        for path in sorted(folder.glob("d*/*"))[-5:]:
+            path.unlink()
+        (folder / f"d{n % 3:03d}/new{n}").write_text("new")
+        until(lambda: len(proxy.requests) >= before + 15 + 7 * n, 60, "requests under way")
+        daemon.kill9()
+    with daemon as d:
+        d.wait_sync(300)
+        equal()
+        assert d.status()["conflicts"] == 0
+
+
+@pytest.mark.asan
+def test_answers_that_were_lost(make, proxy, folder, equal):
+    """The service acted, its answer did not come (pitfalls L4, 10.4): resolved by asking, and no conflict with
+    ourselves. A 201 cut after its ETag's first half is no success (10.1)."""
+    seen = set()
+
+    def once_per_blob(request):
+        if request.verb in ("put-blob", "copy", "delete") and (request.verb, request.blob) not in seen:
+            seen.add((request.verb, request.blob))
+            return Cut(60) if len(seen) % 2 else Reset(after=True)
+        return None
+    tree(folder, 12)
+    proxy.rule = once_per_blob
+    with make(port=proxy.port) as d:
+        d.wait_sync()
+        equal()
+        (folder / "d000/f00000.txt").write_text("changed")
+        (folder / "d000/f00001.txt").unlink()
+        (folder / "d000/f00002.txt").rename(folder / "moved")
+        d.wait_sync()
+        equal()
+        assert d.status()["conflicts"] == 0
+    assert len(seen) > 12
+
+
+@pytest.mark.asan
+def test_service_that_throttles(make, proxy, folder, equal):
+    """503 and 500 are answered by patience (pitfalls 10.10); each fault is transient, so nothing is failed."""
+    left = [8]
+
+    def some(request):
+        if request.method == "PUT" and left[0] > 0:
+            left[0] -= 1
+            return [Answer(503), Answer(500, "InternalError"), Answer(503, headers={"Retry-After": "1"}),
+                    Reset()][left[0] % 4]
+        return None
+    tree(folder, 20)
+    proxy.rule = some
+    with make(port=proxy.port) as d:
+        d.wait_sync()
+        equal()
+        assert d.status()["failed"] == 0
+    assert left == [0]
+
+
+@pytest.mark.asan
+def test_html_instead_of_an_answer(make, proxy, folder, equal):
+    """A captive portal says 200 to everything (pitfalls 10.2): nothing counts as uploaded."""
+    portal = [True]
+    proxy.rule = lambda request: Answer(200, "x", {"Content-Type": "text/html"}, b"<html>log in</html>") \
+        if portal[0] else None
+    (folder / "file").write_text("content")
+    with make(port=proxy.port) as d:
+        assert d.ctl("wait", "--timeout", "2").rc == 1
+        assert d.status()["files"] == 0
+        portal[0] = False
+        d.ctl("retry")
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
+def test_pause_survives_a_restart(make, proxy, folder, equal):
+    tree(folder, 5)
+    daemon = make(port=proxy.port)
+    with daemon as d:
+        d.wait_sync()
+        assert d.ctl("pause", "docs").rc == 0
+        (folder / "file").write_text("waits")
+        status = d.until_status(30, state="paused", pending=1)
+        assert status["lag_s"] >= 0
+        before = proxy.mark()
+    with daemon as d:
+        d.until_status(30, state="paused", pending=1)
+        assert proxy.count("put-blob", before) == 0
+        assert d.ctl("resume", "docs").rc == 0
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
+def test_missing_folder_waits(make, folder, tmp_path, equal):
+    """No error, no deletion, and no other mapping suffers; it begins when the folder comes (pitfalls 7.1)."""
+    tree(folder, 5)
+    mappings = {"docs": {"folder": str(folder), "container": "box"},
+                "later": {"folder": str(tmp_path / "later"), "container": "later"}}
+    with make(mappings=mappings) as d:
+        d.wait_sync(60, "docs")
+        status = d.status("later")
+        assert status["state"] == "blocked" and status["detail"]
+        d.wait_sync(60, "later", expect=3)
+        tree(tmp_path / "later", 5)
+        d.until_status(60, "later", state="idle", files=5)
+        d.wait_sync()
+        equal(tmp_path / "later", "later")
+        equal()
+
+
+@pytest.mark.asan
+def test_vanished_folder_deletes_nothing(make, account, folder, tmp_path, equal):
+    """The folder goes away as a whole, while it runs and while it does not (pitfalls 2.2, 7.1)."""
+    tree(folder, 10)
+    daemon = make()
+    with daemon as d:
+        d.wait_sync()
+        folder.rename(tmp_path / "gone")
+        d.until_status(60, state="blocked")
+        assert d.ctl("wait", "--timeout", "5").rc == 3
+    with daemon as d:
+        d.until_status(60, state="blocked")
+    names = list(account.client().get_container_client("box").list_blobs())
+    assert len(names) == 10
+    (tmp_path / "gone").rename(folder)
+    with daemon as d:
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
+def test_two_on_one_state_directory(make, folder):
+    """The second one refuses, in words, and harms nothing (pitfalls 9.9)."""
+    (folder / "file").write_text("content")
+    with make() as d:
+        d.wait_sync()
+        second = d.run(timeout=30)
+        assert second.rc == 1 and second.err.strip()
+        (folder / "file").write_text("goes on")
+        d.wait_sync()
+        assert d.ctl("status").rc == 0
+
+
+@pytest.mark.asan
+def test_stops_in_time(make, proxy, folder, equal):
+    """SIGTERM with requests under way that never end: gone within 10 s, exit 0; the rest follows later (11.4)."""
+    tree(folder, 100)
+    gate = Gate()
+    proxy.rule = lambda request: gate if request.verb == "put-blob" else None
+    daemon = make(port=proxy.port)
+    daemon.start()
+    until(lambda: proxy.count("put-blob") > 0, 60)
+    assert daemon.notifier.has("READY=1")
+    began = time.monotonic()
+    notifier = daemon.notifier
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < (20 if SANITIZED else 10)
+    assert notifier.has("STOPPING=1")
+    proxy.rule = None
+    gate.open()
+    with daemon as d:
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
+def test_once(make, proxy, folder, equal):
+    tree(folder, 30)
+    d = make(port=proxy.port)
+    assert d.run("--once").rc == 0
+    equal()
+    before = proxy.mark()
+    assert d.run("--once").rc == 0
+    assert proxy.puts(before) == {}
+    (folder / "d000/f00000.txt").unlink()
+    (folder / "d000/f00001.txt").write_text("changed")
+    deep = folder / "/".join(["n" * 200] * 6)
+    deep.mkdir(parents=True)
+    (deep / "impossible").write_text("too long a name")
+    result = d.run("--once")
+    assert result.rc == 3
+    assert "impossible" in result.err and "1,024" in result.err
+    shutil.rmtree(folder / ("n" * 200))
+    assert d.run("--once").rc == 0
+    equal()
+
+
+@pytest.mark.asan
+def test_container(make, account, proxy, folder, equal):
+    """Made at first contact unless told not to; never made again (pitfalls 10.14)."""
+    (folder / "file").write_text("content")
+    client = account.client()
+    with make({"container": "fresh"}, port=proxy.port) as d:
+        d.wait_sync()
+        equal(container="fresh")
+        client.delete_container("fresh")
+        (folder / "file").write_text("changed")
+        d.until_status(60, state="blocked")
+        d.wait_sync(30, expect=3)
+        assert [c.name for c in client.list_containers()] == []
+    with make({"container": "by-hand", "create-container": False}, port=proxy.port) as d:
+        d.until_status(60, state="blocked")
+        assert [c.name for c in client.list_containers()] == []
+        client.create_container("by-hand")
+        assert d.ctl("retry").rc == 0
+        d.until_status(60, state="idle", pending=0)
+        d.wait_sync()
+        equal(container="by-hand")
+
+
+@pytest.mark.asan
+def test_conflict(make, account, folder, equal):
+    """A blob that someone else changed: theirs is kept and named; with `overwrite` ours replaces it (10.15)."""
+    tree(folder, 5)
+    name = "d000/f00000.txt"
+    daemon = make()
+    box = account.client().get_container_client("box")
+    with daemon as d:
+        d.wait_sync()
+        box.upload_blob(name, b"theirs", overwrite=True)
+        (folder / name).write_text("ours")
+        (folder / "d000/f00001.txt").write_text("no conflict")
+        d.until_status(60, conflicts=1, pending=0)
+        d.wait_sync(30, expect=3)
+        assert box.download_blob(name).readall() == b"theirs"
+        assert box.download_blob("d000/f00001.txt").readall() == b"no conflict"
+        assert d.queue()[name]["state"] == "conflict"
+        assert d.ctl("status", "--check").rc == 3
+        d.map("docs", folder=folder, container="box", conflict="overwrite")
+        assert d.ctl("reload").rc == 0
+        assert d.ctl("retry").rc == 0
+        d.wait_sync()
+        equal()
+        box.upload_blob(name, b"theirs again", overwrite=True)
+        (folder / name).write_text("ours again")
+        d.wait_sync()
+        equal()
+        assert d.status()["conflicts"] == 0
+
+
+@pytest.mark.asan
+def test_conflict_on_delete(make, account, folder):
+    """Somebody else's newer blob stays when our file goes (pitfalls 7.7)."""
+    tree(folder, 3)
+    with make() as d:
+        d.wait_sync()
+        box = account.client().get_container_client("box")
+        box.upload_blob("d000/f00000.txt", b"theirs", overwrite=True)
+        (folder / "d000/f00000.txt").unlink()
+        (folder / "d000/f00001.txt").unlink()
+        until(lambda: len(list(box.list_blobs())) == 2, 60, "the other one deleted")
+        d.until_status(60, pending=0)
+        assert box.download_blob("d000/f00000.txt").readall() == b"theirs"
