@@ -1,0 +1,33 @@
+/* What azsyncctl can do: each verb prints its result and returns an exit code of azsyncd/control.h. */
+#pragma once
+
+#include "ctl/client.h"
+
+typedef struct Options {
+        const char *runtime_dir; /* NULL: the usual places */
+        bool json;
+        bool watch, check;  /* status */
+        int64_t timeout_ns; /* wait; -1: none */
+        const char *verb;   /* as it was typed */
+        char **names;       /* mappings */
+        int n_names;
+} Options;
+
+int verb_status(const Options *o);
+int verb_wait(const Options *o);
+int verb_queue(const Options *o);
+int verb_change(const Options *o); /* rescan, retry, pause, resume, approve, reject, reload */
+
+/* --- shared by them --- */
+
+/* {"mapping": NAME}, or {} if none was named; NULL: out of memory */
+json_t *options_mapping(const Options *o);
+/* Says on stderr why it failed, and returns the exit code. */
+int complain(const Error *e);
+int complain_reply(const Reply *reply);
+/* One line of JSON on stdout. */
+void print_json(const json_t *value);
+
+/* Connects, calls, and receives one reply. Returns 0, or the exit code after having complained. */
+int call_daemon(Client *c, const Options *o, const char *method, json_t *parameters, bool more, int64_t deadline,
+                Reply *ret);
