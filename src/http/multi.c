@@ -58,7 +58,7 @@ static Sock *sock_new(Multi *m, int fd, bool ours) {
         Sock *s;
 
         if ((size_t) fd >= m->n_socks) {
-                size_t n = MAX((size_t) fd + 1, MAX(m->n_socks * 2, (size_t) 64));
+                size_t n = MAX((size_t) fd + 1, m->n_socks * 2 + 64);
                 Sock **grown = realloc(m->socks, n * sizeof(*grown));
 
                 if (!grown)

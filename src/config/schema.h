@@ -1,0 +1,29 @@
+/* Every key that a person may write, what it expects, and whether it is built. Errors about nodes are made here, so
+ * that all of them read alike: "file:line:column: key: what is wrong". */
+#pragma once
+
+#include "config/config.h"
+#include "config/yaml.h"
+
+/* What the pieces of a configuration are read with. */
+typedef struct ConfigReader {
+        const char *file;
+        bool file_private; /* nobody but its owner may read the file */
+        Config *config;
+        Buf *report; /* every complaint, a line each */
+        unsigned complaints;
+        Error *first;
+} ConfigReader;
+
+/* Notes a complaint about `key` at `node` (NULL: the file's beginning). Always returns -EINVAL. */
+int config_refuse(ConfigReader *c, const Node *node, const char *key, const char *format, ...) _printf_(4, 5);
+int config_warn(ConfigReader *c, const Node *node, const char *key, const char *format, ...) _printf_(4, 5);
+int config_note(ConfigReader *c, const Error *e); /* a complaint that has its place already */
+
+/* Checks the keys of `map` against the table; unknown and unbuilt ones are refused. 0, or -EINVAL with all of them
+ * noted. */
+int schema_check(ConfigReader *c, const Node *map, const char *where);
+const char *schema_expects(const char *where, const char *key);
+
+/* The most alike of `known` to `word`, if it is alike enough to be meant; else NULL. */
+const char *nearest(const char *word, const char *const *known, size_t n);

@@ -1,0 +1,11 @@
+/* Where a secret is kept -> the secret (pitfalls 11.8). Bounded, never shown, a trailing newline is dropped. */
+#pragma once
+
+#include "config/schema.h"
+
+#define SECRET_MAX ((size_t) 64 * 1024)
+
+/* {credential: NAME}, {file: PATH}, {env: NAME}, or the text itself if only the file's owner may read the
+ * configuration. The caller wipes and frees it with secret_free(). */
+int secret_read(ConfigReader *c, const Node *n, const char *key, char **ret) _must_check_;
+char *secret_free(char *secret);

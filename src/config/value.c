@@ -1,0 +1,102 @@
+#include "config/value.h"
+
+#include "util/clock.h"
+#include "util/path.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int expected(ConfigReader *c, const Node *n, const char *where, const char *key) {
+        if (n->kind != NODE_SCALAR)
+                return config_refuse(c, n, key, "expected %s, not a %s", schema_expects(where, key),
+                                     n->kind == NODE_LIST ? "list" : "group of keys");
+        return config_refuse(c, n, key, "\"%.80s\" is not right; expected %s", PATH_SHOWN(n->text),
+                             schema_expects(where, key));
+}
+
+int value_text(ConfigReader *c, const Node *n, const char *where, const char *key, char **ret) {
+        if (n->kind != NODE_SCALAR || n->text[0] == '\0')
+                return expected(c, n, where, key);
+        for (const char *p = n->text; *p; p++)
+                if ((unsigned char) *p < 0x20 || *p == 0x7f)
+                        return config_refuse(c, n, key, "holds a control character; expected %s",
+                                             schema_expects(where, key));
+        *ret = strdup(n->text);
+        return *ret ? 0 : config_refuse(c, n, key, "out of memory");
+}
+
+int value_bool(ConfigReader *c, const Node *n, const char *where, const char *key, bool *ret) {
+        if (n->kind != NODE_SCALAR || n->quoted)
+                return expected(c, n, where, key);
+        if (strcmp(n->text, "true") == 0)
+                *ret = true;
+        else if (strcmp(n->text, "false") == 0)
+                *ret = false;
+        else
+                return expected(c, n, where, key);
+        return 0;
+}
+
+int value_enum(ConfigReader *c, const Node *n, const char *where, const char *key, const char *const *words,
+               size_t n_words, int *ret) {
+        const char *meant;
+
+        if (n->kind != NODE_SCALAR)
+                return expected(c, n, where, key);
+        for (size_t i = 0; i < n_words; i++)
+                if (strcmp(n->text, words[i]) == 0) {
+                        *ret = (int) i;
+                        return 0;
+                }
+        meant = nearest(n->text, words, n_words);
+        if (!meant)
+                return expected(c, n, where, key);
+        return config_refuse(c, n, key, "\"%.80s\" is not right; expected %s (did you mean \"%s\"?)",
+                             PATH_SHOWN(n->text), schema_expects(where, key), meant);
+}
+
+int value_duration(ConfigReader *c, const Node *n, const char *where, const char *key, int64_t least, int64_t most,
+                   int64_t *ret) {
+        static const struct {
+                const char *unit;
+                int64_t ns;
+        } units[] = { { "ms", NSEC_PER_MSEC },
+                      { "s", NSEC_PER_SEC },
+                      { "m", 60 * NSEC_PER_SEC },
+                      { "h", 3600 * NSEC_PER_SEC },
+                      { "d", 86400 * NSEC_PER_SEC } };
+        size_t digits;
+
+        if (n->kind != NODE_SCALAR)
+                return expected(c, n, where, key);
+        digits = strspn(n->text, "0123456789");
+        if (digits == 0 || digits > 9)
+                return expected(c, n, where, key);
+        for (size_t i = 0; i < ELEMENTSOF(units); i++)
+                if (strcmp(n->text + digits, units[i].unit) == 0) {
+                        int64_t value = (int64_t) strtol(n->text, NULL, 10) * units[i].ns;
+
+                        if (value < least || value > most)
+                                return config_refuse(
+                                        c, n, key, "%.80s is out of range; expected from %lld ms to %lld s", n->text,
+                                        (long long) (least / NSEC_PER_MSEC), (long long) (most / NSEC_PER_SEC));
+                        *ret = value;
+                        return 0;
+                }
+        return expected(c, n, where, key);
+}
+
+int value_number(ConfigReader *c, const Node *n, const char *where, const char *key, unsigned least, unsigned most,
+                 unsigned *ret) {
+        size_t digits;
+        long value;
+
+        if (n->kind != NODE_SCALAR || n->quoted)
+                return expected(c, n, where, key);
+        digits = strspn(n->text, "0123456789");
+        value = digits > 0 && digits <= 9 && n->text[digits] == '\0' ? strtol(n->text, NULL, 10) : -1;
+        if (value < (long) least || value > (long) most)
+                return expected(c, n, where, key);
+        *ret = (unsigned) value;
+        return 0;
+}
