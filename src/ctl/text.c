@@ -90,7 +90,7 @@ void text_size(Text *t, uint64_t bytes) {
                 text_printf(t, "%u B", (unsigned) bytes);
                 return;
         }
-        while (n >= 1023.95 && unit + 1 < ELEMENTSOF(units)) {
+        while (n >= 1023.5 && unit + 1 < ELEMENTSOF(units)) {
                 n /= 1024;
                 unit++;
         }
