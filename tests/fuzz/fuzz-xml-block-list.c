@@ -13,6 +13,6 @@ static int check(const ListedBlock *block, void *userdata) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        (void) xml_parse_block_list((const char *) data, size, check, NULL, NULL);
-        return 0;
+        return xml_parse_block_list((const char *) data, size, check, NULL, NULL) < 0 ? -1
+                                                                                      : 0; /* -1: not worth keeping */
 }
