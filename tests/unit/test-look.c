@@ -4,6 +4,7 @@
 #include "watch/look.h"
 #include "watch/read.h"
 
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -121,52 +122,39 @@ static void test_unreadable_file(void **state) {
         assert_null(data);
 }
 
+#define DEEP 60
+#define DEEP_NAME 100
+
+/* 6.7: beyond PATH_MAX */
 static void test_deep(void **state) {
-        /* 6.7: beyond PATH_MAX */
-        _cleanup_close_ int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        char name[DEEP_NAME + 1], path[DEEP * (DEEP_NAME + 1) + 6];
+        int fds[DEEP + 1];
+        char *end = path + sizeof(path) - 6; /* room for "file" and one more */
         _cleanup_free_ char *data = NULL;
-        char name[101], path[60 * 101 + 20] = "";
-        unsigned n = 60;
 
-        memset(name, 'd', 100);
-        name[100] = '\0';
-        for (unsigned i = 0; i < n; i++) {
-                int next;
-
-                assert_int_equal(mkdirat(fd, name, 0755), 0);
-                next = openat(fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-                assert_true(next >= 0);
-                closep(&fd);
-                fd = next;
-                strcat(strcat(path, name), "/");
+        memset(name, 'd', DEEP_NAME);
+        name[DEEP_NAME] = '\0';
+        memset(path, 'd', sizeof(path));
+        fds[0] = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        for (unsigned i = 0; i < DEEP; i++) {
+                assert_int_equal(mkdirat(fds[i], name, 0755), 0);
+                fds[i + 1] = openat(fds[i], name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                assert_true(fds[i + 1] >= 0);
+                path[(i + 1) * (DEEP_NAME + 1) - 1] = '/';
         }
-        closep(&fd);
-        fd = root_openat((fd = open(root, O_PATH | O_CLOEXEC)), path, O_RDONLY | O_DIRECTORY);
-        assert_true(fd >= 0);
-        closep(&(int){ openat(fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0644) });
-        strcat(path, "file");
-        assert_true(strlen(path) > 4096);
+        closep(&(int){ openat(fds[DEEP], "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0644) });
+        memcpy(end, "file", 5);
+        assert_true(strlen(path) > PATH_MAX);
         assert_int_equal(whole(path, &data).read, SOURCE_WHOLE);
-        strcat(path, "x");
+        memcpy(end, "filex", 6);
         assert_int_equal(look(path).look, LOOK_ABSENT);
-        assert_int_equal(unlinkat(fd, "file", 0), 0);
-        /* nftw cannot come down here, so take it apart from the deep end: move each branch up, then remove */
-        for (unsigned i = 0; i < n; i++) {
-                _cleanup_close_ int rfd = open(root, O_PATH | O_CLOEXEC);
+        path[(DEEP - 10) * (DEEP_NAME + 1) + 5] = 'x'; /* a folder on the way */
+        assert_int_equal(look(path).look, LOOK_ABSENT);
 
-                path[(n - i) * 101 - 1] = '\0';
-                if (i + 1 < n) {
-                        char parent[sizeof(path)];
-                        _cleanup_close_ int pfd = -1;
-
-                        memcpy(parent, path, sizeof(path));
-                        parent[(n - i - 1) * 101 - 1] = '\0';
-                        pfd = root_openat(rfd, parent, O_PATH | O_DIRECTORY);
-                        assert_int_equal(unlinkat(pfd, name, AT_REMOVEDIR), 0);
-                } else {
-                        assert_int_equal(unlinkat(rfd, name, AT_REMOVEDIR), 0);
-                }
-        }
+        assert_int_equal(unlinkat(fds[DEEP], "file", 0), 0); /* nftw does not come down here */
+        closep(&fds[DEEP]);
+        for (unsigned i = DEEP; i-- > 0; closep(&fds[i]))
+                assert_int_equal(unlinkat(fds[i], name, AT_REMOVEDIR), 0);
 }
 
 static void test_leased(void **state) {

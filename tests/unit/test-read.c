@@ -389,7 +389,7 @@ static void test_torn(void **state) {
         pthread_t writer;
 
         assert_int_equal(statfs(root, &fs), 0);
-        if (fs.f_bavail * (uint64_t) fs.f_bsize < 4 * TORN_PARTS_MAX * TORN_PART)
+        if (fs.f_bavail * (uint64_t) fs.f_bsize < TORN_PART * TORN_PARTS_MAX * 4)
                 w.parts = 24; /* a small /dev/shm: will seldom notice anything */
         rewriter_start(&w, &writer);
         for (; n < RACE_READS && quiet < 200 && clock_boot() < until; n++) {

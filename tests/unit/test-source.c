@@ -2,6 +2,8 @@
 #include "scratch.h"
 #include "watch/source.h"
 
+#define PATIENCE UINT64_C(20000000) /* us, for what comes at once */
+
 static RootId id_of_root(void) {
         _cleanup_close_ int fd = -1;
         RootId id = { 0 };
@@ -39,7 +41,7 @@ static void on_answer(const SourceAnswer *a, void *userdata) {
 
 static void run_until(sd_event *loop, const Got *g, unsigned n) {
         while (g->n < n)
-                assert_true(sd_event_run(loop, 20 * 1000 * 1000) > 0);
+                assert_true(sd_event_run(loop, PATIENCE) > 0);
 }
 
 static void sd_event_unref_p(sd_event **e) {

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#define PATIENCE UINT64_C(20000000) /* us, for what comes at once */
+
 #if defined(__has_feature)
 #define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
 #elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -23,9 +25,9 @@
 
 typedef struct Item {
         Work work;
-        unsigned runs, dones, drops;
         sem_t *started, *go; /* a work that is stuck until somebody posts `go` */
         void (*in_done)(struct Item *item);
+        unsigned runs, dones, drops;
         atomic_bool dropped; /* for a drop in another thread */
 } Item;
 
@@ -70,7 +72,7 @@ static void submit(Item *item) {
 
 static void run_until(unsigned n) {
         while (dones < n)
-                assert_true(sd_event_run(loop, 20 * 1000 * 1000) > 0);
+                assert_true(sd_event_run(loop, PATIENCE) > 0);
 }
 
 static int set_up(void **state) {
@@ -174,7 +176,7 @@ static void test_free_drops(void **state) {
                 for (size_t i = 0; i < ELEMENTSOF(items); i++)
                         submit(items + i);
                 while (round % 2 == 0 && workers)
-                        assert_true(sd_event_run(loop, 20 * 1000 * 1000) > 0);
+                        assert_true(sd_event_run(loop, PATIENCE) > 0);
                 workers = workers_free(workers);
                 for (size_t i = 0; i < ELEMENTSOF(items); i++) {
                         assert_int_equal(items[i].dones + items[i].drops, 1);
