@@ -143,15 +143,18 @@ static void test_bounded(void **state) {
                 settle_sent(s, path, T0);
         }
         /* the newest 100 are there; of the one before them nothing is known */
-        for (unsigned i = 99900; i < 100000; i++) {
+        for (unsigned i = 100000; i-- > 99900;) {
                 (void) snprintf(path, sizeof(path), "dir/%u", i);
                 assert_int_equal(settle_news(s, path, CLOSED, T0 + S), T0 + S + 500 * MS);
+                settle_sent(s, path, T0 + S);
         }
         assert_int_equal(settle_news(s, "dir/99899", CLOSED, T0 + S), T0 + S);
-        /* which pushed out the oldest, "dir/99900" */
-        settle_sent(s, "dir/99900", T0 + S);
-        assert_int_equal(settle_news(s, "dir/99900", CLOSED, T0 + S), T0 + S);
-        assert_int_equal(settle_news(s, "dir/99999", CLOSED, T0 + S), T0 + S + 500 * MS);
+        /* which pushed out what had no news for longest: now the other end */
+        assert_int_equal(settle_news(s, "dir/99999", CLOSED, T0 + S), T0 + S);
+        for (unsigned i = 99900; i < 99998; i++) {
+                (void) snprintf(path, sizeof(path), "dir/%u", i);
+                assert_int_equal(settle_news(s, path, CLOSED, T0 + S), T0 + 2 * S);
+        }
 }
 
 static void test_one(void **state) {
