@@ -4,8 +4,8 @@
 
 #define AZSYNC_SOCKET_NAME "io.azsync"
 #define AZSYNC_INTERFACE "io.azsync"
-#define AZSYNC_MESSAGE_MAX (16u * 1024u * 1024u) /* bytes of one reply */
-#define AZSYNC_REQUEST_MAX (64u * 1024u)         /* bytes of one request */
+#define AZSYNC_MESSAGE_MAX 16777216u /* bytes of one reply: 16 MiB */
+#define AZSYNC_REQUEST_MAX 65536u    /* bytes of one request: 64 KiB */
 
 /* exit codes of azsyncd and azsyncctl */
 #define AZSYNC_EXIT_OK 0

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define PAGE_ITEMS 500u
-#define PAGE_BYTES (1024u * 1024u) /* about; a page always holds one item at least */
+#define PAGE_BYTES 1048576u /* about; a page always holds one item at least */
 
 /* Even Wait with timeout 0 lets a mapping that is in sync say so: the engine answers only after a turn of the loop. */
 #define WAIT_LEAST_NS (50 * NSEC_PER_MSEC)
@@ -340,7 +340,7 @@ static int do_verb(Call *c, const Request *r, EngineVerb verb) {
 }
 
 static int do_reload(Call *c, const Request *r) {
-        _cleanup_buf_ Buf report = BUF_INIT(64 * 1024);
+        _cleanup_buf_ Buf report = BUF_INIT(65536);
         Error e = ERROR_NULL;
         int k;
 
@@ -399,7 +399,7 @@ static int call_dispatch(Call *c, sd_event *loop, const Request *r) {
 int call_start(Call *c, sd_event *loop, const Request *r) {
         int k;
 
-        assert(c && c->out && c->out->size == 0 && c->state == CALL_NONE && !c->wait);
+        assert(c && c->control && c->out && c->out->size == 0 && c->state == CALL_NONE && !c->wait);
 
         if (method_needs_trust(r->method) && !c->trusted) {
                 k = fail(c, CONTROL_ERROR_PERMISSION_DENIED, "message",
@@ -420,7 +420,7 @@ int call_start(Call *c, sd_event *loop, const Request *r) {
 }
 
 int call_more(Call *c) {
-        assert(c && c->out->size == 0);
+        assert(c && c->control && c->out->size == 0);
 
         switch (c->state) {
         case CALL_QUEUE:

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define BUFFER_KEPT (16u * 1024u) /* what a client that is idle keeps of its buffers */
+#define BUFFER_KEPT 16384u /* what a client that is idle keeps of its buffers */
 
 /* What the time limit is for. */
 typedef enum Limit {
@@ -103,7 +103,7 @@ static void peer_leave(Peer *p) {
 }
 
 static void peer_read(Peer *p) {
-        char chunk[16 * 1024];
+        char chunk[16384];
         size_t room = MIN(sizeof(chunk), p->in.ceiling - p->in.size);
         ssize_t n;
 

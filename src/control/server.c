@@ -163,8 +163,6 @@ int server_new(Server **ret, sd_event *loop, const ServerOptions *options, Error
 Server *server_free(Server *s) {
         if (!s)
                 return NULL;
-        if (s->io)
-                engine_listen(s->control.engine, NULL, NULL);
         for (size_t i = 0; i < ELEMENTSOF(s->peers); i++)
                 peer_free(s->peers[i]);
         (void) sd_event_source_disable_unref(s->io);

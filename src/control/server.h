@@ -1,5 +1,6 @@
 /* The control socket: RUNTIME_DIR/io.azsync, Varlink (control/interface.c has the methods). Lives on the loop's thread;
- * no client, however hostile, makes it wait. Created by daemon/main after the engine and freed before it. */
+ * no client, however hostile, makes it wait. Created by daemon/main after the engine and freed right before it:
+ * from then on, the engine must not tell of changes any more. */
 #pragma once
 
 #include "sync/engine.h"
@@ -12,7 +13,7 @@
 
 typedef struct ServerOptions {
         const char *runtime_dir; /* made with mode 0755 if it is missing */
-        Engine *engine;          /* borrowed; its one listener is the server */
+        Engine *engine;          /* borrowed */
         /* Reads the configuration again and puts it in force: 0, with warnings in `report`, or negative, with every
          * complaint in `report`, a line each, and the old configuration still in force. */
         int (*reload)(Buf *report, Error *e, void *userdata);

@@ -152,7 +152,7 @@ bool client_pending(const Client *c) {
 
 /* 1: something came; 0: nothing now */
 static int client_read(Client *c, Error *e) {
-        char chunk[16 * 1024];
+        char chunk[16384];
         ssize_t n = recv(c->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
         int r;
 
@@ -174,18 +174,19 @@ void client_peek(Client *c) {
 }
 
 static int reply_parse(Reply *ret, const char *text, size_t size, Error *e) {
-        _cleanup_reply_ Reply reply = { .message = json_loadb(text, size, 0, NULL) };
+        Reply reply = { .message = json_loadb(text, size, 0, NULL) };
         json_t *error = json_object_get(reply.message, "error");
 
         reply.parameters = json_object_get(reply.message, "parameters");
         if (reply.message && !reply.parameters && json_object_set_new(reply.message, "parameters", json_object()) == 0)
                 reply.parameters = json_object_get(reply.message, "parameters");
-        if (!json_is_object(reply.parameters) || (error && !json_is_string(error)))
+        if (!json_is_object(reply.parameters) || (error && !json_is_string(error))) {
+                json_decref(reply.message);
                 return error_set(e, -EPROTO, ERROR_PROTOCOL, 0, "what listens there does not speak Varlink");
+        }
         reply.error = json_string_value(error);
         reply.continues = json_is_true(json_object_get(reply.message, "continues"));
         *ret = reply;
-        reply = (Reply){ 0 };
         return 0;
 }
 

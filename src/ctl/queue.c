@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define PATH_COLUMNS_MAX 60u /* longer ones push their reason to the right */
-#define PAGE_TEXT_MAX (64u * 1024u * 1024u)
+#define PAGE_TEXT_MAX ((size_t) 64 << 20)
 
 static void pad(Text *t, size_t from, size_t columns) {
         size_t used = text_columns(buf_text(&t->buf) + from);
@@ -47,7 +47,7 @@ static void table_begin(Text *t, QueueTable *table, const json_t *items) {
         table->path_columns = strlen("PATH");
         for (size_t i = 0; i < json_array_size(items); i++) {
                 json_t *item = json_array_get(items, i);
-                _cleanup_text_ Text path = TEXT_INIT(1024 * 1024);
+                _cleanup_text_ Text path = TEXT_INIT(1048576);
 
                 text_path(&path, item);
                 table->path_columns = MAX(table->path_columns, text_columns(buf_text(&path.buf)));

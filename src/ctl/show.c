@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define TEXT_MAX (64u * 1024u * 1024u)
+#define TEXT_MAX ((size_t) 64 << 20)
 
 /* What is on the terminal now. */
 typedef struct Screen {

@@ -157,6 +157,10 @@ static void render_last_sync(Text *t, const json_t *m, int64_t now_ns) {
                 text_puts(t, "never yet\n");
                 return;
         }
+        if (idle && now_ns - when < 5 * NSEC_PER_SEC) { /* the daemon says so right now */
+                text_puts(t, "now\n");
+                return;
+        }
         if (idle)
                 text_puts(t, "in sync since ");
         text_time(t, when);

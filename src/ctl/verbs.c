@@ -23,7 +23,7 @@ int complain(const Error *e) {
 }
 
 int complain_reply(const Reply *reply) {
-        _cleanup_text_ Text t = TEXT_INIT(256 * 1024);
+        _cleanup_text_ Text t = TEXT_INIT(262144);
         json_t *errors = json_object_get(reply->parameters, "errors");
 
         if (strcmp(reply->error, CONTROL_ERROR_NO_SUCH_MAPPING) == 0) {
@@ -111,7 +111,7 @@ int verb_change(const Options *o) {
         }
         warnings = json_object_get(reply.parameters, "warnings");
         for (i = 0; i < json_array_size(warnings); i++) {
-                _cleanup_text_ Text t = TEXT_INIT(64 * 1024);
+                _cleanup_text_ Text t = TEXT_INIT(65536);
                 const char *line = json_string_value(json_array_get(warnings, i));
 
                 text_safe(&t, line ? line : "");
@@ -126,7 +126,7 @@ int verb_wait(const Options *o) {
         int64_t deadline = CLIENT_NO_DEADLINE;
         _cleanup_client_ Client c = CLIENT_INIT;
         _cleanup_reply_ Reply reply = { 0 };
-        _cleanup_text_ Text why = TEXT_INIT(64 * 1024);
+        _cleanup_text_ Text why = TEXT_INIT(65536);
         json_t *parameters = json_object(), *names = json_array();
         const char *result;
         int r = names ? 0 : -1;

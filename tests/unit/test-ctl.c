@@ -57,7 +57,7 @@ static void serve(const char *dir, Behaviour behaviour, int ready) {
                 _exit(1);
         (void) !write(ready, "", 1);
         for (;;) {
-                if (sd_event_run(loop, behaviour.changes > 0 ? 10 * 1000 : UINT64_MAX) < 0)
+                if (sd_event_run(loop, behaviour.changes > 0 ? 10000 : UINT64_MAX) < 0)
                         _exit(1);
                 if (behaviour.wait_answer >= 0)
                         fake_answer_waits(&engine, (WaitResult) behaviour.wait_answer, "photos: \033 1 failed");

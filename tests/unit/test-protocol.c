@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#define ROOM (256 * 1024)
+#define ROOM 262144
 #define CALL(method, parameters) "{\"method\":\"" method "\",\"parameters\":" parameters "}"
 #define AZ "io.azsync."
 #define SVC "org.varlink.service."

@@ -94,7 +94,7 @@ static void test_safe(void **state) {
                 { "caf\xc3\xa9 \\xff", "caf\xc3\xa9 \\xff" },
                 { "\033[2J", "\\x1b[2J" },
                 { "a\nb\r", "a\\x0ab\\x0d" },
-                { "\xe2\x80\xae", "\\xe2\\x80\\xae" }, /* right-to-left override */
+                { "\xe2\x80\x8b", "\\xe2\\x80\\x8b" }, /* zero width */
                 { "\xc2\x9b", "\\xc2\\x9b" },          /* C1: CSI */
                 { "\\", "\\" },
                 { "", "" },
@@ -163,8 +163,8 @@ static void expect_status(const char *status, const StatusStyle *style, const ch
 }
 
 static void test_render(void **state) {
-        const StatusStyle plain = { .now_ns = NOW }, one = { .now_ns = NOW, .one = true },
-                          old = { .now_ns = NOW, .one = true, .old_s = 60 };
+        const StatusStyle plain = { .now_ns = NOW }, now = { .now_ns = NOW - 598 * NSEC_PER_SEC, .one = true },
+                          one = { .now_ns = NOW, .one = true }, old = { .now_ns = NOW, .one = true, .old_s = 60 };
 
         expect_status(STATUS(IDLE), &plain,
                       "azsyncd 0.1.0, running for 2 h (pid 7)\n\n"
@@ -210,6 +210,12 @@ static void test_render(void **state) {
                       "azsyncd 0.1.0, running for 2 h (pid 7)\n\n"
                       "No folder is mapped yet: write mappings.d/NAME.yaml in azsyncd's configuration directory,\n"
                       "then run azsyncctl reload.\n");
+        expect_status(STATUS(IDLE), &now,
+                      "photos: idle, in sync\n"
+                      "  /srv/photos -> https://x/photos\n"
+                      "  in the cloud  12,345 files, 3.2 GiB\n"
+                      "  since start   1 file uploaded (10 B), 2 copied, 3 deleted, 4 requests\n"
+                      "  last sync     now\n");
         expect_status("{}", &one, "");
 }
 
