@@ -783,7 +783,7 @@ int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t 
         (void) sqlite3_bind_int(stmt, 2, (int) state);
         (void) sqlite3_bind_int64(stmt, 3, first);
         r = journal_step(j, STMT_STATE_CHANGE, e, "releasing");
-        if (r >= 0 && c) {
+        if (r >= 0 && c && state != PATH_PENDING) {
                 c->state[PATH_PENDING] += c->state[state];
                 c->state[state] = 0;
         }

@@ -2,7 +2,6 @@
 #include "sync/state.h"
 
 #include "azsyncd/messages.h"
-#include "util/blobname.h"
 #include "util/clock.h"
 #include "util/encode.h"
 #include "util/log.h"
@@ -22,7 +21,7 @@
 #define BRANCHES_MAX 256u /* more than these: scan the whole tree instead */
 #define ROOT_RETRY (5 * NSEC_PER_SEC)
 #define POLL_LEAST (30 * NSEC_PER_SEC)
-#define LONG_NAME 768u /* below this no blob name can be too long, escapes included */
+#define BRANCH_MAX 4096u /* bytes of a folder's path: no blob name has so many, whatever they are */
 
 /* azsyncd's application id for machine-id(5): ids derived from it tell nothing of the machine */
 #define APP_ID SD_ID128_MAKE(3f, 5c, 0b, 8e, a1, 77, 4d, 0c, 9b, 2e, 61, d4, f8, 10, 5a, c3)
@@ -225,22 +224,12 @@ static void on_news(const char *path, unsigned news, void *userdata) {
 /* In the walker's thread; reads only what never changes. */
 static ScanFilter filter(const char *path, size_t size, bool folder, void *userdata) {
         const MappingConfig *c = userdata;
-        BlobName verdict = BLOB_NAME_OK;
 
         if (c->exclude && ignore_match(c->exclude, path, folder))
                 return SCAN_EXCLUDE;
-        if (size > ROW_PATH_MAX)
-                return SCAN_TOO_LONG;
-        if (size + strlen(c->prefix) >= LONG_NAME / (folder ? 2 : 1)) {
-                _cleanup_buf_ Buf name = BUF_INIT(4 * ROW_PATH_MAX);
-
-                if (blobname_from_path(&name, c->prefix, path, size, &verdict) < 0)
-                        return SCAN_TOO_LONG;
-                /* a file's own row names it; a folder is named once for all beneath it */
-                if (folder && verdict != BLOB_NAME_OK)
-                        return SCAN_TOO_LONG;
-        }
-        return SCAN_TAKE;
+        /* Each file that cannot be named has a row of its own; a branch so deep that nothing in it can, one for all
+         * (6.7). */
+        return size > (folder ? BRANCH_MAX : ROW_PATH_MAX) ? SCAN_TOO_LONG : SCAN_TAKE;
 }
 
 /* --- scanning --- */
