@@ -45,7 +45,7 @@
         X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL), sum(busy), sum(CASE WHEN etag IS NOT NULL THEN size ELSE 0 END) " \
                 "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
         X(WIPE, COLD, "DELETE FROM path WHERE mapping = ?1")                                                              \
-        X(UNCLAIM, COLD, "UPDATE path SET state = 1, due = 0, doubt = 1 WHERE state = 2")                                 \
+        X(UNCLAIM, COLD, "UPDATE path SET state = 1, due = 0, doubt = 1 WHERE mapping = ?1 AND state = 2 AND state > 0")    \
         X(UNDUE, COLD, "UPDATE path SET due = 0 WHERE state IN (1, 4)")                                                   \
         X(LAST_FIRST, COLD, "SELECT max(first) FROM path WHERE state > 0")
 

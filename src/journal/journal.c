@@ -127,7 +127,7 @@ static int read_boot_id(char ret[static 64]) {
         return 0;
 }
 
-/* What the last process left: claimed rows may have reached the cloud; due times of another boot mean nothing. */
+/* What the last process left: due times of another boot mean nothing. */
 static int journal_start(Journal *j, Error *e) {
         char boot[64], old[64] = "";
         sqlite3_stmt *stmt;
@@ -137,8 +137,6 @@ static int journal_start(Journal *j, Error *e) {
         r = meta_get(j, "boot", old, sizeof(old), e);
         if (r >= 0)
                 r = journal_begin(j, e);
-        if (r >= 0)
-                r = journal_step(j, STMT_UNCLAIM, e, "recovering");
         if (r >= 0 && strcmp(boot, old) != 0) {
                 r = journal_step(j, STMT_UNDUE, e, "recovering");
                 if (r >= 0)
@@ -800,5 +798,20 @@ int journal_wipe(Journal *j, int64_t mapping, Error *e) {
         r = journal_step(j, STMT_WIPE, e, "forgetting a mapping");
         if (r >= 0 && c)
                 *c = (JournalCounts){ 0 };
+        return r;
+}
+
+int journal_unclaim(Journal *j, int64_t mapping, Error *e) {
+        JournalCounts *c = counts_of(j, mapping);
+        int r = journal_begin(j, e);
+
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(j->stmt[STMT_UNCLAIM], 1, mapping);
+        r = journal_step(j, STMT_UNCLAIM, e, "taking claims back");
+        if (r >= 0 && c) {
+                c->state[PATH_PENDING] += c->state[PATH_CLAIMED];
+                c->state[PATH_CLAIMED] = 0;
+        }
         return r;
 }

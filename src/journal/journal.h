@@ -95,5 +95,7 @@ int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, 
 int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) _must_check_;
 /* Every row in `state` becomes pending and due (retry, approve). */
 int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) _must_check_;
+/* Claims whose jobs are gone (a crash, a restart of the mapping): pending, due, and in doubt. */
+int journal_unclaim(Journal *j, int64_t mapping, Error *e) _must_check_;
 /* Forgets every path of a mapping: its destination is another one now. */
 int journal_wipe(Journal *j, int64_t mapping, Error *e) _must_check_;

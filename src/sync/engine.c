@@ -84,8 +84,12 @@ static void on_recover(void *userdata) {
         s->recover_attempts = 0;
         LogRecord l = LOG_HERE;
         log_commit(&l, LOG_NOTICE, MSG_JOURNAL_TROUBLE, "The journal can be written again; comparing every folder.");
-        for (size_t i = 0; i < s->n_mappings; i++)
+        for (size_t i = 0; i < s->n_mappings; i++) {
+                /* jobs that ended meanwhile could not say so; one that is still at work says it when it ends */
+                if (sync_journal(s, journal_unclaim(s->journal, s->mappings[i]->record.id, &e), &e) < 0)
+                        return;
                 mapping_scan(s->mappings[i], "");
+        }
         sync_touch(s);
         sync_kick(s);
 }

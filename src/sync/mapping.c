@@ -448,6 +448,9 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
                 return error_os(e, -r, "finding this machine's id");
         r = journal_mapping(s->journal, config->name, &m->record, e);
         if (r >= 0)
+                r = journal_unclaim(s->journal, m->record.id,
+                                    e); /* what an earlier run of it had begun may have happened */
+        if (r >= 0)
                 r = mapping_open(m, e);
         if (r < 0)
                 return error_prefix(e, r, "mapping %s", config->name);
