@@ -16,6 +16,8 @@ AZSYNCCTL = BUILD / "src/ctl/azsyncctl"
 SANITIZED = "asan" in BUILD.name
 SLOW = 4 if SANITIZED else 1          # every deadline is stretched by it
 STEP = 0.02                           # between two looks at a condition
+# root without root's powers: file modes mean what they say
+WITHOUT_POWERS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
 SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "UndefinedBehaviorSanitizer")
 
 Result = collections.namedtuple("Result", "rc out err")
@@ -87,9 +89,9 @@ class Daemon:
         return [str(AZSYNCD), "--config", str(self.config), "--state-dir", str(self.state),
                 "--runtime-dir", str(self.runtime), "--log-target", "console", *more]
 
-    def run(self, *more, timeout=120):
+    def run(self, *more, timeout=120, wrapper=()):
         """Runs it to its end: --once, --check-config, a bad configuration."""
-        done = subprocess.run(self.arguments(*more), env=self.environment(), stdin=subprocess.DEVNULL,
+        done = subprocess.run([*wrapper, *self.arguments(*more)], env=self.environment(), stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=timeout * SLOW)
         result = Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
         assert not any(mark in result.err for mark in SANITIZER_MARKS), result.err

@@ -1,11 +1,11 @@
 """Bad configurations are refused with file:line:column, the key, and what was expected; a bad one never replaces a
 good one."""
-import os
 import re
 
 import pytest
 
 from conftest import tree
+from daemon import WITHOUT_POWERS
 
 GOOD = "accounts:\n  main:\n    connection-string: UseDevelopmentStorage=true\n"
 MAPPING = "folder: {folder}\naccount: main\ncontainer: box\n"
@@ -112,12 +112,18 @@ def test_refused_sizes(make, folder):
     refused(d.run("--check-config", timeout=20), d, DOCS, None, [])
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+@pytest.mark.asan
 def test_refused_permissions(make, folder):
+    """A file or a folder that may not be read is no empty configuration."""
     d = make()
     (d.config / MAIN).chmod(0)
-    result = d.run("--check-config")
+    result = d.run("--check-config", wrapper=WITHOUT_POWERS)
     assert result.rc == 78 and MAIN in result.err
+    (d.config / MAIN).chmod(0o600)
+    (d.config / "mappings.d").chmod(0)
+    result = d.run("--check-config", wrapper=WITHOUT_POWERS)
+    (d.config / "mappings.d").chmod(0o700)
+    assert result.rc == 78 and "mappings.d" in result.err
 
 
 @pytest.mark.asan

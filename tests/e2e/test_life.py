@@ -262,9 +262,9 @@ def test_once(make, proxy, folder, equal):
     assert proxy.puts(before) == {}
     (folder / "d000/f00000.txt").unlink()
     (folder / "d000/f00001.txt").write_text("changed")
-    deep = folder / "/".join(["n" * 200] * 6)
+    deep = folder / "/".join(["n" * 200] * 5)
     deep.mkdir(parents=True)
-    (deep / "impossible").write_text("too long a name")
+    (deep / "impossible to store in Azure").write_text("too long a name")
     result = d.run("--once")
     assert result.rc == 3
     assert "impossible" in result.err and "1,024" in result.err

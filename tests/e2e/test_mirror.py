@@ -9,6 +9,7 @@ import pytest
 
 from azurite import Azurite
 from conftest import tree
+from daemon import WITHOUT_POWERS
 
 
 def test_headers_and_a_change_of_each_kind(make, proxy, folder, headers, equal):
@@ -96,7 +97,9 @@ def test_saves_of_editors_and_builders(make, folder, equal):
         os.truncate(folder / "truncated", 4)
         unnamed = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
         os.write(unnamed, b"had no name")
-        os.link(f"/proc/self/fd/{unnamed}", folder / "linked", follow_symlinks=True)
+        here = os.open(".", os.O_PATH)  # with a dir_fd Python calls linkat, the only way to follow this link
+        os.link(f"/proc/self/fd/{unnamed}", folder / "linked", src_dir_fd=here, follow_symlinks=True)
+        os.close(here)
         os.close(unnamed)
         old = folder / "from a tar"
         old.write_text("mtime goes backwards")
@@ -238,6 +241,33 @@ def test_skipped_kinds_are_named(make, folder, equal):
     assert all(item["reason"] for item in queue.values())
     assert status["skipped"] == len(queue) and status["state"] == "idle"
     assert any(p.rstrip("/") == "hollow" for p in queue)
+
+
+@pytest.mark.asan
+def test_unreadable(make, proxy, folder, equal):
+    """Named with its reason, never deleted from the cloud, and sent as soon as it may be read (pitfalls 5.5)."""
+    tree(folder, 5)
+    (folder / "secret").write_text("readable")
+    daemon = make(port=proxy.port)
+    daemon.start(wrapper=WITHOUT_POWERS)
+    try:
+        daemon.wait_sync()
+        (folder / "secret").write_text("no longer")
+        (folder / "secret").chmod(0)
+        (folder / "d000").chmod(0)
+        daemon.ctl("rescan")
+        daemon.until_status(60, failed=lambda n: n >= 1)
+        assert daemon.ctl("wait", "--timeout", "20").rc == 3
+        assert all(item["reason"] for item in daemon.queue().values())
+        assert any("secret" in path for path in daemon.queue())
+        assert proxy.count("delete") == 0
+        (folder / "d000").chmod(0o700)
+        (folder / "secret").chmod(0o600)
+        daemon.wait_sync()
+        assert proxy.count("delete") == 0
+        equal()
+    finally:
+        daemon.stop()
 
 
 @pytest.mark.asan

@@ -78,17 +78,17 @@ def test_wait_that_cannot_end(make, folder):
         assert d.ctl("resume").rc == 0
         d.wait_sync()
         deep = folder
-        for _ in range(6):
-            deep = deep / ("n" * 200)
+        for _ in range(5):
+            deep = deep / ("n" * 200)  # 1,004 characters: a folder's own name fits
         deep.mkdir(parents=True)
-        (deep / "too long for Azure").write_text("cannot be stored")
+        (deep / "one too long for Azure").write_text("cannot be stored")
         d.until_status(60, failed=1)
         d.wait_sync(60, expect=3)
         assert d.ctl("status", "--check").rc == 3
         assert d.status()["state"] == "failed"
         (item,) = [i for i in d.queue().values() if i["state"] == "failed"]
-        assert "1,024" in item["reason"] and item["path"].endswith("too long for Azure")
-        (deep / "too long for Azure").unlink()
+        assert "1,024" in item["reason"] and item["path"].endswith("one too long for Azure")
+        (deep / "one too long for Azure").unlink()
         d.wait_sync()
 
 
