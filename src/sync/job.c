@@ -479,10 +479,6 @@ void job_plan(Job *job) {
 
 /* --- looking --- */
 
-static void job_park_name(Job *job, BlobName verdict) {
-        job_park(job, PATH_FAILED, 0, blobname_verdict_text(verdict));
-}
-
 /* A change through one name of a file is reported for that name alone (pitfalls 5.4). Without `content`, or two names
  * would wake each other for ever. */
 static int on_other_name(const Row *row, void *userdata) {
@@ -528,6 +524,10 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                 job_release(job, MAX(LOCAL_RETRY, job_backoff(job, 0)), true, false, answer->error.text);
                 return;
         case LOOK_REGULAR:
+                if (job->unnamed) {
+                        job_park(job, PATH_FAILED, 0, job->unnamed);
+                        return;
+                }
                 hint_other_names(job);
                 job->row.seen_ino =
                         job->row.confirmed && job->row.stamp.ino == answer->stamp.ino ? 0 : answer->stamp.ino;
@@ -547,6 +547,8 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                 }
                 break;
         default:
+                if (job->unnamed) /* nothing can stand there in the cloud */
+                        row_unconfirm(&job->row);
                 break;
         }
         job_plan(job);
@@ -566,40 +568,34 @@ static void job_look(Job *job) {
                 job->waiting = true;
 }
 
-static int job_set_name(Job *job, BlobName *ret) {
-        _cleanup_buf_ Buf name = BUF_INIT(16384);
-        int r = blobname_from_path(&name, job->mapping->config->prefix, job->row.path, job->row.path_size, ret);
+/* -EMSGSIZE: no blob can have this name; `job->name` stays NULL, and `unnamed` says why. */
+static int job_set_name(Job *job) {
+        _cleanup_buf_ Buf name = BUF_INIT(4 * ROW_PATH_MAX);
+        BlobName verdict = BLOB_NAME_TOO_LONG;
+        int r = blobname_from_path(&name, job->mapping->config->prefix, job->row.path, job->row.path_size, &verdict);
 
-        if (r < 0)
+        if (r < 0 && r != -EMSGSIZE)
                 return r;
+        if (r == -EMSGSIZE || verdict != BLOB_NAME_OK) {
+                job->unnamed = blobname_verdict_text(r < 0 ? BLOB_NAME_TOO_LONG : verdict);
+                return 0;
+        }
         job->name = TAKE_PTR(name.data);
-        return job->name ? 0 : -ENOMEM;
+        return 0;
 }
 
 void job_start(Job *job) {
         Mapping *m = job->mapping;
-        BlobName verdict;
-        int r;
 
         job->started = true;
         m->account->in_flight++;
-        r = job_set_name(job, &verdict);
-        if (r < 0) {
-                if (r == -EMSGSIZE)
-                        job_park_name(job, BLOB_NAME_TOO_LONG);
-                else
-                        job_release(job, LOCAL_RETRY, true, false, "out of memory");
+        if (job_set_name(job) < 0) {
+                job_release(job, LOCAL_RETRY, true, false, "out of memory");
                 return;
         }
-        if (verdict != BLOB_NAME_OK && !job->row.confirmed) {
-                /* it may be gone by now: then there is nothing to say of it */
-                job->look = LOOK_UNKNOWN;
-                job_park_name(job, verdict);
-                return;
-        }
-        /* a deletion, and what a stamp may settle, need no bytes; for the rest one trip gets them if the file is small
-         */
-        if (!job->was_gone && (!job->row.confirmed || job->row.content || job->row.doubt) &&
+        /* a deletion, what a stamp may settle, and what has no name need no bytes; for the rest one trip gets them if
+         * the file is small */
+        if (!job->was_gone && !job->unnamed && (!job->row.confirmed || job->row.content || job->row.doubt) &&
             !job_want_memory(job, SYNC_FIRST_ROOM, job_look))
                 return;
         job_look(job);

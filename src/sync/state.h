@@ -149,9 +149,10 @@ struct Job {
         void (*resume)(Job *job); /* when the memory that it waits for is there */
         Remote remote;
         ListedBlob blob;
-        unsigned rounds;   /* plans so far: the world may not change under us for ever */
-        char *name;        /* blob name */
-        char *source_path; /* rename: the path whose blob is copied; must not be deleted meanwhile */
+        unsigned rounds;     /* plans so far: the world may not change under us for ever */
+        char *name;          /* blob name */
+        const char *unnamed; /* why there can be no blob of this name; static; NULL: there can */
+        char *source_path;   /* rename: the path whose blob is copied; must not be deleted meanwhile */
         char source_etag[ROW_ETAG_ROOM];
         BlobCall *call;
         bool waiting;          /* an answer of source is still to come */
