@@ -255,11 +255,13 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, v
 
 static int print_unsynced(const QueueItem *item, void *userdata) {
         unsigned *left = userdata;
+        char path[4096]; /* whole, for a script to read: no blob name is longer */
 
         if (strcmp(item->state, "skipped") == 0)
                 return 0;
-        (void) fprintf(stderr, "azsyncd: not synced: %s: %s: %s%s%s\n", item->mapping, PATH_SHOWN(item->path),
-                       item->state, item->reason[0] ? ": " : "", item->reason);
+        (void) path_display(item->path, strlen(item->path), path, sizeof(path));
+        (void) fprintf(stderr, "azsyncd: not synced: %s: %s: %s%s%s\n", item->mapping, path, item->state,
+                       item->reason[0] ? ": " : "", item->reason);
         return --*left == 0 ? -ECANCELED : 0;
 }
 
