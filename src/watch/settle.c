@@ -9,15 +9,18 @@
 
 /* The rules, in policy time (pitfalls 4.8):
  *
- *   closed after writing, or moved here     now
- *   a name came or went, or ATTRIB alone    SETTLE after this news: a linked or O_TMPFILE name gets nothing more, a
- * copy under way gets more written, not closed                     PAUSE after the last such news changed soon after it
- * was sent          not before WAIT has passed since the first unsent change. "Soon" is within twice the last WAIT, but
- * at least within 2 * CALM. WAIT is FIRST_WAIT, then doubles with each such round up to BOUND. A later change starts
- * anew: 0. in any case                             at most BOUND after the first unsent change
+ * - closed after writing, or moved here: now
+ * - a name came or went, or ATTRIB alone: SETTLE after this news. A linked or O_TMPFILE name gets nothing more, a copy
+ *   under way gets more
+ * - written, not closed: PAUSE after the last such news
+ * - changed soon after it was sent, more than ALLOWANCE times (one comes back every REFILL): not before WAIT has passed
+ *   since the first unsent change. "Soon" is within twice the last WAIT, but at least within 2 * CALM. WAIT is
+ *   FIRST_WAIT, then doubles with each such round up to BOUND. A later change starts anew: 0
+ * - in any case at most BOUND after the first unsent change
  *
- * So a file written once is sent at once; one that is written every second is sent at 0, 0.5, 1, 2, ... and then every
- * 30 s; one that is held open and written all the time is sent every 30 s.
+ * So a file that a person or a build saves again and again is sent at once each time; one that is written every second
+ * for ever is sent at once for most of a minute, then less and less often, in the end every 30 s; one that is held open
+ * and written all the time is sent every 30 s.
  *
  * Paths are known by a keyed hash of 64 bits. Where two meet, one waits a little longer. So an entry has a fixed size
  * and nothing is allocated after settle_new(). */
@@ -27,6 +30,8 @@
 #define FIRST_WAIT (500 * NSEC_PER_MSEC)
 #define CALM (2 * NSEC_PER_SEC)
 #define BOUND (30 * NSEC_PER_SEC)
+#define ALLOWANCE 40
+#define REFILL (10 * NSEC_PER_SEC)
 
 #define NONE UINT32_MAX
 
@@ -36,6 +41,8 @@ typedef struct Entry {
         int64_t sent;          /* 0: not since it is remembered */
         int64_t open_until;    /* last MODIFY without close, plus PAUSE; 0: closed */
         int64_t wait;          /* of this round, in policy time; 0: calm */
+        int64_t refilled;      /* when the allowance last got one back */
+        uint32_t spent;        /* of the allowance */
         uint32_t chain;        /* next in the same bucket */
         uint32_t older, newer; /* by last news */
 } Entry;
@@ -156,9 +163,17 @@ static Entry *remember(Settle *s, uint64_t key) {
 static void begin_round(Entry *e, int64_t now) {
         int64_t soon = clock_policy(2 * MAX(e->wait, CALM));
 
+        int64_t refills = (now - e->refilled) / clock_policy(REFILL);
+
         e->first = now;
+        if (refills > 0) {
+                e->spent -= (uint32_t) MIN(refills, (int64_t) e->spent);
+                e->refilled = now;
+        }
         if (e->sent == 0 || now - e->sent >= soon)
                 e->wait = 0;
+        else if (e->wait == 0 && e->spent < ALLOWANCE)
+                e->spent++;
         else
                 e->wait = e->wait == 0 ? FIRST_WAIT : MIN(2 * e->wait, BOUND);
 }
