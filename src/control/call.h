@@ -46,5 +46,5 @@ int call_start(Call *c, sd_event *loop, const Request *r) _must_check_;
 int call_more(Call *c) _must_check_;
 void call_stop(Call *c); /* whatever is under way; the call can be started again */
 
-/* Around telling every peer of a change: what was made for the last change is not shown for this one. */
+/* After telling every peer of a change: what was made for it is not shown for the next one. */
 void control_forget_news(Control *control);

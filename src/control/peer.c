@@ -66,6 +66,7 @@ static bool has_work(const Peer *p) {
         return whole || p->closing || p->eof || p->in.size == p->in.ceiling;
 }
 
+/* The end is not seen before all that was asked for is done: it may have been a oneway call. */
 static bool wants_input(const Peer *p) {
         return !p->eof && p->call.state == CALL_NONE && !has_work(p);
 }
@@ -174,15 +175,11 @@ static void peer_next(Peer *p) {
 }
 
 static bool peer_ended(const Peer *p) {
-        bool whole;
-
         if (p->failed < 0)
                 return true;
         if (p->out.size > 0 || p->call.state != CALL_NONE)
                 return false;
-        (void) request_size(p, &whole);
-        /* what was asked for before the client left is still done, in order: it may have been a oneway call */
-        return p->closing || (p->eof && !whole);
+        return p->closing || p->eof;
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {

@@ -58,7 +58,6 @@ static void on_news(void *userdata) {
         Server *s = userdata;
 
         s->told_ns = clock_boot();
-        control_forget_news(&s->control);
         for (size_t i = 0; i < ELEMENTSOF(s->peers); i++)
                 if (s->peers[i])
                         peer_tell(s->peers[i]);

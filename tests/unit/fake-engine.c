@@ -42,19 +42,13 @@ int engine_status(Engine *engine, const char *mapping, EngineStatusFn fn, void *
         return 0;
 }
 
-int engine_queue(Engine *engine, const char *mapping, const char *after, unsigned limit, EngineQueueFn fn,
-                 void *userdata) {
-        const FakeMapping *m = find(engine, mapping);
+static int queue_of(const FakeMapping *m, const char *after, unsigned *left, EngineQueueFn fn, void *userdata) {
         unsigned first = after ? (unsigned) strtoul(after, NULL, 10) + 1 : 0;
-        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *path = malloc(m->path_size + 16);
 
-        engine->n_queue++;
-        if (!m)
-                return -ENOENT;
-        path = malloc(m->path_size + 16);
         if (!path)
                 return -ENOMEM;
-        for (unsigned i = first; i < m->items && i - first < limit; i++) {
+        for (unsigned i = first; i<m->items && * left> 0; i++, (*left)--) {
                 QueueItem item = { .mapping = m->name, .path = path, .state = "pending", .reason = "because" };
                 int n = sprintf(path, "%05u", i), r;
 
@@ -66,6 +60,20 @@ int engine_queue(Engine *engine, const char *mapping, const char *after, unsigne
                         return r;
         }
         return 0;
+}
+
+/* Goes on with the mappings behind the one asked about, which the interface leaves open. */
+int engine_queue(Engine *engine, const char *mapping, const char *after, unsigned limit, EngineQueueFn fn,
+                 void *userdata) {
+        const FakeMapping *m = find(engine, mapping);
+        int r = 0;
+
+        engine->n_queue++;
+        if (!m)
+                return -ENOENT;
+        for (; m < engine->mappings + engine->n_mappings && r == 0; m++, after = NULL)
+                r = queue_of(m, after, &limit, fn, userdata);
+        return r;
 }
 
 int engine_wait(Engine *engine, const char *const *mappings, size_t n, EngineWaitFn fn, void *userdata,

@@ -2,6 +2,7 @@
 #include "control/server.h"
 
 #include "azsyncd/control.h"
+#include "control/address.h"
 #include "fake-engine.h"
 
 #include <fcntl.h>
@@ -325,12 +326,31 @@ static void test_changes(void **state) {
                "stays");
 }
 
+/* It is hung up on before it has asked, and still says why. */
+static void test_crowd(void **state) {
+        _cleanup_daemon_ Daemon d = { 0 };
+        struct sockaddr_un address;
+        int fds[SERVER_PEERS_MAX];
+
+        daemon_start(&d, (Behaviour){ .wait_answer = -1 });
+        address_make(&address, d.dir, -1);
+        for (size_t i = 0; i < SERVER_PEERS_MAX; i++) {
+                fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+                assert_int_equal(connect(fds[i], (const struct sockaddr *) &address, sizeof(address)), 0);
+        }
+        for (unsigned i = 0; i < 20; i++)
+                expect(&d, "status", 1, "", "too many clients; try again later");
+        for (size_t i = 0; i < SERVER_PEERS_MAX; i++)
+                (void) close(fds[i]);
+}
+
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_usage),  cmocka_unit_test(test_no_daemon),
                 cmocka_unit_test(test_status), cmocka_unit_test(test_watch),
                 cmocka_unit_test(test_wait),   cmocka_unit_test(test_wait_stuck_daemon),
                 cmocka_unit_test(test_queue),  cmocka_unit_test(test_changes),
+                cmocka_unit_test(test_crowd),
         };
 
         if (argc != 2)

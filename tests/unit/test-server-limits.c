@@ -138,7 +138,7 @@ static void test_queue_cursor(void **state) {
 
 /* A page is bounded in bytes too, and is made only when the last one was written out. */
 static void test_queue_unread(void **state) {
-        static const FakeMapping deep[] = { { "deep", 300, 20000, NULL }, { "flat", 3, 0, NULL } };
+        static const FakeMapping deep[] = { { "deep", 297, 20000, NULL }, { "flat", 3, 0, NULL } };
         Fixture *f = *state;
         _cleanup_client_ Client c = client_open(f), d = client_open(f);
         Pages p = { 0 };
@@ -159,8 +159,9 @@ static void test_queue_unread(void **state) {
                 take_page(&p, json_object_get(json_object_get(m, "parameters"), "items"));
                 json_decref(m);
         }
-        assert_int_equal(p.n, 303);
+        assert_int_equal(p.n, 300);
         assert_true(p.biggest < 20);
+        assert_int_equal(297 % p.biggest, 0); /* or the case of a page that is full where a mapping ends is not met */
 }
 
 static void test_queue_client_leaves(void **state) {
@@ -256,6 +257,38 @@ static void test_crowd(void **state) {
                 assert_true(i < 100);
         }
         for (size_t i = 0; i < SERVER_PEERS_MAX; i++)
+                client_close(&crowd[i]);
+}
+
+/* However many strangers there are, root finds room. */
+static void test_crowd_of_strangers(void **state) {
+        Fixture *f = *state;
+        Client crowd[SERVER_STRANGERS_MAX];
+
+        if (geteuid() != 0)
+                skip();
+        for (size_t i = 0; i <= SERVER_STRANGERS_MAX; i++) {
+                Client c;
+
+                assert_int_equal(seteuid(65534), 0);
+                c = client_open(f);
+                assert_int_equal(seteuid(0), 0);
+                client_ask(&c, INFO);
+                if (i < SERVER_STRANGERS_MAX) {
+                        client_expect(&c, INFO_REPLY);
+                        crowd[i] = c;
+                } else {
+                        client_expect(&c, FAILED("too many clients; try again later"));
+                        client_close(&c);
+                }
+        }
+        {
+                _cleanup_client_ Client root = client_open(f);
+
+                client_ask(&root, INFO);
+                client_expect(&root, INFO_REPLY);
+        }
+        for (size_t i = 0; i < SERVER_STRANGERS_MAX; i++)
                 client_close(&crowd[i]);
 }
 
@@ -387,6 +420,8 @@ static void test_socket(void **state) {
         assert_int_equal(fixture_serve(f, NULL, &second, &e), -EADDRINUSE);
         assert_non_null(strstr(e.text, "another azsyncd is running"));
         assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(unlink(path), 0); /* whoever tidies up there does not make room for a second one */
+        assert_int_equal(fixture_serve(f, NULL, &second, &e), -EADDRINUSE);
         f->server = server_free(f->server);
         assert_int_equal(stat(path, &st), -1);
 
@@ -446,6 +481,7 @@ int main(void) {
                 TEST(test_hostile),
                 TEST(test_asks_without_reading),
                 TEST(test_crowd),
+                TEST(test_crowd_of_strangers),
                 TEST(test_time_limits),
                 TEST(test_stranger),
                 TEST(test_socket),

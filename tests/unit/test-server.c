@@ -149,7 +149,7 @@ static void test_server_goes_with_waits(void **state) {
 
 static void test_watch(void **state) {
         Fixture *f = *state;
-        _cleanup_client_ Client c = client_open(f), d = client_open(f);
+        _cleanup_client_ Client c = client_open(f), d = client_open(f), e = client_open(f);
         unsigned asked;
 
         client_ask(&c, WATCH);
@@ -161,13 +161,16 @@ static void test_watch(void **state) {
         f->engine.files = 7;
         client_ask(&d, WATCH);
         assert_int_equal(client_next_files(&d), 7);
+        f->engine.files = 8;
+        client_ask(&e, WATCH);
+        assert_int_equal(client_next_files(&e), 8);
 
         /* many changes at once are one piece of news, made once for all who watch */
         asked = f->engine.n_status;
         for (unsigned i = 0; i < 100; i++)
                 fake_change(&f->engine);
-        assert_int_equal(client_next_files(&c), 107);
-        assert_int_equal(client_next_files(&d), 107);
+        assert_int_equal(client_next_files(&c), 108);
+        assert_int_equal(client_next_files(&d), 108);
         assert_int_equal(f->engine.n_status, asked + 1);
 }
 
