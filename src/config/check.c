@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 int folder_real(const char *folder, char **ret) {
@@ -29,7 +30,7 @@ int folder_real(const char *folder, char **ret) {
                                 *ret = whole;
                                 return 0;
                         }
-                        if (strcmp(part, folder) == 0 && stat(folder, &st) == 0 && !S_ISDIR(st.st_mode))
+                        if (stat(part, &st) == 0 && !S_ISDIR(st.st_mode))
                                 return -ENOTDIR;
                         return 0;
                 }
@@ -46,36 +47,74 @@ int folder_real(const char *folder, char **ret) {
         }
 }
 
-/* Is `folder` the directory `fd` or one above it? By device and inode, not by name (pitfalls 1.16). */
-static bool holds(const char *folder, const char *state_dir) {
-        _cleanup_free_ char *at = strdup(state_dir);
-        struct stat root, st;
+/* The directory itself, or the nearest one above it that exists. */
+static int open_nearest(const char *dir) {
+        _cleanup_free_ char *at = strdup(dir);
 
-        if (!at || stat(folder, &root) < 0)
-                return false;
-        for (;;) {
+        for (; at;) {
+                int fd = open(at, O_PATH | O_DIRECTORY | O_CLOEXEC);
                 char *slash;
 
-                if (stat(at, &st) == 0 && st.st_dev == root.st_dev && st.st_ino == root.st_ino)
-                        return true;
+                if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR))
+                        return fd;
                 slash = strrchr(at, '/');
                 if (!slash)
-                        return false;
-                if (slash == at) {
-                        if (at[1] == '\0')
-                                return false;
-                        at[1] = '\0';
-                } else
-                        *slash = '\0';
+                        return open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+                slash[slash == at ? 1 : 0] = '\0';
         }
+        return -1;
+}
+
+/* Is `folder` the state directory or one above it? By device and inode along "..", since names lie: there may be links
+ * in them (pitfalls 1.16). A state directory that is still missing cannot be below a folder that exists elsewhere. */
+static bool holds(const char *folder, const char *state_dir) {
+        _cleanup_close_ int fd = -1;
+        struct stat root, st;
+
+        if (path_beneath(state_dir, folder))
+                return true;
+        if (stat(folder, &root) < 0)
+                return false;
+        fd = open_nearest(state_dir);
+        while (fd >= 0 && fstat(fd, &st) == 0) {
+                _cleanup_close_ int up = -1;
+                struct stat above;
+
+                if (st.st_dev == root.st_dev && st.st_ino == root.st_ino)
+                        return true;
+                up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (up < 0 || fstat(up, &above) < 0 || (above.st_dev == st.st_dev && above.st_ino == st.st_ino))
+                        return false; /* "/" is its own parent */
+                (void) close(fd);
+                fd = TAKE_FD(up);
+        }
+        return false;
+}
+
+/* Scheme and host without case, the scheme's own port or none, then the path as it is. */
+static bool same_endpoint(const char *a, const char *b) {
+        bool plain = strncasecmp(a, "http:", 5) == 0;
+        const char *port = plain ? ":80" : ":443";
+        size_t n, m, own = strlen(port);
+
+        if (plain != (strncasecmp(b, "http:", 5) == 0))
+                return false;
+        a += plain ? 7 : 8;
+        b += plain ? 7 : 8;
+        n = strcspn(a, "/");
+        m = strcspn(b, "/");
+        if (strcmp(a + n, b + m) != 0)
+                return false;
+        if (n > own && memcmp(a + n - own, port, own) == 0)
+                n -= own;
+        if (m > own && memcmp(b + m - own, port, own) == 0)
+                m -= own;
+        return n == m && strncasecmp(a, b, n) == 0;
 }
 
 static bool overlap(const MappingConfig *a, const MappingConfig *b) {
-        const char *x = a->prefix, *y = b->prefix;
-
-        if (strcmp(a->account->endpoint, b->account->endpoint) != 0 || strcmp(a->container, b->container) != 0)
-                return false;
-        return path_beneath(x, y) || path_beneath(y, x);
+        return same_endpoint(a->account->endpoint, b->account->endpoint) && strcmp(a->container, b->container) == 0 &&
+               (path_beneath(a->prefix, b->prefix) || path_beneath(b->prefix, a->prefix));
 }
 
 int config_check(ConfigReader *c, const char *state_dir) {
@@ -86,12 +125,12 @@ int config_check(ConfigReader *c, const char *state_dir) {
 
                 c->file = m->file;
                 if (state_dir && holds(m->folder, state_dir))
-                        r = config_refuse(c, NULL, "folder",
+                        r = config_refuse(c, &c->marks[i].folder, "folder",
                                           "%s holds azsyncd's state directory %s: it would watch itself",
                                           PATH_SHOWN(m->folder), PATH_SHOWN(state_dir));
                 for (size_t k = 0; k < i; k++)
                         if (overlap(m, &c->config->mappings[k]))
-                                r = config_refuse(c, NULL, "container",
+                                r = config_refuse(c, &c->marks[i].destination, "container",
                                                   "the destination overlaps that of mapping %s; give each its own "
                                                   "container or prefix",
                                                   c->config->mappings[k].name);

@@ -1,7 +1,7 @@
 /* The configuration: DIR/azsyncd.yaml and DIR/mappings.d/NAME.yaml -> one immutable Config (design.md 2). Every bad
- * input is refused with "file:line:column: key: what was expected"; the first error is in `e`, and all of them (at most
- * 20) go to `report`. Secrets are read here, so that a bad one keeps the old configuration in force, and wiped when
- * freed. */
+ * input is refused with "file:line:column: key: what was expected"; the first error is in `e`, and all of them (the
+ * first 20, then "... and more") go to `report`. Secrets are read here, so that a bad one keeps the old configuration
+ * in force, and wiped when freed. */
 #pragma once
 
 #include "util/buf.h"
@@ -62,7 +62,7 @@ DEFINE_CLEANUP(Config *, config_free);
 const MappingConfig *config_find(const Config *c, const char *name);
 
 /* One file's text, for the fuzzer and unit tests: `name` NULL: azsyncd.yaml, else a mapping. No file system is touched
- * but for secrets. */
+ * but for secrets; a mapping's account is not looked up and stays NULL. */
 int config_parse_text(Config **ret, const char *file, const char *mapping_name, const char *text, size_t size,
                       Buf *report, Error *e) _must_check_;
 

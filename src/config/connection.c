@@ -7,8 +7,9 @@
 #include <strings.h>
 
 #define DEV_ACCOUNT "devstoreaccount1"
-#define DEV_KEY "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==" /* public \
-                                                                                                            */
+#define DEV_KEY                                                                                              \
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==" /* public \
+                                                                                                    */
 
 enum { PROTOCOL, NAME, KEY, SUFFIX, BLOB, SAS, DEV, DEV_PROXY, _PARTS };
 static const char *const parts[_PARTS] = {
@@ -46,7 +47,7 @@ static void parts_done(Parts *p) {
 }
 
 static int refuse(Error *e, const char *what) {
-        return error_set(e, -EINVAL, ERROR_CONFIG, 0, "connection string: %s", what);
+        return error_set(e, -EINVAL, ERROR_CONFIG, 0, "%s", what);
 }
 
 static char *trimmed(const char *text, size_t size) {
@@ -54,7 +55,7 @@ static char *trimmed(const char *text, size_t size) {
                 text++;
                 size--;
         }
-        while (size > 0 && strchr(" \t\r\n", text[size - 1]))
+        while (size > 0 && memchr(" \t\r\n", text[size - 1], 4))
                 size--;
         return strndup(text, size);
 }
@@ -80,11 +81,13 @@ static int split(Parts *p, const char *text, Error *e) {
                                 if (strcasecmp(name, parts[i]) != 0)
                                         continue;
                                 if (p->value[i])
-                                        return error_set(e, -EINVAL, ERROR_CONFIG, 0,
-                                                         "connection string: %s stands there twice", parts[i]);
+                                        return error_set(e, -EINVAL, ERROR_CONFIG, 0, "%s stands in it twice",
+                                                         parts[i]);
                                 p->value[i] = trimmed(equals + 1, size - (size_t) (equals - text) - 1);
                                 if (!p->value[i])
                                         return error_oom(e);
+                                if (p->value[i][0] == '\0') /* nothing given is not given */
+                                        wipe(&p->value[i]);
                         }
                 }
                 text += size + (text[size] == ';');
@@ -93,12 +96,22 @@ static int split(Parts *p, const char *text, Error *e) {
 }
 
 static int development(Connection *ret, const Parts *p, Error *e) {
-        const char *host = p->value[DEV_PROXY] ? p->value[DEV_PROXY] : "http://127.0.0.1";
+        const char *proxy = p->value[DEV_PROXY] ? p->value[DEV_PROXY] : "http://127.0.0.1",
+                   *host = strstr(proxy, "://");
         char url[512];
+        size_t size;
 
         if (strcasecmp(p->value[DEV], "true") != 0)
                 return refuse(e, "UseDevelopmentStorage can only be true");
-        if (snprintf(url, sizeof(url), "%s:10000/" DEV_ACCOUNT, host) >= (int) sizeof(url))
+        if (!host)
+                return refuse(e, "DevelopmentStorageProxyUri is not a URL such as http://127.0.0.1");
+        host += 3;
+        /* scheme and host; the emulator's port, whatever stands there, as the SDKs do it */
+        size = (size_t) (host - proxy) + (host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#"));
+        if (size > strlen(proxy) || size == (size_t) (host - proxy))
+                return refuse(e, "DevelopmentStorageProxyUri is not a URL such as http://127.0.0.1");
+        if (snprintf(url, sizeof(url), "%.*s:10000/" DEV_ACCOUNT, (int) MIN(size, sizeof(url)), proxy) >=
+            (int) sizeof(url))
                 return refuse(e, "DevelopmentStorageProxyUri is too long");
         ret->account = strdup(DEV_ACCOUNT);
         ret->endpoint = strdup(url);
@@ -106,8 +119,7 @@ static int development(Connection *ret, const Parts *p, Error *e) {
         return ret->account && ret->endpoint && ret->key ? 0 : error_oom(e);
 }
 
-/* Without AccountName: the host's first label, or the path's first segment if the host is an address or localhost. */
-static char *account_of(const char *endpoint) {
+char *connection_account(const char *endpoint) {
         const char *host = strstr(endpoint, "://");
         size_t size, digits;
 
@@ -147,7 +159,7 @@ static int blob_endpoint(Connection *ret, const Parts *p, Error *e) {
         for (size_t size = strlen(url); size > 0 && url[size - 1] == '/'; size--)
                 url[size - 1] = '\0';
         ret->endpoint = strdup(url);
-        ret->account = p->value[NAME] ? strdup(p->value[NAME]) : account_of(url);
+        ret->account = p->value[NAME] ? strdup(p->value[NAME]) : connection_account(url);
         return ret->endpoint && ret->account ? 0 : error_oom(e);
 }
 

@@ -1,7 +1,6 @@
 /* The files in the configuration directory -> one Config. */
 #include "config/parts.h"
 #include "config/value.h"
-#include "util/path.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -53,8 +52,8 @@ static int read_accounts(ConfigReader *c, const Node *n) {
         for (size_t i = 0; i + 1 < n->n; i += 2) {
                 if (!good_name(n->items[i]->text)) {
                         r = config_refuse(c, n->items[i], "accounts",
-                                          "\"%.80s\" is no name; expected 1 to 64 of A-Z a-z 0-9 . _ -",
-                                          PATH_SHOWN(n->items[i]->text));
+                                          "\"%s\" is no name; expected 1 to 64 of A-Z a-z 0-9 . _ -",
+                                          SHOWN(n->items[i]->text));
                         continue;
                 }
                 if (account_read(c, n->items[i], n->items[i + 1], &c->config->accounts[c->config->n_accounts++]) < 0)
@@ -84,6 +83,7 @@ static int read_daemon(ConfigReader *c, const Node *root) {
 static int read_text(ConfigReader *c, const char *mapping, const char *text, size_t size) {
         _cleanup_(node_freep) Node *root = NULL;
         MappingConfig *more;
+        MappingMarks *marks;
         Error e = ERROR_NULL;
 
         if (yaml_parse(&root, c->file, text, size, &e) < 0)
@@ -92,56 +92,94 @@ static int read_text(ConfigReader *c, const char *mapping, const char *text, siz
                 return read_daemon(c, root);
         if (!good_name(mapping))
                 return config_refuse(c, NULL, NULL,
-                                     "\"%.80s\" is no mapping name; expected 1 to 64 of A-Z a-z 0-9 . _ - before .yaml",
-                                     PATH_SHOWN(mapping));
+                                     "\"%s\" is no mapping name; expected 1 to 64 of A-Z a-z 0-9 . _ - before .yaml",
+                                     SHOWN(mapping));
         more = reallocarray(c->config->mappings, c->config->n_mappings + 1, sizeof(*more));
         if (!more)
                 return config_refuse(c, NULL, NULL, "out of memory");
         c->config->mappings = more;
+        marks = reallocarray(c->marks, c->config->n_mappings + 1, sizeof(*marks));
+        if (!marks)
+                return config_refuse(c, NULL, NULL, "out of memory");
+        c->marks = marks;
         more[c->config->n_mappings] = (MappingConfig){ 0 };
-        return mapping_read(c, mapping, root, &more[c->config->n_mappings++]);
+        marks[c->config->n_mappings] = (MappingMarks){ 0 };
+        c->config->n_mappings++;
+        return mapping_read(c, mapping, root, &more[c->config->n_mappings - 1], &marks[c->config->n_mappings - 1]);
 }
 
 static int read_file(ConfigReader *c, const char *path, const char *mapping) {
         _cleanup_buf_ Buf text = BUF_INIT(YAML_FILE_MAX);
         Error e = ERROR_NULL;
+        struct stat st;
         int r;
 
         c->file = path;
         r = yaml_read_file(&text, path, &c->file_private, &e);
-        if (r == -ENOENT && !mapping)
-                return 0; /* none is an empty configuration */
+        if (r == -ENOENT && !mapping && lstat(path, &st) < 0)
+                return 0; /* none is an empty configuration; a link to nothing is a mistake */
         r = r < 0 ? config_note(c, &e) : read_text(c, mapping, buf_text(&text), text.size);
         if (text.data)
                 explicit_bzero(text.data, text.size);
         return r;
 }
 
-static int is_mapping(const struct dirent *d) {
-        size_t size = strlen(d->d_name);
+static int by_text(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
 
-        return d->d_name[0] != '.' && size > 5 && strcmp(d->d_name + size - 5, ".yaml") == 0;
+/* The names, without ".yaml", of the mappings in `dir`, sorted, so that messages come in one order. */
+static int list_mappings(ConfigReader *c, const char *dir, char *ret[static MAPPINGS_MAX], size_t *ret_n) {
+        DIR *d = opendir(dir);
+        int r = 0;
+
+        if (!d)
+                return errno == ENOENT ? 0 : config_refuse(c, NULL, NULL, "cannot be read: %s", strerror(errno));
+        while (r >= 0) {
+                const struct dirent *entry;
+                size_t size;
+
+                errno = 0;
+                entry = readdir(d);
+                if (!entry) {
+                        if (errno != 0)
+                                r = config_refuse(c, NULL, NULL, "cannot be read: %s", strerror(errno));
+                        break;
+                }
+                size = strlen(entry->d_name);
+                if (entry->d_name[0] == '.' || size <= 5 || strcmp(entry->d_name + size - 5, ".yaml") != 0)
+                        continue;
+                if (*ret_n == MAPPINGS_MAX) {
+                        r = config_refuse(c, NULL, NULL, "more than %u mappings", MAPPINGS_MAX);
+                        break;
+                }
+                ret[*ret_n] = strndup(entry->d_name, size - 5);
+                r = ret[*ret_n] ? 0 : config_refuse(c, NULL, NULL, "out of memory");
+                *ret_n += r >= 0;
+        }
+        (void) closedir(d);
+        return r;
 }
 
 static int read_mappings(ConfigReader *c, const char *dir) {
-        struct dirent **entries = NULL;
-        int n = scandir(dir, &entries, is_mapping, alphasort), r = 0;
+        char *names[MAPPINGS_MAX];
+        size_t n = 0;
+        int r;
 
         c->file = dir;
-        if (n < 0)
-                return errno == ENOENT ? 0 : config_refuse(c, NULL, NULL, "cannot be read: %s", strerror(errno));
-        if ((unsigned) n > MAPPINGS_MAX)
-                r = config_refuse(c, NULL, NULL, "more than %u mappings", MAPPINGS_MAX);
-        for (int i = 0; i < n; i++) {
-                char path[4096], name[256];
+        r = list_mappings(c, dir, names, &n);
+        qsort(names, n, sizeof(*names), by_text);
+        for (size_t i = 0; i < n; i++) {
+                char path[4096];
 
-                (void) snprintf(name, sizeof(name), "%.*s", (int) strlen(entries[i]->d_name) - 5, entries[i]->d_name);
-                if (snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name) < (int) sizeof(path) &&
-                    i < (int) MAPPINGS_MAX && read_file(c, path, name) < 0)
+                c->file = dir;
+                if (snprintf(path, sizeof(path), "%s/%s.yaml", dir, names[i]) >= (int) sizeof(path))
+                        r = config_refuse(c, NULL, NULL, "the path is too long");
+                else if (read_file(c, path, names[i]) < 0)
                         r = -EINVAL;
-                free(entries[i]);
+                c->file = dir;
+                free(names[i]);
         }
-        free(entries);
         return r;
 }
 
@@ -174,11 +212,13 @@ int config_load(Config **ret, const ConfigPlaces *places, Buf *report, Error *e)
         if (snprintf(path, sizeof(path), "%s/azsyncd.yaml", places->config_dir) >= (int) sizeof(path))
                 return error_set(e, -EINVAL, ERROR_CONFIG, 1, "%s:1:1: the path is too long", places->config_dir);
         r = read_file(&c, path, NULL);
+        c.accounts_unknown = r < 0 && config->n_accounts == 0;
         (void) snprintf(path, sizeof(path), "%s/mappings.d", places->config_dir);
         if (read_mappings(&c, path) < 0)
                 r = -EINVAL;
         if (r >= 0)
                 r = config_check(&c, places->state_dir);
+        free(c.marks);
         if (r < 0)
                 return -EINVAL;
         if (config->n_mappings > 0)
@@ -198,7 +238,9 @@ int config_parse_text(Config **ret, const char *file, const char *mapping_name, 
                 return r;
         config = c.config;
         c.file = file;
+        c.text_only = true;
         r = read_text(&c, mapping_name, text, size);
+        free(c.marks);
         if (r < 0)
                 return -EINVAL;
         *ret = TAKE_PTR(config);

@@ -1,7 +1,7 @@
 #include "config/parts.h"
 #include "config/value.h"
+#include "util/blobname.h"
 #include "util/clock.h"
-#include "util/path.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static int read_folder(ConfigReader *c, const Node *n, MappingConfig *m) {
         if (r < 0)
                 return r;
         if (text[0] != '/')
-                return config_refuse(c, n, "folder", "\"%.200s\" is a relative path; expected %s", PATH_SHOWN(text),
+                return config_refuse(c, n, "folder", "\"%s\" is a relative path; expected %s", SHOWN(text),
                                      schema_expects("mapping", "folder"));
         if (strlen(text) > FOLDER_MAX)
                 return config_refuse(c, n, "folder", "the path is too long");
@@ -57,14 +57,20 @@ static int read_folder(ConfigReader *c, const Node *n, MappingConfig *m) {
                 return config_refuse(c, n, "folder",
                                      "the whole file system cannot be mapped: it holds azsyncd's own state");
         m->folder[size] = '\0';
+        if (c->text_only)
+                return 0;
         r = folder_real(m->folder, &real);
         if (r == -ENOTDIR)
-                return config_refuse(c, n, "folder", "%s is not a folder", PATH_SHOWN(m->folder));
+                return config_refuse(c, n, "folder", "%s is not a folder", SHOWN_PATH(m->folder));
+        if (r == -ELOOP)
+                return config_refuse(c, n, "folder",
+                                     "there is a symbolic link in %s that leads nowhere; write the real path",
+                                     SHOWN_PATH(m->folder));
         if (r < 0 && r != -ENOENT && r != -EACCES && r != -EIO && r != -ESTALE)
-                return config_refuse(c, n, "folder", "%s: %s", PATH_SHOWN(m->folder), strerror(-r));
+                return config_refuse(c, n, "folder", "%s: %s", SHOWN_PATH(m->folder), strerror(-r));
         if (real)
                 return config_refuse(c, n, "folder", "there is a symbolic link in %s; write the real path: %s",
-                                     PATH_SHOWN(m->folder), PATH_SHOWN(real));
+                                     SHOWN_PATH(m->folder), SHOWN_PATH(real));
         return 0;
 }
 
@@ -79,14 +85,15 @@ static int read_container(ConfigReader *c, const Node *n, MappingConfig *m) {
         size = strlen(m->container);
         if (size < 3 || size > 63 || strspn(m->container, "abcdefghijklmnopqrstuvwxyz0123456789-") != size ||
             m->container[0] == '-' || m->container[size - 1] == '-' || strstr(m->container, "--"))
-                return config_refuse(c, n, "container", "\"%.80s\" is no container name; expected %s",
-                                     PATH_SHOWN(m->container), schema_expects("mapping", "container"));
+                return config_refuse(c, n, "container", "\"%s\" is no container name; expected %s", SHOWN(m->container),
+                                     schema_expects("mapping", "container"));
         return 0;
 }
 
 static int expand(ConfigReader *c, const Node *n, const char *text, Buf *ret) {
         for (const char *p = text; *p; p++) {
                 char word[256] = "";
+                uint32_t code;
 
                 if (*p != '%') {
                         if (buf_append(ret, p, 1) < 0)
@@ -95,9 +102,8 @@ static int expand(ConfigReader *c, const Node *n, const char *text, Buf *ret) {
                 }
                 p++;
                 if (*p == 'H') {
-                        if (gethostname(word, sizeof(word) - 1) < 0)
-                                return config_refuse(c, n, "prefix", "the host name cannot be found: %s",
-                                                     strerror(errno));
+                        if (gethostname(word, sizeof(word) - 1) < 0 || word[0] == '\0')
+                                return config_refuse(c, n, "prefix", "%%H: this machine has no host name");
                 } else if (*p == 'm') {
                         sd_id128_t id;
                         int r = sd_id128_get_machine_app_specific(MACHINE_ID, &id);
@@ -110,8 +116,8 @@ static int expand(ConfigReader *c, const Node *n, const char *text, Buf *ret) {
                         (void) snprintf(word, sizeof(word), "%%");
                 else
                         return config_refuse(c, n, "prefix",
-                                             "%%%.1s is not known; expected %%H (host name), %%m (machine id) or %%%%",
-                                             PATH_SHOWN(p));
+                                             "%%%.*s is not known; expected %%H (host name), %%m (machine id) or %%%%",
+                                             (int) utf8_char(p, strlen(p), &code), p);
                 if (buf_puts(ret, word) < 0)
                         return config_refuse(c, n, "prefix", "too long");
         }
@@ -119,14 +125,15 @@ static int expand(ConfigReader *c, const Node *n, const char *text, Buf *ret) {
 }
 
 static int read_prefix(ConfigReader *c, const Node *n, MappingConfig *m) {
-        _cleanup_buf_ Buf b = BUF_INIT(512);
+        _cleanup_buf_ Buf b = BUF_INIT(512), same = BUF_INIT(2048);
+        BlobName verdict = BLOB_NAME_OK;
         _cleanup_free_ char *text = NULL;
         size_t at = 0;
         int r;
 
         if (n->kind == NODE_SCALAR && n->text[0] == '\0') {
                 m->prefix = strdup("");
-                return 0;
+                return m->prefix ? 0 : config_refuse(c, n, "prefix", "out of memory");
         }
         r = value_text(c, n, "mapping", "prefix", &text);
         if (r >= 0)
@@ -145,8 +152,11 @@ static int read_prefix(ConfigReader *c, const Node *n, MappingConfig *m) {
                                              "each name between '/' must be something and not end in '.'");
                 i += size + (b.data[i + size] == '/');
         }
-        if (strchr(buf_text(&b), '\\'))
-                return config_refuse(c, n, "prefix", "'\\' cannot be part of a blob name");
+        /* what a blob may be called maps to itself */
+        if (at < b.size && (blobname_from_path(&same, "", b.data + at, b.size - at, &verdict) < 0 ||
+                            verdict != BLOB_NAME_OK || strcmp(buf_text(&same), b.data + at) != 0))
+                return config_refuse(c, n, "prefix",
+                                     "'\\' and some other characters cannot be part of it, nor more than 254 names");
         m->prefix = strdup(buf_text(&b) + at);
         return m->prefix ? 0 : config_refuse(c, n, "prefix", "out of memory");
 }
@@ -178,11 +188,16 @@ static int read_account(ConfigReader *c, const Node *n, const Node *map, Mapping
         const char *names[64], *meant;
         size_t count = MIN(c->config->n_accounts, ELEMENTSOF(names));
 
+        if (c->text_only || (c->accounts_unknown && (!n || n->kind == NODE_SCALAR)))
+                return 0;
         if (!n) {
                 if (c->config->n_accounts == 1) {
                         m->account = &c->config->accounts[0];
                         return 0;
                 }
+                if (c->config->n_accounts == 0)
+                        return config_refuse(c, map, "account",
+                                             "azsyncd.yaml has no account yet; add one below accounts:");
                 return config_refuse(c, map, "account", "missing; azsyncd.yaml has %zu accounts, so one must be named",
                                      c->config->n_accounts);
         }
@@ -196,7 +211,7 @@ static int read_account(ConfigReader *c, const Node *n, const Node *map, Mapping
         for (size_t i = 0; i < count; i++)
                 names[i] = c->config->accounts[i].name;
         meant = nearest(n->text, names, count);
-        return config_refuse(c, n, "account", "azsyncd.yaml has no account \"%.80s\"%s%s%s", PATH_SHOWN(n->text),
+        return config_refuse(c, n, "account", "azsyncd.yaml has no account \"%s\"%s%s%s", SHOWN(n->text),
                              meant ? " (did you mean \"" : "", meant ? meant : "", meant ? "\"?)" : "");
 }
 
@@ -238,7 +253,7 @@ static int read_policies(ConfigReader *c, const Node *map, MappingConfig *m) {
         return r;
 }
 
-int mapping_read(ConfigReader *c, const char *name, const Node *map, MappingConfig *ret) {
+int mapping_read(ConfigReader *c, const char *name, const Node *map, MappingConfig *ret, MappingMarks *ret_marks) {
         const Node *n;
         int r;
 
@@ -255,17 +270,25 @@ int mapping_read(ConfigReader *c, const char *name, const Node *map, MappingConf
                 r = config_refuse(c, map, "folder", "missing; expected %s", schema_expects("mapping", "folder"));
         else if (read_folder(c, n, ret) < 0)
                 r = -EINVAL;
-        if (!(n = node_get(map, "container")))
+        if (n)
+                ret_marks->folder = (Node){ .line = n->line, .column = n->column };
+        if ((n = node_get(map, "container")))
+                ret_marks->destination = (Node){ .line = n->line, .column = n->column };
+        if (!n)
                 r = config_refuse(c, map, "container", "missing; expected %s", schema_expects("mapping", "container"));
         else if (read_container(c, n, ret) < 0)
                 r = -EINVAL;
         if ((n = node_get(map, "prefix"))) {
                 if (read_prefix(c, n, ret) < 0)
                         r = -EINVAL;
-        } else
-                ret->prefix = strdup("");
-        if (read_exclude(c, node_get(map, "exclude"), ret) < 0 ||
-            read_account(c, node_get(map, "account"), map, ret) < 0 || read_policies(c, map, ret) < 0)
+        } else if (!(ret->prefix = strdup("")))
+                r = config_refuse(c, map, "prefix", "out of memory");
+        /* each of them, so that all complaints are heard at once */
+        if (read_exclude(c, node_get(map, "exclude"), ret) < 0)
+                r = -EINVAL;
+        if (read_account(c, node_get(map, "account"), map, ret) < 0)
+                r = -EINVAL;
+        if (read_policies(c, map, ret) < 0)
                 r = -EINVAL;
         return r;
 }

@@ -6,10 +6,16 @@
 int account_read(ConfigReader *c, const Node *name, const Node *map, AccountConfig *ret);
 void account_config_done(AccountConfig *a);
 
-int mapping_read(ConfigReader *c, const char *name, const Node *map, MappingConfig *ret);
+/* Where a mapping says what is checked across mappings. */
+typedef struct MappingMarks {
+        Node folder, destination; /* only line and column are set */
+} MappingMarks;
+
+int mapping_read(ConfigReader *c, const char *name, const Node *map, MappingConfig *ret, MappingMarks *ret_marks);
 void mapping_config_done(MappingConfig *m);
 
 /* Destinations that overlap, folders that hold the state directory (by device and inode; NULL: not checked). */
 int config_check(ConfigReader *c, const char *state_dir);
-/* The real path of `folder` as far as it exists; *ret is NULL if `folder` is it. */
+/* Sets *ret to the real path of `folder` as far as it exists, and leaves it alone if `folder` is that already.
+ * -ENOTDIR: some part of it is no folder; -ELOOP: a link in it leads nowhere. */
 int folder_real(const char *folder, char **ret);

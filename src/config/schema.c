@@ -1,13 +1,12 @@
 #include "config/schema.h"
 
-#include "util/path.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define COMPLAINTS_MAX 20u
 #define WORD_MAX 64u
+#define LINE_ROOM 2048u /* two long paths and some words; an Error holds the beginning */
 
 const ConfigKey config_keys[] = {
         { "azsyncd.yaml", "accounts", "accounts by name", true },
@@ -64,7 +63,7 @@ static void place(char *ret, size_t room, const ConfigReader *c, const Node *nod
 }
 
 int config_refuse(ConfigReader *c, const Node *node, const char *key, const char *format, ...) {
-        char text[sizeof(c->first->text)];
+        char text[LINE_ROOM];
         size_t used;
         va_list ap;
 
@@ -78,7 +77,7 @@ int config_refuse(ConfigReader *c, const Node *node, const char *key, const char
 }
 
 int config_warn(ConfigReader *c, const Node *node, const char *key, const char *format, ...) {
-        char text[512];
+        char text[LINE_ROOM];
         size_t used;
         va_list ap;
 
@@ -90,6 +89,18 @@ int config_warn(ConfigReader *c, const Node *node, const char *key, const char *
         if (buf_puts(&c->config->warnings, text) >= 0)
                 (void) !buf_puts(&c->config->warnings, "\n");
         return 0;
+}
+
+const char *config_shown(const char *text, char *ret, size_t room) {
+        size_t size = strlen(text);
+
+        /* a pasted connection string, a SAS or its URL, a Base64 key */
+        if (strcasestr(text, "sig=") || strcasestr(text, "key=") || strcasestr(text, "signature=") ||
+            (size >= 40 && text[size - 1] == '=')) {
+                (void) snprintf(ret, room, "(not shown: it may be a secret)");
+                return ret;
+        }
+        return path_display(text, size, ret, room);
 }
 
 int config_note(ConfigReader *c, const Error *e) {
@@ -125,13 +136,14 @@ static unsigned distance(const char *a, const char *b) {
 }
 
 const char *nearest(const char *word, const char *const *known, size_t n) {
-        unsigned best = (unsigned) strlen(word) / 3 + 1;
+        /* one slip in three characters; more is another word */
+        unsigned best = MAX((unsigned) strlen(word) / 3, 1U) + 1;
         const char *ret = NULL;
 
         for (size_t i = 0; i < n; i++) {
                 unsigned d = distance(word, known[i]);
 
-                if (d < best + (ret ? 0 : 1)) {
+                if (d < best) {
                         best = d;
                         ret = known[i];
                 }
@@ -159,11 +171,17 @@ static int unknown(ConfigReader *c, const Node *key, const char *where) {
         for (size_t i = 0; i < n_config_keys; i++)
                 if (strcmp(config_keys[i].where, where) == 0)
                         names[n++] = config_keys[i].key;
+        if (strcmp(where, "mapping") == 0 && find("azsyncd.yaml", key->text))
+                return config_refuse(c, key, key->text, "unknown key here; it belongs into azsyncd.yaml");
+        if (strcmp(where, "azsyncd.yaml") == 0 && find("mapping", key->text))
+                return config_refuse(c, key, key->text, "unknown key here; it belongs into mappings.d/NAME.yaml");
+        if (strcmp(where, "azsyncd.yaml") == 0 && find("account", key->text))
+                return config_refuse(c, key, key->text, "unknown key here; it belongs to an account, below accounts:");
         meant = nearest(key->text, names, n);
         if (meant)
-                return config_refuse(c, key, PATH_SHOWN(key->text), "unknown key (did you mean \"%s\"?)", meant);
-        return config_refuse(c, key, PATH_SHOWN(key->text),
-                             "unknown key; expected one of those in azsyncd.yaml(5) for %s", where);
+                return config_refuse(c, key, SHOWN(key->text), "unknown key (did you mean \"%s\"?)", meant);
+        return config_refuse(c, key, SHOWN(key->text), "unknown key; expected one of those in azsyncd.yaml(5) for %s",
+                             where);
 }
 
 int schema_check(ConfigReader *c, const Node *map, const char *where) {

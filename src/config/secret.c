@@ -1,11 +1,11 @@
 #include "config/secret.h"
 
-#include "util/path.h"
-
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 char *secret_free(char *secret) {
         if (secret)
@@ -32,28 +32,32 @@ static int from_file(ConfigReader *c, const Node *n, const char *key, const char
         char *bytes;
         struct stat st;
         size_t size = 0;
-        ssize_t got;
+        ssize_t got = 0;
         int r;
 
         if (fd < 0 || fstat(fd, &st) < 0)
-                return config_refuse(c, n, key, "%s: %s", PATH_SHOWN(path), strerror(errno));
+                return config_refuse(c, n, key, "%s: %s", SHOWN_PATH(path), strerror(errno));
         if (!S_ISREG(st.st_mode))
-                return config_refuse(c, n, key, "%s is not a regular file", PATH_SHOWN(path));
+                return config_refuse(c, n, key, "%s is not a regular file", SHOWN_PATH(path));
         if (strict && (st.st_mode & 0077) != 0)
                 return config_refuse(c, n, key, "%s may be read or written by others than its owner: chmod 600 it",
-                                     PATH_SHOWN(path));
+                                     SHOWN_PATH(path));
         if (strict && st.st_uid != 0 && st.st_uid != geteuid())
                 return config_refuse(c, n, key, "%s belongs to user %u; expected root or azsyncd's own user",
-                                     PATH_SHOWN(path), st.st_uid);
+                                     SHOWN_PATH(path), st.st_uid);
         if ((size_t) st.st_size > SECRET_MAX)
-                return config_refuse(c, n, key, "%s is larger than 64 KiB: that is no secret", PATH_SHOWN(path));
+                return config_refuse(c, n, key, "%s is larger than 64 KiB: that is no secret", SHOWN_PATH(path));
         bytes = malloc(SECRET_MAX + 1);
         if (!bytes)
                 return config_refuse(c, n, key, "out of memory");
         while (size <= SECRET_MAX && (got = read(fd, bytes + size, SECRET_MAX + 1 - size)) > 0)
                 size += (size_t) got;
-        r = size > SECRET_MAX ? config_refuse(c, n, key, "%s is larger than 64 KiB", PATH_SHOWN(path))
-                              : take(c, n, key, bytes, size, ret);
+        if (got < 0) /* half a secret is none */
+                r = config_refuse(c, n, key, "%s: %s", SHOWN_PATH(path), strerror(errno));
+        else if (size > SECRET_MAX)
+                r = config_refuse(c, n, key, "%s is larger than 64 KiB: that is no secret", SHOWN_PATH(path));
+        else
+                r = take(c, n, key, bytes, size, ret);
         explicit_bzero(bytes, SECRET_MAX + 1);
         free(bytes);
         return r;
@@ -63,13 +67,16 @@ static int from_credential(ConfigReader *c, const Node *n, const char *key, cons
         const char *dir = getenv("CREDENTIALS_DIRECTORY");
         char path[4096];
 
-        if (strchr(name, '/') || name[0] == '.')
-                return config_refuse(c, n, key, "\"%.80s\" is no name of a credential", PATH_SHOWN(name));
+        /* a name that is none is not shown: it may be the secret itself */
+        if (strlen(name) > 128 || name[0] == '.' || strspn(name, NAME_CHARS "@") != strlen(name))
+                return config_refuse(c, n, key,
+                                     "not the name of a credential; expected LoadCredential='s: A-Z a-z 0-9 . _ - @");
         if (!dir)
-                return config_refuse(
-                        c, n, key,
-                        "no credentials were handed over; add LoadCredential=%.80s:/path/to/file to the unit",
-                        PATH_SHOWN(name));
+                return config_refuse(c, n, key,
+                                     "no credentials were handed over ($CREDENTIALS_DIRECTORY is not set); add "
+                                     "LoadCredential=%s:/PATH to "
+                                     "the unit",
+                                     SHOWN(name));
         if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int) sizeof(path))
                 return config_refuse(c, n, key, "the credential's path is too long");
         return from_file(c, n, key, path, false, ret); /* systemd made it, for us alone */
@@ -94,21 +101,23 @@ int secret_read(ConfigReader *c, const Node *n, const char *key, char **ret) {
                 return from_credential(c, value, key, value->text, ret);
         if (strcmp(kind->text, "file") == 0) {
                 if (value->text[0] != '/')
-                        return config_refuse(c, value, key, "\"%.80s\" is not an absolute path",
-                                             PATH_SHOWN(value->text));
+                        return config_refuse(c, value, key, "file: not an absolute path; expected {file: /PATH}");
                 return from_file(c, value, key, value->text, true, ret);
         }
         if (strcmp(kind->text, "env") == 0) {
-                const char *text = getenv(value->text);
+                const char *text;
 
+                if (strlen(value->text) > 64 || strspn(value->text, NAME_CHARS) != strlen(value->text))
+                        return config_refuse(c, value, key, "env: not the name of an environment variable");
+                text = getenv(value->text);
                 if (!text)
-                        return config_refuse(c, value, key, "the environment variable %.80s is not set",
-                                             PATH_SHOWN(value->text));
+                        return config_refuse(c, value, key, "the environment variable %s is not set",
+                                             SHOWN(value->text));
                 (void) config_warn(
                         c, value, key,
                         "a secret in the environment can be seen by more than azsyncd; prefer credential or file");
                 return take(c, value, key, text, strlen(text), ret);
         }
-        return config_refuse(c, kind, key, "unknown place \"%.80s\" for a secret; expected credential, file or env",
-                             PATH_SHOWN(kind->text));
+        return config_refuse(c, kind, key, "unknown place \"%s\" for a secret; expected credential, file or env",
+                             SHOWN(kind->text));
 }

@@ -1,7 +1,6 @@
 #include "config/value.h"
 
 #include "util/clock.h"
-#include "util/path.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,8 +9,7 @@ static int expected(ConfigReader *c, const Node *n, const char *where, const cha
         if (n->kind != NODE_SCALAR)
                 return config_refuse(c, n, key, "expected %s, not a %s", schema_expects(where, key),
                                      n->kind == NODE_LIST ? "list" : "group of keys");
-        return config_refuse(c, n, key, "\"%.80s\" is not right; expected %s", PATH_SHOWN(n->text),
-                             schema_expects(where, key));
+        return config_refuse(c, n, key, "\"%s\" is not right; expected %s", SHOWN(n->text), schema_expects(where, key));
 }
 
 int value_text(ConfigReader *c, const Node *n, const char *where, const char *key, char **ret) {
@@ -51,8 +49,8 @@ int value_enum(ConfigReader *c, const Node *n, const char *where, const char *ke
         meant = nearest(n->text, words, n_words);
         if (!meant)
                 return expected(c, n, where, key);
-        return config_refuse(c, n, key, "\"%.80s\" is not right; expected %s (did you mean \"%s\"?)",
-                             PATH_SHOWN(n->text), schema_expects(where, key), meant);
+        return config_refuse(c, n, key, "\"%s\" is not right; expected %s (did you mean \"%s\"?)", SHOWN(n->text),
+                             schema_expects(where, key), meant);
 }
 
 int value_duration(ConfigReader *c, const Node *n, const char *where, const char *key, int64_t least, int64_t most,
@@ -77,9 +75,9 @@ int value_duration(ConfigReader *c, const Node *n, const char *where, const char
                         int64_t value = (int64_t) strtol(n->text, NULL, 10) * units[i].ns;
 
                         if (value < least || value > most)
-                                return config_refuse(
-                                        c, n, key, "%.80s is out of range; expected from %lld ms to %lld s", n->text,
-                                        (long long) (least / NSEC_PER_MSEC), (long long) (most / NSEC_PER_SEC));
+                                return config_refuse(c, n, key, "%s is out of range; expected from %lld ms to %lld s",
+                                                     n->text, (long long) (least / NSEC_PER_MSEC),
+                                                     (long long) (most / NSEC_PER_SEC));
                         *ret = value;
                         return 0;
                 }

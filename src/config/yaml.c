@@ -78,6 +78,31 @@ static int refuse(const Parse *p, yaml_mark_t mark, const char *what) {
                          mark.line + 1, mark.column + 1, what);
 }
 
+/* libyaml reads ahead, so it could name the place of a bad byte only roughly; and its table of %TAGs is searched from
+ * the beginning for each of them, which is quadratic in a megabyte of them. */
+static int check_text(const Parse *p, const char *text, size_t size) {
+        yaml_mark_t at = { 0 };
+
+        for (size_t i = 0; i < size;) {
+                uint32_t code = 0;
+                size_t n = utf8_char(text + i, size - i, &code);
+
+                if (n == 0)
+                        return refuse(p, at, "not a text: this byte is not UTF-8; expected YAML in UTF-8");
+                if ((code < 0x20 && code != '\t' && code != '\n' && code != '\r') || code == 0x7f)
+                        return refuse(p, at, "not a text: a control character; expected YAML in UTF-8");
+                if (code == '%' && at.column == 0)
+                        return refuse(p, at, "directives (%YAML, %TAG) are not supported; leave the line out");
+                at.column++;
+                if (code == '\n') {
+                        at.line++;
+                        at.column = 0;
+                }
+                i += n;
+        }
+        return 0;
+}
+
 /* libyaml's words hold no text of the file, so no secret. */
 static int refuse_syntax(const Parse *p) {
         const yaml_parser_t *y = &p->parser;
@@ -104,7 +129,7 @@ static int node_new(Parse *p, Node **ret, NodeKind kind, const yaml_event_t *eve
         Node *n;
 
         if (++p->nodes > NODES_MAX)
-                return refuse(p, event->start_mark, "too much: more than 10000 values");
+                return refuse(p, event->start_mark, "too much: more than 10,000 values");
         n = calloc(1, sizeof(*n));
         if (!n)
                 return error_oom(p->e);
@@ -183,6 +208,15 @@ static int parse_scalar(Parse *p, const yaml_event_t *event, Node *n) {
         return n->text ? 0 : error_oom(p->e);
 }
 
+/* What would give a value another meaning than its text has. */
+static int check_plain(const Parse *p, const yaml_event_t *event, const yaml_char_t *anchor, const yaml_char_t *tag) {
+        if (anchor)
+                return refuse(p, event->start_mark, "anchors (&name) are not supported; write the value out");
+        if (tag)
+                return refuse(p, event->start_mark, "tags (!name) are not supported; leave it out, or quote the text");
+        return 0;
+}
+
 static int parse_node(Parse *p, const yaml_event_t *event, Node **ret) {
         _cleanup_(node_freep) Node *n = NULL;
         int r;
@@ -191,23 +225,23 @@ static int parse_node(Parse *p, const yaml_event_t *event, Node **ret) {
         case YAML_ALIAS_EVENT:
                 return refuse(p, event->start_mark, "aliases (*name) are not supported; write the value out");
         case YAML_SCALAR_EVENT:
-                if (event->data.scalar.anchor)
-                        return refuse(p, event->start_mark, "anchors (&name) are not supported; write the value out");
-                r = node_new(p, &n, NODE_SCALAR, event);
+                r = check_plain(p, event, event->data.scalar.anchor, event->data.scalar.tag);
+                if (r >= 0)
+                        r = node_new(p, &n, NODE_SCALAR, event);
                 if (r >= 0)
                         r = parse_scalar(p, event, n);
                 break;
         case YAML_SEQUENCE_START_EVENT:
-                if (event->data.sequence_start.anchor)
-                        return refuse(p, event->start_mark, "anchors (&name) are not supported; write the value out");
-                r = node_new(p, &n, NODE_LIST, event);
+                r = check_plain(p, event, event->data.sequence_start.anchor, event->data.sequence_start.tag);
+                if (r >= 0)
+                        r = node_new(p, &n, NODE_LIST, event);
                 if (r >= 0)
                         r = parse_children(p, n, YAML_SEQUENCE_END_EVENT);
                 break;
         case YAML_MAPPING_START_EVENT:
-                if (event->data.mapping_start.anchor)
-                        return refuse(p, event->start_mark, "anchors (&name) are not supported; write the value out");
-                r = node_new(p, &n, NODE_MAP, event);
+                r = check_plain(p, event, event->data.mapping_start.anchor, event->data.mapping_start.tag);
+                if (r >= 0)
+                        r = node_new(p, &n, NODE_MAP, event);
                 if (r >= 0)
                         r = parse_children(p, n, YAML_MAPPING_END_EVENT);
                 break;
@@ -258,6 +292,9 @@ int yaml_parse(Node **ret, const char *file, const char *text, size_t size, Erro
 
         assert(ret && file && (text || size == 0));
 
+        r = check_text(&p, text, size);
+        if (r < 0)
+                return r;
         if (!yaml_parser_initialize(&p.parser))
                 return error_oom(e);
         yaml_parser_set_encoding(&p.parser, YAML_UTF8_ENCODING);

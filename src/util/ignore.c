@@ -215,7 +215,8 @@ static bool is_globstar(const char *segment) {
 }
 
 /* All segments against the whole path. reach[k]: the path so far can end before the k-th pattern segment. */
-static bool match_path(const Pattern *p, const char *path) {
+static bool match_path(const Pattern *p, const char *path, size_t length) {
+        const char *end = path + length;
         const char *segments[SEGMENTS_MAX];
         bool reach[SEGMENTS_MAX + 1] = { true }, inside[SEGMENTS_MAX] = { false };
         const char *s = p->text;
@@ -227,8 +228,9 @@ static bool match_path(const Pattern *p, const char *path) {
                 if (reach[k] && k + 1 < p->n && is_globstar(segments[k]))
                         reach[k + 1] = true;
         }
-        while (*path) {
-                size_t size = strcspn(path, "/");
+        while (path < end) {
+                const char *slash = memchr(path, '/', (size_t) (end - path));
+                size_t size = (size_t) ((slash ? slash : end) - path);
                 bool now[SEGMENTS_MAX + 1] = { false };
 
                 for (size_t k = 0; k < p->n; k++) {
@@ -250,28 +252,35 @@ static bool match_path(const Pattern *p, const char *path) {
                 memcpy(reach, now, (p->n + 1) * sizeof(*reach));
                 for (size_t k = 0; k < p->n; k++)
                         inside[k] = is_globstar(segments[k]) && (inside[k] || reach[k]);
-                path += size + (path[size] == '/');
+                path += size + (slash != NULL);
         }
         return reach[p->n];
 }
 
-static bool match(const Pattern *p, const char *path, bool is_folder) {
+static bool match(const Pattern *p, const char *path, size_t size, bool is_folder) {
         const char *slash;
 
         if (p->never || (p->folders_only && !is_folder))
                 return false;
         if (p->anchored)
-                return match_path(p, path);
-        slash = strrchr(path, '/');
-        path = slash ? slash + 1 : path;
-        return match_segment(p->text, path, strlen(path));
+                return match_path(p, path, size);
+        slash = memrchr(path, '/', size);
+        if (slash) {
+                size -= (size_t) (slash + 1 - path);
+                path = slash + 1;
+        }
+        return match_segment(p->text, path, size);
+}
+
+static bool ignored(const Ignore *ignore, const char *path, size_t size, bool is_folder) {
+        for (size_t i = ignore->n; i-- > 0;)
+                if (match(&ignore->patterns[i], path, size, is_folder))
+                        return !ignore->patterns[i].negated;
+        return false;
 }
 
 bool ignore_match(const Ignore *ignore, const char *path, bool is_folder) {
-        for (size_t i = ignore->n; i-- > 0;)
-                if (match(&ignore->patterns[i], path, is_folder))
-                        return !ignore->patterns[i].negated;
-        return false;
+        return ignored(ignore, path, strlen(path), is_folder);
 }
 
 bool ignore_match_deep(const Ignore *ignore, const char *path, bool is_folder) {
@@ -279,11 +288,8 @@ bool ignore_match_deep(const Ignore *ignore, const char *path, bool is_folder) {
 
         if (ignore->n == 0)
                 return false;
-        for (slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-                _cleanup_free_ char *folder = strndup(path, (size_t) (slash - path));
-
-                if (folder && ignore_match(ignore, folder, true))
+        for (slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/'))
+                if (ignored(ignore, path, (size_t) (slash - path), true))
                         return true;
-        }
         return ignore_match(ignore, path, is_folder);
 }
