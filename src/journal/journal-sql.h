@@ -1,8 +1,8 @@
 /* Every statement of the journal. HOT ones run per file: a unit test refuses a SCAN in their query plans. */
 #pragma once
 
-/* "due > -1" is always true: it makes SQLite 3.40 use both columns before `due` in path_work, which it otherwise reads from
- * mapping on. */
+/* "due > -1" is always true: it makes SQLite 3.40 use both columns before `due` in path_work, which it otherwise reads
+ * from mapping on. */
 /* clang-format off */
 #define ROW_COLUMNS                                                                                                       \
         "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                 \

@@ -1,7 +1,6 @@
 #include "journal/journal.h"
 
-#include "journal/journal-sql.h"
-#include "journal/schema.h"
+#include "journal/state.h"
 #include "util/clock.h"
 
 #include <assert.h>
@@ -11,38 +10,11 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define X(name, heat, sql) STMT_##name,
-enum { JOURNAL_STATEMENTS(X) _STMTS };
-#undef X
-
 static const char *const statements[_STMTS] = {
 #define X(name, heat, sql) [STMT_##name] = sql,
         JOURNAL_STATEMENTS(X)
 #undef X
 };
-
-typedef struct MappingCounts {
-        int64_t mapping;
-        JournalCounts counts;
-} MappingCounts;
-
-struct Journal {
-        sqlite3 *db;
-        sqlite3_stmt *stmt[_STMTS];
-        char path[4096];
-        int lock_fd;
-        bool in_transaction, broken;
-        int64_t sequence;
-        MappingCounts *counts; /* one per mapping asked about */
-        size_t n_counts;
-};
-
-static void stmt_resetp(sqlite3_stmt **stmt) {
-        if (*stmt) {
-                (void) sqlite3_reset(*stmt);
-                (void) sqlite3_clear_bindings(*stmt);
-        }
-}
 
 static int journal_prepare(Journal *j, Error *e) {
         for (size_t i = 0; i < _STMTS; i++) {
@@ -63,7 +35,7 @@ static void journal_unprepare(Journal *j) {
 
 /* Whatever failed to be written is gone with its transaction: SQLite rolls back by itself on some errors and not on
  * others. */
-static int journal_fail(Journal *j, int rc, Error *e, const char *what) {
+int journal_fail(Journal *j, int rc, Error *e, const char *what) {
         int r = schema_error(j->db, rc, e, what);
 
         if (!sqlite3_get_autocommit(j->db))
@@ -73,14 +45,14 @@ static int journal_fail(Journal *j, int rc, Error *e, const char *what) {
         return r;
 }
 
-static int journal_step(Journal *j, int id, Error *e, const char *what) {
+int journal_step(Journal *j, int id, Error *e, const char *what) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[id];
         int rc = sqlite3_step(stmt);
 
         return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : journal_fail(j, rc, e, what);
 }
 
-static int journal_begin(Journal *j, Error *e) {
+int journal_begin(Journal *j, Error *e) {
         int r;
 
         if (j->broken)
@@ -416,7 +388,7 @@ static int counts_load(Journal *j, MappingCounts *c, Error *e) {
         return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "counting");
 }
 
-static JournalCounts *counts_of(Journal *j, int64_t mapping) {
+JournalCounts *counts_of(Journal *j, int64_t mapping) {
         MappingCounts *more;
 
         for (size_t i = 0; i < j->n_counts; i++)
@@ -437,381 +409,4 @@ const JournalCounts *journal_counts(Journal *j, int64_t mapping) {
         const JournalCounts *c = counts_of(j, mapping);
 
         return c ? c : &none;
-}
-
-/* --- rows --- */
-
-static void row_remember(Row *row) {
-        row->stored.state = row->state;
-        row->stored.confirmed = row->confirmed;
-        row->stored.busy = row->busy;
-        row->stored.size = row->stamp.size;
-}
-
-/* Reads the ROW_COLUMNS of the current row; true if its checksum agrees. */
-static bool row_read(sqlite3_stmt *stmt, Row *row) {
-        const char *etag = (const char *) sqlite3_column_text(stmt, 1);
-        const char *reason = (const char *) sqlite3_column_text(stmt, 21);
-        int size = sqlite3_column_bytes(stmt, 0);
-        int64_t state = sqlite3_column_int64(stmt, 12);
-
-        row->path_size = MIN((size_t) size, (size_t) ROW_PATH_MAX);
-        if (row->path_size > 0)
-                memcpy(row->path, sqlite3_column_blob(stmt, 0), row->path_size);
-        row->path[row->path_size] = '\0';
-        row->exists = true;
-        row->confirmed = etag != NULL;
-        (void) snprintf(row->etag, sizeof(row->etag), "%s", etag ? etag : "");
-        row->foreign = sqlite3_column_int(stmt, 2);
-        row->has_md5 = sqlite3_column_bytes(stmt, 3) == (int) sizeof(row->md5);
-        if (row->has_md5)
-                memcpy(row->md5, sqlite3_column_blob(stmt, 3), sizeof(row->md5));
-        else
-                memset(row->md5, 0, sizeof(row->md5));
-        row->stamp = (Stamp){
-                .size = (uint64_t) sqlite3_column_int64(stmt, 4),
-                .mtime_ns = sqlite3_column_int64(stmt, 5),
-                .ctime_ns = sqlite3_column_int64(stmt, 6),
-                .btime_ns = sqlite3_column_int64(stmt, 7),
-                .ino = (uint64_t) sqlite3_column_int64(stmt, 8),
-                .mode = (uint32_t) sqlite3_column_int64(stmt, 9),
-                .uid = (uint32_t) sqlite3_column_int64(stmt, 10),
-                .gid = (uint32_t) sqlite3_column_int64(stmt, 11),
-        };
-        row->state = state >= 0 && state < _PATH_STATES ? (PathState) state : PATH_PENDING;
-        row->content = sqlite3_column_int(stmt, 13);
-        row->doubt = sqlite3_column_int(stmt, 14);
-        row->busy = sqlite3_column_int(stmt, 15);
-        row->gen = (uint64_t) sqlite3_column_int64(stmt, 16);
-        row->due = sqlite3_column_int64(stmt, 17);
-        row->first = sqlite3_column_int64(stmt, 18);
-        row->attempts = (unsigned) sqlite3_column_int(stmt, 19);
-        row->seen_ino = (uint64_t) sqlite3_column_int64(stmt, 20);
-        (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
-        row_remember(row);
-        return (uint64_t) sqlite3_column_int64(stmt, 22) == row_checksum(row);
-}
-
-int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_ROW_GET];
-        int rc;
-
-        if (size > ROW_PATH_MAX)
-                return error_set(e, -ENAMETOOLONG, ERROR_OS, ENAMETOOLONG, "path longer than %i bytes", ROW_PATH_MAX);
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        (void) sqlite3_bind_blob(stmt, 2, path, (int) size, SQLITE_STATIC);
-        rc = sqlite3_step(stmt);
-        if (rc == SQLITE_ROW) {
-                if (!row_read(stmt, ret)) {
-                        row_unconfirm(ret);
-                        ret->doubt = true;
-                }
-                return 1;
-        }
-        if (rc != SQLITE_DONE)
-                return journal_fail(j, rc, e, "reading");
-        memset((char *) ret + offsetof(Row, path_size), 0, sizeof(*ret) - offsetof(Row, path_size));
-        memcpy(ret->path, path, size);
-        ret->path[size] = '\0';
-        ret->path_size = size;
-        return 0;
-}
-
-static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forget) {
-        JournalCounts *c = counts_of(j, mapping);
-
-        if (!c)
-                return;
-        if (row->exists) {
-                c->state[row->stored.state]--;
-                c->busy -= row->stored.busy;
-                c->files -= row->stored.confirmed;
-                c->bytes -= row->stored.confirmed ? row->stored.size : 0;
-        }
-        if (!forget) {
-                c->state[row->state]++;
-                c->busy += row->busy;
-                c->files += row->confirmed;
-                c->bytes += row->confirmed ? row->stamp.size : 0;
-        }
-}
-
-int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_ROW_PUT];
-        int r, c = 1;
-
-        assert(row->path_size > 0);
-
-        if (!counts_of(j, mapping))
-                return error_oom(e);
-        r = journal_begin(j, e);
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_int64(stmt, c++, mapping);
-        (void) sqlite3_bind_blob(stmt, c++, row->path, (int) row->path_size, SQLITE_STATIC);
-        (void) (row->confirmed ? sqlite3_bind_text(stmt, c, row->etag, -1, SQLITE_STATIC) : sqlite3_bind_null(stmt, c));
-        c++;
-        (void) sqlite3_bind_int(stmt, c++, row->foreign);
-        (void) (row->has_md5 ? sqlite3_bind_blob(stmt, c, row->md5, sizeof(row->md5), SQLITE_STATIC)
-                             : sqlite3_bind_null(stmt, c));
-        c++;
-        (void) sqlite3_bind_int64(stmt, c++, (int64_t) row->stamp.size);
-        (void) sqlite3_bind_int64(stmt, c++, row->stamp.mtime_ns);
-        (void) sqlite3_bind_int64(stmt, c++, row->stamp.ctime_ns);
-        (void) sqlite3_bind_int64(stmt, c++, row->stamp.btime_ns);
-        (void) (row->stamp.ino ? sqlite3_bind_int64(stmt, c, (int64_t) row->stamp.ino) : sqlite3_bind_null(stmt, c));
-        c++;
-        (void) sqlite3_bind_int64(stmt, c++, row->stamp.mode);
-        (void) sqlite3_bind_int64(stmt, c++, row->stamp.uid);
-        (void) sqlite3_bind_int64(stmt, c++, row->stamp.gid);
-        (void) sqlite3_bind_int(stmt, c++, (int) row->state);
-        (void) sqlite3_bind_int(stmt, c++, row->content);
-        (void) sqlite3_bind_int(stmt, c++, row->doubt);
-        (void) sqlite3_bind_int(stmt, c++, row->busy);
-        (void) sqlite3_bind_int64(stmt, c++, (int64_t) row->gen);
-        (void) sqlite3_bind_int64(stmt, c++, row->due);
-        (void) sqlite3_bind_int64(stmt, c++, row->first);
-        (void) sqlite3_bind_int(stmt, c++, (int) row->attempts);
-        (void) (row->seen_ino ? sqlite3_bind_int64(stmt, c, (int64_t) row->seen_ino) : sqlite3_bind_null(stmt, c));
-        c++;
-        (void) (row->reason[0] ? sqlite3_bind_text(stmt, c, row->reason, -1, SQLITE_STATIC)
-                               : sqlite3_bind_null(stmt, c));
-        c++;
-        (void) sqlite3_bind_int64(stmt, c++, (int64_t) row_checksum(row));
-        r = journal_step(j, STMT_ROW_PUT, e, "writing");
-        if (r < 0)
-                return r;
-        counts_change(j, mapping, row, false);
-        row->exists = true;
-        row_remember(row);
-        return 0;
-}
-
-int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_ROW_FORGET];
-        int r;
-
-        if (!row->exists)
-                return 0;
-        r = journal_begin(j, e);
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        (void) sqlite3_bind_blob(stmt, 2, row->path, (int) row->path_size, SQLITE_STATIC);
-        r = journal_step(j, STMT_ROW_FORGET, e, "forgetting");
-        if (r < 0)
-                return r;
-        counts_change(j, mapping, row, true);
-        row->exists = false;
-        return 0;
-}
-
-/* --- queries --- */
-
-int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalPathFn fn,
-                void *userdata, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_ROW_DUE];
-        int rc;
-
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        (void) sqlite3_bind_int(stmt, 2, (int) state);
-        (void) sqlite3_bind_int64(stmt, 3, now);
-        (void) sqlite3_bind_int64(stmt, 4, limit);
-        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-                int r = fn(sqlite3_column_blob(stmt, 0), (size_t) sqlite3_column_bytes(stmt, 0), userdata);
-
-                if (r < 0)
-                        return r;
-        }
-        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading what is due");
-}
-
-int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_NEXT_DUE];
-        int rc;
-
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        (void) sqlite3_bind_int(stmt, 2, (int) state);
-        rc = sqlite3_step(stmt);
-        if (rc == SQLITE_ROW) {
-                *ret_due = sqlite3_column_int64(stmt, 0);
-                return 1;
-        }
-        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading what is due");
-}
-
-int journal_oldest(Journal *j, int64_t mapping, int64_t *ret_first, Error *e) {
-        static const PathState states[] = { PATH_PENDING, PATH_CLAIMED, PATH_GONE };
-        int64_t oldest = 0;
-
-        for (size_t i = 0; i < ELEMENTSOF(states); i++) {
-                _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_OLDEST];
-                int rc;
-
-                (void) sqlite3_bind_int64(stmt, 1, mapping);
-                (void) sqlite3_bind_int(stmt, 2, (int) states[i]);
-                rc = sqlite3_step(stmt);
-                if (rc != SQLITE_ROW)
-                        return journal_fail(j, rc, e, "reading the oldest change");
-                if (sqlite3_column_type(stmt, 0) != SQLITE_NULL) {
-                        int64_t first = sqlite3_column_int64(stmt, 0);
-
-                        oldest = oldest == 0 ? first : MIN(oldest, first);
-                }
-        }
-        if (oldest == 0)
-                return 0;
-        *ret_first = oldest;
-        return 1;
-}
-
-static int page_add(JournalPage *page, sqlite3_stmt *stmt, Row *row) {
-        bool intact = row_read(stmt, row);
-        size_t need = page->paths_size + row->path_size + 1;
-
-        if (need > page->paths_room) {
-                size_t room = MAX(need, page->paths_room * 2);
-                char *paths = realloc(page->paths, room);
-
-                if (!paths)
-                        return -ENOMEM;
-                page->paths = paths;
-                page->paths_room = room;
-        }
-        memcpy(page->paths + page->paths_size, row->path, row->path_size + 1);
-        page->rows[page->n++] = (struct JournalSeen){ .path = page->paths_size,
-                                                      .size = row->path_size,
-                                                      .stamp = row->stamp,
-                                                      .state = row->state,
-                                                      .confirmed = row->confirmed,
-                                                      .intact = intact };
-        page->paths_size = need;
-        return 0;
-}
-
-int journal_branch(Journal *j, int64_t mapping, const char *after, size_t after_size, const char *before,
-                   size_t before_size, JournalPage *page, Error *e) {
-        static const uint8_t last[ROW_PATH_MAX / 32] = { [0 ... ROW_PATH_MAX / 32 - 1] = 0xff };
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_BRANCH];
-        Row row;
-        int rc;
-
-        page->n = page->paths_size = 0;
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        /* a NULL pointer would bind as NULL, and nothing is greater than that */
-        (void) sqlite3_bind_blob(stmt, 2, after ? after : "", (int) after_size, SQLITE_STATIC);
-        (void) sqlite3_bind_blob(stmt, 3, before ? (const void *) before : last,
-                                 (int) (before ? before_size : sizeof(last)), SQLITE_STATIC);
-        (void) sqlite3_bind_int(stmt, 4, (int) ELEMENTSOF(page->rows));
-        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
-                if (page_add(page, stmt, &row) < 0)
-                        return error_oom(e);
-        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading a branch");
-}
-
-void journal_page_done(JournalPage *page) {
-        free(page->paths);
-        page->paths = NULL;
-        page->paths_room = page->n = 0;
-}
-
-static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[id];
-        Row row;
-        int rc;
-
-        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-                int r;
-
-                if (!row_read(stmt, &row)) {
-                        row_unconfirm(&row);
-                        row.doubt = true;
-                }
-                r = fn(&row, userdata);
-                if (r < 0)
-                        return r;
-        }
-        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading");
-}
-
-int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit, JournalRowFn fn, void *userdata,
-                  Error *e) {
-        const JournalCounts *c = journal_counts(j, mapping);
-        uint64_t n = 0;
-        int id;
-
-        /* few: gather by the index and sort; many: they stand close together in path order */
-        for (size_t s = PATH_CLEAN + 1; s < _PATH_STATES; s++)
-                n += c->state[s];
-        id = n <= 4096 ? STMT_QUEUE_FEW : STMT_QUEUE_MANY;
-        (void) sqlite3_bind_int64(j->stmt[id], 1, mapping);
-        (void) sqlite3_bind_blob(j->stmt[id], 2, after ? after : "", after ? (int) strlen(after) : 0, SQLITE_TRANSIENT);
-        (void) sqlite3_bind_int64(j->stmt[id], 3, limit);
-        return each_row(j, id, fn, userdata, e);
-}
-
-int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, JournalRowFn fn, void *userdata,
-                     Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_BY_INODE];
-
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        (void) sqlite3_bind_int64(stmt, 2, (int64_t) ino);
-        (void) sqlite3_bind_int64(stmt, 3, limit);
-        return each_row(j, STMT_BY_INODE, fn, userdata, e);
-}
-
-int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_SEEN_INODE];
-        int rc;
-
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        (void) sqlite3_bind_int64(stmt, 2, (int64_t) ino);
-        rc = sqlite3_step(stmt);
-        return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading");
-}
-
-int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_STATE_CHANGE];
-        JournalCounts *c = counts_of(j, mapping);
-        int r = journal_begin(j, e);
-
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        (void) sqlite3_bind_int(stmt, 2, (int) state);
-        (void) sqlite3_bind_int64(stmt, 3, first);
-        r = journal_step(j, STMT_STATE_CHANGE, e, "releasing");
-        if (r >= 0 && c && state != PATH_PENDING) {
-                c->state[PATH_PENDING] += c->state[state];
-                c->state[state] = 0;
-        }
-        return r;
-}
-
-int journal_wipe(Journal *j, int64_t mapping, Error *e) {
-        JournalCounts *c = counts_of(j, mapping);
-        int r = journal_begin(j, e);
-
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_int64(j->stmt[STMT_WIPE], 1, mapping);
-        r = journal_step(j, STMT_WIPE, e, "forgetting a mapping");
-        if (r >= 0 && c)
-                *c = (JournalCounts){ 0 };
-        return r;
-}
-
-int journal_unclaim(Journal *j, int64_t mapping, Error *e) {
-        JournalCounts *c = counts_of(j, mapping);
-        int r = journal_begin(j, e);
-
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_int64(j->stmt[STMT_UNCLAIM], 1, mapping);
-        r = journal_step(j, STMT_UNCLAIM, e, "taking claims back");
-        if (r >= 0 && c) {
-                c->state[PATH_PENDING] += c->state[PATH_CLAIMED];
-                c->state[PATH_CLAIMED] = 0;
-        }
-        return r;
 }

@@ -221,16 +221,19 @@ bool uploader_busy_with(const Mapping *m, const char *path);
 int job_new(Job **ret, Mapping *m, const Row *row) _must_check_;
 Job *job_free(Job *job);
 void job_start(Job *job);
-void job_memory(Sync *s);     /* room came free: serve those who wait */
-void job_give_back(Job *job); /* its memory */
 void job_plan(Job *job);
 void job_confirm(Job *job, const char *etag);
 void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason);
 void job_answered(Job *job, const BlobAnswer *answer); /* counts, clears `call` */
 void job_failed(Job *job, const BlobAnswer *answer,
                 bool write); /* everything but OK and what the caller knows better */
-bool job_want_memory(Job *job, size_t size, void (*resume)(Job *job)); /* false: it waits, and resume() comes */
 BlobMeta job_meta(const Job *job);
+
+/* memory.c */
+bool job_want_memory(Job *job, size_t size, void (*resume)(Job *job)); /* false: it waits, and resume() comes */
+void job_give_back(Job *job);
+void job_unwait(Job *job); /* leaves the line */
+void job_memory(Sync *s);  /* room came free: serve those who wait */
 
 /* upload.c: a large file, by blocks */
 void upload_start(Job *job, bool hash_only);    /* ends in job_plan() with the whole's MD5 */

@@ -6,7 +6,9 @@
 #include <time.h>
 
 static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+static const char months[12][4] = {
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
+};
 
 static int64_t read_clock(clockid_t id) {
         struct timespec ts;
@@ -52,9 +54,9 @@ void clock_format_http(int64_t wall_ns, char ret[static 30]) {
         struct tm tm;
 
         (void) gmtime_r(&t, &tm);
-        (void) snprintf(ret, 30, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days[tm.tm_wday], (unsigned) tm.tm_mday % 100,
-                        months[tm.tm_mon], (unsigned) (tm.tm_year + 1900) % 10000, (unsigned) tm.tm_hour % 100,
-                        (unsigned) tm.tm_min % 100, (unsigned) tm.tm_sec % 100);
+        (void) snprintf(ret, 30, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days[tm.tm_wday],
+                        (unsigned) tm.tm_mday % 100, months[tm.tm_mon], (unsigned) (tm.tm_year + 1900) % 10000,
+                        (unsigned) tm.tm_hour % 100, (unsigned) tm.tm_min % 100, (unsigned) tm.tm_sec % 100);
 }
 
 int clock_parse_http(const char *text, int64_t *ret_wall_ns) {

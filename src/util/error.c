@@ -39,7 +39,8 @@ int error_os(Error *e, int err, const char *format, ...) {
                 (void) vsnprintf(e->text, sizeof(e->text), format, ap);
                 va_end(ap);
                 used = strlen(e->text);
-                (void) snprintf(e->text + used, sizeof(e->text) - used, ": %s", strerror_r(err, reason, sizeof(reason)));
+                (void) snprintf(e->text + used, sizeof(e->text) - used, ": %s",
+                                strerror_r(err, reason, sizeof(reason)));
         }
         return -err;
 }

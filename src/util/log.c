@@ -11,7 +11,8 @@
 static _Atomic bool to_journal;
 static _Atomic int max_level = LOG_INFO;
 
-/* systemd.exec(5): "device:inode" of the stream that journald reads; only if it is ours, structured records replace it */
+/* systemd.exec(5): "device:inode" of the stream that journald reads; only if it is ours, structured records replace it
+ */
 static bool stderr_is_journal(void) {
         const char *stream = getenv("JOURNAL_STREAM");
         unsigned long long dev, ino;
@@ -39,7 +40,7 @@ int log_level_from_string(const char *text) {
         return -EINVAL;
 }
 
-static void record_add(LogRecord *l, const char *format, va_list ap) {
+_printf_(2, 0) static void record_add(LogRecord *l, const char *format, va_list ap) {
         size_t room = sizeof(l->data) - l->used;
         int n;
 
@@ -92,10 +93,10 @@ void log_commit(LogRecord *l, int level, const char *message_id, const char *for
                 return;
         }
 
-#define ADD(buffer, ...)                                                                                               \
-        do {                                                                                                           \
-                (void) snprintf(buffer, sizeof(buffer), __VA_ARGS__);                                                  \
-                iov[n++] = (struct iovec){ buffer, strlen(buffer) };                                                   \
+#define ADD(buffer, ...)                                              \
+        do {                                                          \
+                (void) snprintf(buffer, sizeof(buffer), __VA_ARGS__); \
+                iov[n++] = (struct iovec){ buffer, strlen(buffer) };  \
         } while (0)
         iov[n++] = (struct iovec){ message, strlen(message) };
         ADD(priority, "PRIORITY=%i", level);

@@ -17,8 +17,8 @@ typedef struct Stamp {
         uint32_t nlink; /* not part of any comparison */
 } Stamp;
 
-#define STAMP_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID) /* what stamp_from_statx() wants to be asked for \
-                                                                     */
+/* what stamp_from_statx() wants to be asked for */
+#define STAMP_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 
 struct statx;
 void stamp_from_statx(Stamp *ret, const struct statx *stx);

@@ -1,0 +1,40 @@
+/* What the files of the journal share: the open database, its statements, its counters. Used by journal.c and rows.c
+ * only. */
+#pragma once
+
+#include "journal/journal-sql.h"
+#include "journal/journal.h"
+#include "journal/schema.h"
+
+#define X(name, heat, sql) STMT_##name,
+enum { JOURNAL_STATEMENTS(X) _STMTS };
+#undef X
+
+typedef struct MappingCounts {
+        int64_t mapping;
+        JournalCounts counts;
+} MappingCounts;
+
+struct Journal {
+        sqlite3 *db;
+        sqlite3_stmt *stmt[_STMTS];
+        char path[4096];
+        int lock_fd;
+        bool in_transaction, broken;
+        int64_t sequence;
+        MappingCounts *counts; /* one per mapping asked about */
+        size_t n_counts;
+};
+
+static inline void stmt_resetp(sqlite3_stmt **stmt) {
+        if (*stmt) {
+                (void) sqlite3_reset(*stmt);
+                (void) sqlite3_clear_bindings(*stmt);
+        }
+}
+
+/* A failed statement: the transaction is gone, the journal is broken until it recovers. Returns the errno. */
+int journal_fail(Journal *j, int rc, Error *e, const char *what);
+int journal_step(Journal *j, int id, Error *e, const char *what); /* one that returns nothing */
+int journal_begin(Journal *j, Error *e);                          /* unless a transaction is open */
+JournalCounts *counts_of(Journal *j, int64_t mapping);            /* NULL: no memory, or it cannot be read */
