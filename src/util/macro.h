@@ -14,17 +14,16 @@
 #define _pure_ __attribute__((pure))
 
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
-#define MIN(a, b)                                  \
-        __extension__({                            \
-                __auto_type _min_a = (a);          \
-                __auto_type _min_b = (b);          \
-                _min_a < _min_b ? _min_a : _min_b; \
-        })
-#define MAX(a, b)                                  \
-        __extension__({                            \
-                __auto_type _max_a = (a);          \
-                __auto_type _max_b = (b);          \
-                _max_a > _max_b ? _max_a : _max_b; \
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+/* Names of their own each time, so that one may stand inside another. */
+#define MIN(a, b) PICK_(a, b, <, PASTE(_pick_a_, __COUNTER__), PASTE(_pick_b_, __COUNTER__))
+#define MAX(a, b) PICK_(a, b, >, PASTE(_pick_a_, __COUNTER__), PASTE(_pick_b_, __COUNTER__))
+#define PICK_(a, b, op, x, y)        \
+        __extension__({              \
+                __auto_type x = (a); \
+                __auto_type y = (b); \
+                x op y ? x : y;      \
         })
 
 /* Ownership moves by these two, and nowhere else. */
