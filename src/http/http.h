@@ -1,6 +1,7 @@
 /* HTTP/1.1 requests over a pool of kept connections: curl multi driven by sd-event. Knows no Azure. Never follows a
  * redirect, never uses HTTP/2, never reads proxies from the environment, always verifies TLS. Everything a peer may
- * send is bounded (pitfalls 10.9). One pool per account, so that accounts do not share fate. */
+ * send is bounded (pitfalls 10.9). One pool per account, so that accounts do not share fate. Names are looked up by
+ * libcurl's threads, so nothing here waits. The process must ignore SIGPIPE. */
 #pragma once
 
 #include "util/buf.h"
@@ -13,17 +14,17 @@ typedef struct HttpPool HttpPool;
 typedef struct HttpRequest HttpRequest;
 
 typedef struct HttpPoolOptions {
-        const char *ca_file; /* NULL: the system's; copied */
-        const char *proxy;   /* NULL: none; copied */
-        unsigned max_connections;
-        const char *user_agent; /* copied */
-        int64_t stall_ns;       /* no byte moves for so long: failed (default 30 s if 0) */
+        const char *ca_file;      /* NULL: the system's; copied */
+        const char *proxy;        /* NULL: none; copied */
+        unsigned max_connections; /* requests beyond wait their turn in the pool (default 16 if 0) */
+        const char *user_agent;   /* copied */
+        int64_t stall_ns;         /* no byte moves for so long: failed (default 30 s if 0) */
 } HttpPoolOptions;
 
 /* What came back. Valid only during the callback. */
 typedef struct HttpAnswer {
-        CURLcode result;     /* CURLE_OK: a whole answer was received */
-        long status;         /* 0 if none arrived */
+        CURLcode result; /* CURLE_OK: a whole answer was received. One without a length is whole when the peer closes */
+        long status;     /* 0 if none arrived */
         const char *headers; /* raw header block, NUL-terminated; use http_header() */
         const char *body;    /* NUL-terminated; cut answers have result CURLE_WRITE_ERROR */
         size_t body_size;
@@ -32,8 +33,9 @@ typedef struct HttpAnswer {
         char error[CURL_ERROR_SIZE]; /* curl's words, "" if none; no URL or secret in it */
 } HttpAnswer;
 
-typedef void (*HttpFn)(const HttpAnswer *answer, void *userdata); /* on the loop; may start and cancel other requests */
-/* A download's bytes as they come, for status 200 and 206; a negative return aborts. */
+typedef void (*HttpFn)(const HttpAnswer *answer, void *userdata); /* on the loop; may start and cancel other
+                                                                         requests, but not free the pool */
+/* A download's bytes as they come, for status 200 and 206; a negative return aborts. Starts and cancels nothing. */
 typedef int (*HttpSinkFn)(const char *bytes, size_t size, void *userdata);
 
 typedef struct HttpSend {
@@ -44,8 +46,8 @@ typedef struct HttpSend {
         size_t n_headers;
         const void *body; /* NULL or `body_size` bytes that stay valid until the callback or cancel */
         size_t body_size;
-        size_t max_answer;    /* ceiling of the answer's body in bytes, at least 64 KiB is used */
-        HttpSinkFn sink;      /* NULL: gather into HttpAnswer.body */
+        size_t max_answer; /* ceiling of the answer's body in bytes, at least 64 KiB is used; with `sink`, 0 is none */
+        HttpSinkFn sink;   /* NULL: gather into HttpAnswer.body */
         bool expect_continue; /* wait 1 s for 100-continue before a large body (10.7) */
         HttpFn fn;
         void *userdata;

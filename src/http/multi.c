@@ -59,7 +59,7 @@ static Sock *sock_new(Multi *m, int fd, bool ours) {
 
         if ((size_t) fd >= m->n_socks) {
                 size_t n = MAX((size_t) fd + 1, m->n_socks * 2 + 64);
-                Sock **grown = realloc(m->socks, n * sizeof(*grown));
+                Sock **grown = reallocarray(m->socks, n, sizeof(void *));
 
                 if (!grown)
                         return NULL;

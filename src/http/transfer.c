@@ -1,0 +1,360 @@
+/* The request's bytes. A body goes in as POSTFIELDS under its real method: header and a body below 64 KiB then leave in
+ * one segment (apart, they cost a delayed acknowledgement of the peer: 7 ms), and no callback can get the length wrong
+ * (10.5).
+ *
+ * Repeats. Libcurl sends a request again by itself if a kept connection turns out to be closed before the first byte of
+ * an answer (10.4). Once is allowed, since this is the ordinary race with a peer that closes idle connections and every
+ * write that matters is conditional; on_start() counts and refuses the rest, and `body_sent` counts both. */
+#include "http/transfer.h"
+
+#include "util/clock.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HEAD_CEILING ((size_t) 16 * 1024)  /* the final answer's header block */
+#define HEAD_TOTAL (4 * HEAD_CEILING)      /* with 1xx answers before it and trailers after it */
+#define LINES_CEILING ((size_t) 64 * 1024) /* the request's own headers */
+#define BODY_FLOOR ((size_t) 64 * 1024)    /* what any answer may have, and all that an error may have */
+#define SPARE_ROOM ((size_t) 64 * 1024)    /* a larger buffer is not kept for the next request */
+#define SLOWEST UINT64_C(8192)             /* bytes per second below which the overall limit ends a request */
+#define CONNECT_SECONDS 15L
+#define KEPT_SECONDS 60 /* load balancers drop an idle connection in silence after some minutes */
+#define STARTS_MAX 2
+
+/* curl_easy_setopt() is variadic: an int for a long, or a long for a curl_off_t, goes through in silence and reads
+ * garbage on some machines. These take the type the option's number says. */
+static bool set_long(CURL *easy, CURLoption option, long value) {
+        assert(option < CURLOPTTYPE_OBJECTPOINT);
+        return curl_easy_setopt(easy, option, value) == CURLE_OK;
+}
+
+static bool set_pointer(CURL *easy, CURLoption option, const void *value) {
+        assert(option > CURLOPTTYPE_OBJECTPOINT && option < CURLOPTTYPE_FUNCTIONPOINT);
+        return curl_easy_setopt(easy, option, value) == CURLE_OK;
+}
+
+static bool set_size(CURL *easy, CURLoption option, uint64_t value) {
+        assert(option > CURLOPTTYPE_OFF_T && option < CURLOPTTYPE_BLOB && value <= INT64_MAX);
+        return curl_easy_setopt(easy, option, (curl_off_t) value) == CURLE_OK;
+}
+
+#define set_function(easy, option, fn) (curl_easy_setopt((easy), (option), (fn)) == CURLE_OK)
+
+static size_t on_head(char *bytes, size_t one, size_t size, void *userdata) {
+        Transfer *t = userdata;
+
+        if (t->head_total + size > HEAD_TOTAL)
+                return 0;
+        t->head_total += size;
+        if (t->head_whole) {
+                if (size < 5 || memcmp(bytes, "HTTP/", 5) != 0 || t->status >= 200)
+                        return size; /* a trailer: nothing we use comes in one */
+                buf_clear(&t->head); /* that was a 1xx; now comes the answer proper, or the next 1xx */
+                t->head_whole = false;
+        }
+        if (size <= 2 && (bytes[0] == '\r' || bytes[0] == '\n')) {
+                t->head_whole = true;
+                (void) curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
+                return size;
+        }
+        return buf_append(&t->head, bytes, size) < 0 ? 0 : size;
+}
+
+static size_t on_body(char *bytes, size_t one, size_t size, void *userdata) {
+        Transfer *t = userdata;
+        uint64_t ceiling = t->status >= 300 ? BODY_FLOOR : t->body_ceiling;
+
+        if (size > ceiling || t->body_received > ceiling - size)
+                return 0;
+        t->body_received += size;
+        if (t->sink && (t->status == 200 || t->status == 206))
+                return t->sink(bytes, size, t->userdata) < 0 ? 0 : size;
+        t->body.ceiling = (size_t) ceiling;
+        return buf_append(&t->body, bytes, size) < 0 ? 0 : size;
+}
+
+static int on_start(void *userdata, char *their_ip, char *our_ip, int their_port, int our_port) {
+        Transfer *t = userdata;
+
+        if (t->starts == 0)
+                (void) curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &t->before);
+        return ++t->starts > STARTS_MAX ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+static int on_progress(void *userdata, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up) {
+        Transfer *t = userdata;
+
+        if ((uint64_t) up < t->sent) /* libcurl began again */
+                t->sent_again += t->sent;
+        t->sent = (uint64_t) up;
+        return 0;
+}
+
+/* What is the same for every request. */
+static bool set_constants(Transfer *t, const TransferOptions *options) {
+        long stall_s = (long) MAX((options->stall_ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC, (int64_t) 1);
+        bool ok = true;
+
+        ok &= set_pointer(t->easy, CURLOPT_PRIVATE, t);
+        ok &= set_pointer(t->easy, CURLOPT_ERRORBUFFER, t->error);
+        ok &= set_function(t->easy, CURLOPT_HEADERFUNCTION, on_head);
+        ok &= set_pointer(t->easy, CURLOPT_HEADERDATA, t);
+        ok &= set_function(t->easy, CURLOPT_WRITEFUNCTION, on_body);
+        ok &= set_pointer(t->easy, CURLOPT_WRITEDATA, t);
+        ok &= set_function(t->easy, CURLOPT_PREREQFUNCTION, on_start);
+        ok &= set_pointer(t->easy, CURLOPT_PREREQDATA, t);
+        ok &= set_function(t->easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+        ok &= set_pointer(t->easy, CURLOPT_XFERINFODATA, t);
+        ok &= set_long(t->easy, CURLOPT_NOPROGRESS, 0);
+
+        ok &= set_long(t->easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+        ok &= set_pointer(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+        ok &= set_long(t->easy, CURLOPT_FOLLOWLOCATION, 0); /* would carry the Authorization elsewhere (10.2) */
+        ok &= set_long(t->easy, CURLOPT_PATH_AS_IS, 1);     /* what was signed is what is sent (6.4) */
+        ok &= set_long(t->easy, CURLOPT_NETRC, CURL_NETRC_IGNORED);
+        ok &= set_pointer(t->easy, CURLOPT_PROXY,
+                          options->proxy ? options->proxy : ""); /* "": not the environment's (10.19) */
+        ok &= set_pointer(t->easy, CURLOPT_NOPROXY, "");
+        ok &= set_long(t->easy, CURLOPT_HEADEROPT, CURLHEADER_SEPARATE);
+        ok &= set_long(t->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);
+        if (options->user_agent)
+                ok &= set_pointer(t->easy, CURLOPT_USERAGENT, options->user_agent);
+
+        ok &= set_long(t->easy, CURLOPT_SSL_VERIFYPEER, 1);
+        ok &= set_long(t->easy, CURLOPT_SSL_VERIFYHOST, 2);
+        ok &= set_long(t->easy, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+        if (options->ca_file)
+                ok &= set_pointer(t->easy, CURLOPT_CAINFO, options->ca_file);
+
+        ok &= set_long(t->easy, CURLOPT_NOSIGNAL, 1);
+#if LIBCURL_VERSION_NUM >= 0x075700
+        ok &= set_long(t->easy, CURLOPT_QUICK_EXIT, 1); /* else ending a request waits for its name look-up: seconds */
+#endif
+        ok &= set_long(t->easy, CURLOPT_TCP_NODELAY, 1);
+        ok &= set_long(t->easy, CURLOPT_TCP_KEEPALIVE, 1);
+        ok &= set_long(t->easy, CURLOPT_TCP_KEEPIDLE, 30);
+        ok &= set_long(t->easy, CURLOPT_TCP_KEEPINTVL, 15);
+        ok &= set_long(t->easy, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+        ok &= set_long(t->easy, CURLOPT_LOW_SPEED_LIMIT, 1); /* bytes per second, over: */
+        ok &= set_long(t->easy, CURLOPT_LOW_SPEED_TIME, stall_s);
+        ok &= set_long(t->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1000);
+        ok &= set_long(t->easy, CURLOPT_MAXAGE_CONN, KEPT_SECONDS);
+        ok &= set_long(t->easy, CURLOPT_MAXLIFETIME_CONN, 3600);
+        return ok;
+}
+
+static bool line_ok(const char *line) {
+        const char *colon = strchr(line, ':');
+
+        return colon && colon > line && !strpbrk(line, "\r\n");
+}
+
+static bool line_is(const char *line, const char *name) {
+        size_t n = strlen(name);
+
+        return strncasecmp(line, name, n) == 0 && line[n] == ':';
+}
+
+/* Libcurl takes a list of lines, in which "Name:" means "not this one" and "Name;" means "with an empty value". */
+static int set_lines(Transfer *t, const HttpSend *send) {
+        static const char *const own[] = { "Content-Type", "Accept", "Expect" };
+        bool given[ELEMENTSOF(own)] = { false };
+        size_t n = 0, at = 0;
+        int k;
+
+        if (send->n_headers + ELEMENTSOF(own) > t->n_nodes) {
+                size_t room = send->n_headers + ELEMENTSOF(own) + 16;
+                struct curl_slist *grown = realloc(t->nodes, room * sizeof(*grown));
+
+                if (!grown)
+                        return -ENOMEM;
+                t->nodes = grown;
+                t->n_nodes = room;
+        }
+
+        buf_clear(&t->lines);
+        for (size_t i = 0; i < send->n_headers; i++) {
+                const char *line = send->headers[i];
+                size_t name = strcspn(line, ":");
+
+                if (!line_ok(line))
+                        return -EINVAL;
+                for (size_t j = 0; j < ELEMENTSOF(own); j++)
+                        given[j] |= line_is(line, own[j]);
+                if (line[name + 1 + strspn(line + name + 1, " \t")] == '\0')
+                        k = buf_printf(&t->lines, "%.*s;", (int) MIN(name, LINES_CEILING), line);
+                else
+                        k = buf_puts(&t->lines, line);
+                if (k >= 0)
+                        k = buf_append(&t->lines, "", 1);
+                if (k < 0)
+                        return k;
+        }
+        for (size_t j = 0; j < ELEMENTSOF(own); j++) {
+                bool wanted = j == 2 && send->expect_continue;
+
+                if (given[j])
+                        continue;
+                k = buf_printf(&t->lines, "%s:%s%c", own[j], wanted ? " 100-continue" : "", '\0');
+                if (k < 0)
+                        return k;
+        }
+
+        for (; at < t->lines.size; n++) { /* only now do the texts stay where they are */
+                t->nodes[n].data = t->lines.data + at;
+                t->nodes[n].next = &t->nodes[n + 1];
+                at += strlen(t->lines.data + at) + 1;
+        }
+        assert(n > 0); /* each of `own` is there or was given */
+        t->nodes[n - 1].next = NULL;
+        return set_pointer(t->easy, CURLOPT_HTTPHEADER, t->nodes) ? 0 : -ENOMEM;
+}
+
+static bool method_ok(const char *method) {
+        size_t n = strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+        return n > 0 && n < sizeof((Transfer){ 0 }.method) && method[n] == '\0';
+}
+
+static int set_method(Transfer *t, const HttpSend *send) {
+        bool is_head = strcmp(send->method, "HEAD") == 0, is_get = strcmp(send->method, "GET") == 0;
+        bool has_body = strcmp(send->method, "PUT") == 0 || strcmp(send->method, "POST") == 0;
+        bool ok = true;
+
+        if (!method_ok(send->method) || (send->body_size > 0 && !has_body))
+                return -EINVAL;
+        if (has_body) {
+                ok &= set_size(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, send->body_size);
+                ok &= set_pointer(t->easy, CURLOPT_POSTFIELDS, send->body_size > 0 ? send->body : "");
+        }
+        if (strcmp(t->method, send->method) != 0) {
+                t->method[0] = '\0'; /* unknown until all of it is set */
+                if (is_head)
+                        ok &= set_long(t->easy, CURLOPT_NOBODY, 1);
+                else if (!has_body)
+                        ok &= set_long(t->easy, CURLOPT_HTTPGET, 1);
+                else
+                        ok &= set_long(t->easy, CURLOPT_POST, 1);
+                ok &= set_pointer(t->easy, CURLOPT_CUSTOMREQUEST, is_head || is_get ? NULL : send->method);
+                if (ok)
+                        memcpy(t->method, send->method, strlen(send->method) + 1);
+        }
+        return ok ? 0 : -ENOMEM;
+}
+
+/* The overall limit: proportional to what may have to pass, 0 for a download without a ceiling. */
+static uint64_t cap_ms(const Transfer *t, const HttpSend *send) {
+        uint64_t bytes, ms;
+
+        if (t->body_ceiling == UINT64_MAX)
+                return 0;
+        bytes = MIN((uint64_t) send->body_size, UINT64_MAX / 4) + MIN(t->body_ceiling, UINT64_MAX / 4);
+        ms = bytes / SLOWEST * 1000 + (uint64_t) CONNECT_SECONDS * 1000 + 2 * (uint64_t) (t->stall_ns / NSEC_PER_MSEC);
+        return MIN(ms, (uint64_t) INT32_MAX); /* 24 days: a long may have 32 bits */
+}
+
+static bool url_ok(const char *url) {
+        for (const char *c = url; *c; c++)
+                if ((unsigned char) *c <= ' ' || (unsigned char) *c >= 0x7f)
+                        return false;
+        return url[0] != '\0';
+}
+
+/* Wipes the texts of the request's headers: one of them may be its Authorization. */
+static void forget_lines(Transfer *t) {
+        if (t->lines.data)
+                explicit_bzero(t->lines.data, t->lines.size);
+        buf_clear(&t->lines);
+}
+
+int transfer_init(Transfer *t, const TransferOptions *options) {
+        assert(t && options && options->stall_ns > 0);
+
+        *t = (Transfer){ .stall_ns = options->stall_ns,
+                         .head = BUF_INIT(HEAD_CEILING),
+                         .lines = BUF_INIT(LINES_CEILING),
+                         .easy = curl_easy_init() };
+        return t->easy && set_constants(t, options) ? 0 : -ENOMEM;
+}
+
+void transfer_done(Transfer *t) {
+        curl_easy_cleanup(t->easy);
+        t->easy = NULL;
+        forget_lines(t);
+        buf_done(&t->lines);
+        buf_done(&t->head);
+        buf_done(&t->body);
+        free(TAKE_PTR(t->nodes));
+}
+
+int transfer_prepare(Transfer *t, const HttpSend *send) {
+        int r;
+
+        assert(t->lines.size == 0 && t->head.size == 0 && t->body.size == 0);
+
+        if (!url_ok(send->url))
+                return -EINVAL;
+        t->fn = send->fn;
+        t->sink = send->sink;
+        t->userdata = send->userdata;
+        t->body_ceiling = send->sink && send->max_answer == 0 ? UINT64_MAX : MAX(send->max_answer, BODY_FLOOR);
+        t->body_received = t->sent_again = t->sent = 0;
+        t->head_total = 0;
+        t->head_whole = false;
+        t->status = t->before = 0;
+        t->starts = 0;
+        t->error[0] = '\0';
+
+        r = set_method(t, send);
+        if (r >= 0)
+                r = set_lines(t, send);
+        if (r < 0)
+                return r;
+        if (!set_pointer(t->easy, CURLOPT_URL, send->url) ||
+            !set_long(t->easy, CURLOPT_TIMEOUT_MS, (long) cap_ms(t, send)))
+                return -ENOMEM;
+        return 0;
+}
+
+void transfer_answer(Transfer *t, CURLcode result, HttpAnswer *ret) {
+        const char *words = t->error;
+        curl_off_t up = 0;
+        long size = 0;
+
+        (void) curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+        (void) curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &size);
+        if (t->starts > 0 && (uint64_t) up > t->sent)
+                t->sent = (uint64_t) up;
+
+        if (result == CURLE_OK && (!t->head_whole || t->status < 200)) { /* libcurl calls that success (10.1) */
+                result = CURLE_PARTIAL_FILE;
+                words = "the answer ended within its header";
+        } else if (result == CURLE_ABORTED_BY_CALLBACK) { /* on_start(); no other of ours aborts */
+                result = CURLE_RECV_ERROR;
+                words = "kept connections were closed without an answer";
+        }
+
+        *ret = (HttpAnswer){ .result = result,
+                             .status = t->head_whole && t->status >= 200 ? t->status : 0,
+                             .headers = buf_text(&t->head),
+                             .body = buf_text(&t->body),
+                             .body_size = t->body.size,
+                             .sent = t->starts > 0 && (size > t->before || t->sent_again + t->sent > 0),
+                             .body_sent = t->sent_again + t->sent };
+        if (result == CURLE_OK)
+                return;
+        (void) snprintf(ret->error, sizeof(ret->error), "%s", words[0] ? words : curl_easy_strerror(result));
+        for (char *c = ret->error; *c; c++) /* the peer may have had a say in it */
+                if ((unsigned char) *c < ' ' || (unsigned char) *c >= 0x7f)
+                        *c = '?';
+}
+
+void transfer_clear(Transfer *t) {
+        forget_lines(t);
+        buf_clear(&t->head);
+        buf_clear(&t->body);
+        if (t->body.room > SPARE_ROOM)
+                buf_done(&t->body);
+}
