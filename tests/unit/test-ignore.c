@@ -81,6 +81,18 @@ static const struct {
         { { "!a", "*" }, "a", REG, true },        /* the last match wins */
         { { "d/", "!d/a" }, "d/a", REG, true },   /* nothing below an excluded folder comes back */
         { { "d/*", "!d/a" }, "d/a", REG, false }, /* but if only what is in it was excluded */
+        { { "a\r" }, "a", REG, true },            /* a line that ends in CR LF */
+        { { "*\\/b" }, "a/b", REG, true },
+        { { "a**\\/b" }, "a/x/b", REG, true },
+        { { "x[a/]b" }, "xab", REG, true }, /* a slash in a set anchors, and matches no '/' */
+        { { "x[a/]b" }, "d/xab", REG, false },
+        /* where git is at odds with gitignore(5), whose stars are ordinary ones here: what precedes the first special
+         * character is compared by itself */
+        { { "a**/b" }, "a/x/b", REG, true },
+        { { "a**/b" }, "ab", REG, true },
+        { { "?**/b" }, "a/x/b", REG, false },
+        { { "[[:space:]]x" }, "\vx", REG, false }, /* git's own idea of blanks, whatever the locale */
+        { { "[[:punct:]]x" }, "~x", REG, true },
         { { "" }, "a", REG, false },
         { { "/" }, "a", DIR, false },
         { { "!" }, "a", REG, false },
@@ -191,11 +203,12 @@ static void grow(const char *above, unsigned depth) {
 
         for (size_t i = 0; i < ELEMENTSOF(names) && n_paths < PATHS_MAX; i++) {
                 bool folder = depth > 0 && (i < 3 || draw(5) == 0);
-                char *path = paths[n_paths];
+                char path[sizeof(paths[0])];
 
                 if (depth < 2 && i >= 3 && draw(2))
                         continue;
                 (void) snprintf(path, sizeof(paths[0]), "%s%s%s", above, above[0] ? "/" : "", names[i]);
+                memcpy(paths[n_paths], path, sizeof(path));
                 folders[n_paths++] = folder;
                 if (folder) {
                         make_dir(path, 0755);
