@@ -1,113 +1,161 @@
 #include "watch/pending.h"
 
-#include <string.h>
+#include "watch/watcher.h"
 
-#define ENTRIES_MAX ((size_t) 1 << 18)
-#define NAMES_MAX ((size_t) 32 * 1024 * 1024)
+#include <assert.h>
+#include <string.h>
+#include <sys/inotify.h>
+
 #define FIRST_ROOM ((size_t) 64)
+#define FIRST_NAMES ((size_t) 2048)
+#define KEEP_ROOM ((size_t) 4096) /* entries; a larger set is freed once it is empty */
 
 typedef struct Entry {
         int wd;
-        uint32_t mask;
+        uint32_t what;
         uint32_t hash;
-        uint32_t name; /* offset in `names` */
+        uint32_t name; /* offset */
+        uint32_t size; /* of name */
 } Entry;
 
 struct Pending {
+        HashSeed seed;
         Entry *entries;
         size_t n, room;
-        uint32_t *slots; /* index + 1; 2 * room of them */
+        uint32_t *slots; /* index + 1, 0: free; twice as many as `room` */
         char *names;
         size_t names_size, names_room;
         bool overflow;
+        bool dropped; /* our own bound was passed: entries make no difference any more */
 };
 
-int pending_new(Pending **ret) {
+static_assert(PENDING_MAX % FIRST_ROOM == 0 && PENDING_MAX < UINT32_MAX && PENDING_NAMES_MAX < UINT32_MAX, "offsets");
+
+int pending_new(Pending **ret, const HashSeed *seed) {
         Pending *p = calloc(1, sizeof(*p));
 
         if (!p)
                 return -ENOMEM;
+        p->seed = *seed;
         *ret = p;
         return 0;
 }
 
+static void release(Pending *p) {
+        free(TAKE_PTR(p->entries));
+        free(TAKE_PTR(p->slots));
+        free(TAKE_PTR(p->names));
+        p->n = p->room = p->names_size = p->names_room = 0;
+}
+
 Pending *pending_free(Pending *p) {
-        if (!p)
-                return NULL;
-        free(p->entries);
-        free(p->slots);
-        free(p->names);
-        free(p);
+        if (p) {
+                release(p);
+                free(p);
+        }
         return NULL;
 }
 
-static uint32_t hash_of(int wd, const char *name, size_t size) {
-        uint64_t h = (uint32_t) wd * UINT64_C(0x9e3779b97f4a7c15);
+static uint32_t *slot_of(uint32_t *slots, size_t n_slots, uint32_t hash) {
+        size_t at = hash & (n_slots - 1);
 
-        for (size_t i = 0; i < size; i++)
-                h = (h ^ (uint8_t) name[i]) * UINT64_C(0x100000001b3);
-        return (uint32_t) (h ^ (h >> 32));
+        while (slots[at] != 0)
+                at = (at + 1) & (n_slots - 1);
+        return slots + at;
 }
 
 static bool grow(Pending *p) {
         size_t room = p->room > 0 ? p->room * 2 : FIRST_ROOM;
-        Entry *entries = realloc(p->entries, room * sizeof(*entries));
-        uint32_t *slots;
+        _cleanup_free_ uint32_t *slots = NULL;
+        Entry *entries;
 
+        if (room > PENDING_MAX)
+                return false;
+        slots = calloc(room * 2, sizeof(*slots));
+        entries = slots ? reallocarray(p->entries, room, sizeof(*entries)) : NULL;
         if (!entries)
                 return false;
         p->entries = entries;
-        slots = calloc(room * 2, sizeof(*slots));
-        if (!slots)
-                return false;
-        for (size_t i = 0; i < p->n; i++) {
-                size_t at = entries[i].hash & (room * 2 - 1);
-
-                while (slots[at])
-                        at = (at + 1) & (room * 2 - 1);
-                slots[at] = (uint32_t) i + 1;
-        }
-        free(p->slots);
-        p->slots = slots;
         p->room = room;
+        for (size_t i = 0; i < p->n; i++)
+                if (!(entries[i].what & EVENT_DEAD))
+                        *slot_of(slots, room * 2, entries[i].hash) = (uint32_t) i + 1;
+        free(p->slots);
+        p->slots = TAKE_PTR(slots);
         return true;
 }
 
-static bool keep_name(Pending *p, const char *name, size_t size, uint32_t *ret) {
-        if (p->names_size + size + 1 > p->names_room) {
-                size_t room = MAX(p->names_room * 2 + 4096, p->names_size + size + 1);
-                char *names = room <= NAMES_MAX ? realloc(p->names, room) : NULL;
+static bool make_room_for_name(Pending *p, size_t size) {
+        size_t room = p->names_room > 0 ? p->names_room * 2 : FIRST_NAMES;
+        char *names;
 
-                if (!names)
-                        return false;
-                p->names = names;
-                p->names_room = room;
-        }
-        memcpy(p->names + p->names_size, name, size);
-        p->names[p->names_size + size] = '\0';
-        *ret = (uint32_t) p->names_size;
-        p->names_size += size + 1;
+        if (p->names_room - p->names_size > size)
+                return true;
+        room = MIN(room, PENDING_NAMES_MAX);
+        if (room - p->names_size <= size)
+                return false;
+        names = realloc(p->names, room);
+        if (!names)
+                return false;
+        p->names = names;
+        p->names_room = room;
         return true;
+}
+
+/* Past the bound: everything will be looked at, so nothing more needs to be said of anything. */
+static void drop_all(Pending *p) {
+        release(p);
+        p->overflow = p->dropped = true;
+}
+
+static void append(Pending *p, const Event *e, uint32_t hash) {
+        if ((p->n == p->room && !grow(p)) || !make_room_for_name(p, e->size)) {
+                drop_all(p);
+                return;
+        }
+        /* IGNORED is the last word on a watch: it must not be merged into, and so told with, an earlier one, or what
+         * came in between would find the watch unknown. */
+        if (!(e->what & EVENT_DEAD))
+                *slot_of(p->slots, p->room * 2, hash) = (uint32_t) p->n + 1;
+        memcpy(p->names + p->names_size, e->name, e->size);
+        p->names[p->names_size + e->size] = '\0';
+        p->entries[p->n++] = (Entry){ e->wd, e->what, hash, (uint32_t) p->names_size, (uint32_t) e->size };
+        p->names_size += e->size + 1;
+}
+
+/* The slot of the entry, or the free one where it belongs. */
+static size_t find(const Pending *p, uint32_t hash, int wd, uint32_t mask, const char *name, size_t size) {
+        size_t at = hash & (p->room * 2 - 1);
+
+        for (; p->slots[at]; at = (at + 1) & (p->room * 2 - 1)) {
+                const Entry *e = &p->entries[p->slots[at] - 1];
+
+                if (e->hash == hash && e->wd == wd && ((e->mask ^ mask) & IN_ISDIR) == 0 &&
+                    strncmp(p->names + e->name, name, size) == 0 && p->names[e->name + size] == '\0')
+                        break;
+        }
+        return at;
 }
 
 void pending_add(Pending *p, int wd, uint32_t mask, const char *name, size_t size) {
-        uint32_t hash = hash_of(wd, name, size), kept;
-        size_t at;
+        uint32_t hash = hash_of(p, wd, name, size), kept;
+        size_t at = 0;
 
         if (p->overflow)
                 return; /* everything is in doubt already */
-        if (p->n == p->room && (p->n == ENTRIES_MAX || !grow(p))) {
-                pending_overflow(p);
-                return;
-        }
-        for (at = hash & (p->room * 2 - 1); p->slots[at]; at = (at + 1) & (p->room * 2 - 1)) {
-                Entry *e = &p->entries[p->slots[at] - 1];
-
-                if (e->hash == hash && e->wd == wd && strncmp(p->names + e->name, name, size) == 0 &&
-                    p->names[e->name + size] == '\0') {
-                        e->mask |= mask;
+        if (p->room > 0) {
+                at = find(p, hash, wd, mask, name, size);
+                if (p->slots[at]) {
+                        p->entries[p->slots[at] - 1].mask |= mask;
                         return;
                 }
+        }
+        if (p->n == p->room) {
+                if (p->n == ENTRIES_MAX || !grow(p)) {
+                        pending_overflow(p);
+                        return;
+                }
+                at = find(p, hash, wd, mask, name, size);
         }
         if (!keep_name(p, name, size, &kept)) {
                 pending_overflow(p);
@@ -118,7 +166,6 @@ void pending_add(Pending *p, int wd, uint32_t mask, const char *name, size_t siz
 }
 
 void pending_overflow(Pending *p) {
-        pending_clear(p);
         p->overflow = true;
 }
 
@@ -126,24 +173,29 @@ bool pending_overflowed(const Pending *p) {
         return p->overflow;
 }
 
+bool pending_empty(const Pending *p) {
+        return p->n == 0 && !p->overflow;
+}
+
 size_t pending_count(const Pending *p) {
         return p->n;
 }
 
-PendingEvent pending_get(const Pending *p, size_t i) {
-        return (PendingEvent){ p->entries[i].wd, p->entries[i].mask, p->names + p->entries[i].name };
+Event pending_get(const Pending *p, size_t i) {
+        const Entry *e;
+
+        assert(i < p->n);
+        e = p->entries + i;
+        return (Event){ .wd = e->wd, .what = e->what, .name = p->names + e->name, .size = e->size };
 }
 
 void pending_clear(Pending *p) {
-        if (p->room > 16 * FIRST_ROOM) { /* a storm's memory is given back */
-                free(p->entries);
-                free(p->slots);
-                free(p->names);
-                *p = (Pending){ 0 };
+        p->overflow = p->dropped = false;
+        if (p->room > KEEP_ROOM) {
+                release(p);
                 return;
         }
-        if (p->slots)
-                memset(p->slots, 0, 2 * p->room * sizeof(*p->slots));
+        if (p->n > 0)
+                memset(p->slots, 0, p->room * 2 * sizeof(*p->slots));
         p->n = p->names_size = 0;
-        p->overflow = false;
 }

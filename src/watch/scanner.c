@@ -1,4 +1,6 @@
-/* The thread around a walk and the queue of what it saw. See scanner.h; the walk is walk.c. */
+/* The thread around a walk, and the queue of what it saw. The walk itself is walk.c. The thread is counted as a user of
+ * the Shared, for it may be stuck in the kernel when the scanner is freed, for ever perhaps (pitfalls 2.6); when it
+ * comes back it finds `cancelled` and leaves. */
 #include "watch/scanner.h"
 
 #include "util/buf.h"
@@ -14,56 +16,67 @@
 #include <time.h>
 
 #define BATCH 512u
-#define BATCHES_MAX 4u
+#define BATCH_PATHS ((size_t) 256 * 1024) /* a batch is handed over when its paths take that much */
+#define BATCHES_MAX 4u                    /* the walker waits while so many have not been taken */
+#define GIVE_UP_S 1                       /* how long scanner_free() waits for the walker */
+#define STACK_SIZE ((size_t) 256 * 1024)
 
 typedef struct Batch {
         struct Batch *next;
-        Seen seen[BATCH];
-        size_t offsets[BATCH];
         size_t n;
         Buf paths;
-        bool last; /* with `end` */
-        ScanEnd end;
+        size_t offsets[BATCH]; /* `paths` may move while it grows */
+        Seen seen[BATCH];
 } Batch;
 
-/* Shared by the thread and the loop; freed by whoever lets go last, for a thread may be stuck in the kernel for ever
- * (pitfalls 2.6). */
 typedef struct Shared {
-        pthread_mutex_t lock;
-        pthread_cond_t cond;
+        pthread_mutex_t lock; /* never held across a call into the file system */
+        pthread_cond_t changed;
         unsigned refs;
-        bool cancelled, started, walking;
-        char *folder, *branch; /* branch: to be scanned; the thread takes it */
-        Walk walk;
-        Batch *first, **last; /* done, not taken */
+        int news_fd; /* a semaphore: one count for each batch and each end */
+        char *folder;
+        Watcher *watcher;
+        ScanFilterFn filter;
+        void *filter_data;
+        Batch *filling; /* the walker's own */
+        /* under the lock */
+        RootId pinned;
+        bool cancelled;
+        bool running; /* the thread is there */
+        char *branch; /* to be scanned */
+        bool walking; /* `branch` was taken, and its end not yet put */
+        int64_t step; /* boot ns of the walker's last sign of life; 0: it has nothing to do, or waits for us */
+        Batch *first, **last;
         unsigned queued;
-        int64_t stepped_at; /* boot ns of the walker's last sign of life; 0: idle */
-        int fd;
-        Batch *filling; /* the thread's own */
+        bool ended;
+        ScanEnd end;
 } Shared;
 
 struct Scanner {
         Shared *shared;
-        sd_event_source *source;
+        sd_event_source *on_news;
         ScannerCallbacks callbacks;
         void *userdata;
         bool busy;
+        bool calling, freed; /* a callback runs, and has freed the scanner: the struct is left to on_news() */
 };
 
-static void batch_free(Batch *b) {
-        if (!b)
-                return;
-        buf_done(&b->paths);
-        free(b);
+static Batch *batch_free(Batch *b) {
+        if (b) {
+                buf_done(&b->paths);
+                free(b);
+        }
+        return NULL;
 }
+DEFINE_CLEANUP(Batch *, batch_free);
 
 static void shared_unref(Shared *s) {
-        bool last;
+        unsigned left;
 
         (void) pthread_mutex_lock(&s->lock);
-        last = --s->refs == 0;
+        left = --s->refs;
         (void) pthread_mutex_unlock(&s->lock);
-        if (!last)
+        if (left > 0)
                 return;
         while (s->first) {
                 Batch *b = s->first;
@@ -72,198 +85,261 @@ static void shared_unref(Shared *s) {
                 batch_free(b);
         }
         batch_free(s->filling);
-        closep(&s->fd);
+        closep(&s->news_fd);
+        watcher_unref(s->watcher);
+        (void) pthread_cond_destroy(&s->changed);
         (void) pthread_mutex_destroy(&s->lock);
-        (void) pthread_cond_destroy(&s->cond);
         free(s->folder);
         free(s->branch);
         free(s);
 }
 
-static void wake(int fd) {
-        uint64_t one = 1;
+/* --- the walker's thread --- */
 
-        (void) !write(fd, &one, sizeof(one));
-}
-
-/* Hands the filled batch over; waits while the loop has enough. False: cancelled. */
-static bool hand_over(Shared *s) {
-        Batch *b = TAKE_PTR(s->filling);
+static bool on_alive(void *userdata) {
+        Shared *s = userdata;
+        int64_t now = clock_boot();
         bool cancelled;
 
+        (void) pthread_mutex_lock(&s->lock);
+        cancelled = s->cancelled;
+        s->step = now;
+        (void) pthread_mutex_unlock(&s->lock);
+        return !cancelled;
+}
+
+/* Under the lock, because the filter's data lives only as long as the scanner. */
+static ScanFilter on_filter(const char *path, size_t size, bool folder, void *userdata) {
+        Shared *s = userdata;
+        ScanFilter verdict = SCAN_EXCLUDE;
+
+        (void) pthread_mutex_lock(&s->lock);
+        if (!s->cancelled)
+                verdict = s->filter(path, size, folder, s->filter_data);
+        (void) pthread_mutex_unlock(&s->lock);
+        return verdict;
+}
+
+/* Waits while the loop has enough to do. False: cancelled. */
+static bool hand_over(Shared *s) {
+        _cleanup_(batch_freep) Batch *b = TAKE_PTR(s->filling);
+        bool cancelled;
+
+        if (!b)
+                return true;
         for (size_t i = 0; i < b->n; i++)
                 b->seen[i].path = b->paths.data + b->offsets[i];
         (void) pthread_mutex_lock(&s->lock);
         while (!s->cancelled && s->queued >= BATCHES_MAX) {
-                s->stepped_at = clock_boot(); /* the loop is what it waits for, not a file system */
-                (void) pthread_cond_wait(&s->cond, &s->lock);
+                s->step = 0;
+                (void) pthread_cond_wait(&s->changed, &s->lock);
         }
         cancelled = s->cancelled;
         if (!cancelled) {
+                s->step = clock_boot();
+                b->next = NULL;
                 *s->last = b;
                 s->last = &b->next;
                 s->queued++;
-                s->stepped_at = b->last ? 0 : clock_boot();
-                wake(s->fd);
+                b = NULL;
+                (void) eventfd_write(s->news_fd, 1);
         }
         (void) pthread_mutex_unlock(&s->lock);
-        if (cancelled)
-                batch_free(b);
         return !cancelled;
 }
 
 static Batch *batch_new(void) {
-        Batch *b = malloc(sizeof(*b));
+        Batch *b = malloc(sizeof(*b)); /* not zeroed: mostly it is a handful of entries */
 
-        if (!b)
-                return NULL;
-        b->next = NULL;
-        b->n = 0;
-        b->last = false;
-        b->paths = BUF_INIT((size_t) BATCH * 8800);
+        if (b) {
+                b->n = 0;
+                b->paths = BUF_INIT(BATCH_PATHS + 2 * WALK_PATH_MAX);
+        }
         return b;
 }
 
 static bool on_emit(const Seen *seen, void *userdata) {
         Shared *s = userdata;
-        Batch *b;
+        Batch *b = s->filling ? s->filling : batch_new();
 
-        if (!s->filling)
-                s->filling = batch_new();
-        b = s->filling;
-        if (!b)
-                return false;
-        b->offsets[b->n] = b->paths.size;
-        if (buf_append(&b->paths, seen->path, seen->size + 1) < 0)
-                return false;
+        s->filling = b;
+        if (!b || buf_append(&b->paths, seen->path, seen->size + 1) < 0)
+                return false; /* no memory: the scan ends incomplete */
+        b->offsets[b->n] = b->paths.size - seen->size - 1;
         b->seen[b->n++] = *seen;
-        return b->n < BATCH || hand_over(s);
+        return (b->n < BATCH && b->paths.size < BATCH_PATHS) || hand_over(s);
 }
 
-static bool on_alive(void *userdata) {
-        Shared *s = userdata;
-        bool cancelled;
-
+static void put_end(Shared *s, const ScanEnd *end) {
         (void) pthread_mutex_lock(&s->lock);
-        cancelled = s->cancelled;
-        s->stepped_at = clock_boot();
+        s->end = *end;
+        s->ended = true;
+        s->walking = false;
+        s->step = 0;
+        (void) eventfd_write(s->news_fd, 1);
+        (void) pthread_cond_broadcast(&s->changed);
         (void) pthread_mutex_unlock(&s->lock);
-        return !cancelled;
 }
 
-static void scan(Shared *s, const char *branch) {
-        Walk walk;
+static void scan(Shared *s, const char *branch, const RootId *pinned) {
+        Walk walk = {
+                .folder = s->folder,
+                .pinned = *pinned,
+                .watcher = s->watcher,
+                .alive = on_alive,
+                .filter = s->filter ? on_filter : NULL,
+                .emit = on_emit,
+                .userdata = s,
+        };
         ScanEnd end;
 
-        (void) pthread_mutex_lock(&s->lock);
-        walk = s->walk;
-        (void) pthread_mutex_unlock(&s->lock);
         walk_branch(&walk, branch, &end);
-        if (!s->filling)
-                s->filling = batch_new();
-        if (!s->filling)
-                return; /* out of memory: the scan never ends, and status shows it as scanning */
-        s->filling->last = true;
-        s->filling->end = end;
-        (void) hand_over(s);
+        if (!hand_over(s))
+                end.complete = false;
+        if (!end.complete && end.root_state == ROOT_OK && end.error.code == 0)
+                (void) error_set(&end.error, -ECANCELED, ERROR_OS, ECANCELED,
+                                 "the scan was cancelled, or ran out of memory");
+        put_end(s, &end);
 }
 
-static void *thread(void *userdata) {
+static void *scanner_main(void *userdata) {
         Shared *s = userdata;
 
         for (;;) {
                 _cleanup_free_ char *branch = NULL;
+                RootId pinned;
+                bool go;
 
                 (void) pthread_mutex_lock(&s->lock);
                 while (!s->cancelled && !s->branch)
-                        (void) pthread_cond_wait(&s->cond, &s->lock);
+                        (void) pthread_cond_wait(&s->changed, &s->lock);
                 branch = TAKE_PTR(s->branch);
-                if (s->cancelled) {
-                        (void) pthread_mutex_unlock(&s->lock);
+                pinned = s->pinned;
+                s->walking = go = !s->cancelled;
+                (void) pthread_mutex_unlock(&s->lock);
+                if (!go)
                         break;
-                }
-                (void) pthread_mutex_unlock(&s->lock);
-                scan(s, branch);
-                (void) pthread_mutex_lock(&s->lock);
-                s->walking = false;
-                (void) pthread_cond_broadcast(&s->cond);
-                (void) pthread_mutex_unlock(&s->lock);
+                scan(s, branch, &pinned);
         }
         shared_unref(s);
         return NULL;
 }
 
-static int on_batches(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int start_thread(Shared *s) {
+        pthread_attr_t attr;
+        sigset_t all, old;
+        pthread_t thread;
+        int r;
+
+        r = pthread_attr_init(&attr);
+        if (r != 0)
+                return -r;
+        (void) pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        (void) pthread_attr_setstacksize(&attr, STACK_SIZE);
+        (void) sigfillset(&all); /* signals belong to the loop's thread */
+        (void) pthread_sigmask(SIG_SETMASK, &all, &old);
+        s->refs++;
+        r = pthread_create(&thread, &attr, scanner_main, s);
+        if (r != 0)
+                s->refs--;
+        else
+                (void) pthread_setname_np(thread, "scanner");
+        (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+        (void) pthread_attr_destroy(&attr);
+        return -r;
+}
+
+/* --- the loop --- */
+
+/* One batch a turn, so that the loop's other work comes in between. */
+static int on_news(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Scanner *scanner = userdata;
         Shared *s = scanner->shared;
-        uint64_t n;
-        Batch *b;
+        _cleanup_(batch_freep) Batch *b = NULL;
+        ScanEnd end = { 0 };
+        bool ended = false;
+        eventfd_t n;
 
-        (void) !read(fd, &n, sizeof(n));
+        if (eventfd_read(fd, &n) < 0)
+                return 0;
         (void) pthread_mutex_lock(&s->lock);
         b = s->first;
-        if (b) { /* one a turn, so that the loop's other work comes in between */
+        if (b) {
                 s->first = b->next;
                 if (!s->first)
                         s->last = &s->first;
-                else
-                        wake(s->fd);
                 s->queued--;
-                (void) pthread_cond_broadcast(&s->cond);
+                (void) pthread_cond_broadcast(&s->changed);
+        } else if (s->ended) {
+                ended = true;
+                s->ended = false;
+                end = s->end;
         }
         (void) pthread_mutex_unlock(&s->lock);
-        if (!b)
-                return 0;
-        if (b->n > 0)
+
+        scanner->calling = true;
+        if (b && b->n > 0)
                 scanner->callbacks.seen(b->seen, b->n, scanner->userdata);
-        if (b->last) {
-                scanner->busy = false;
-                scanner->callbacks.end(&b->end, scanner->userdata);
+        if (ended) {
+                scanner->busy = false; /* the callback may start the next one */
+                scanner->callbacks.end(&end, scanner->userdata);
         }
-        batch_free(b);
+        scanner->calling = false;
+        if (scanner->freed)
+                free(scanner);
+        return 0;
+}
+
+static int shared_new(Shared **ret, const ScannerOptions *options, Error *e) {
+        Shared *s = calloc(1, sizeof(*s));
+        pthread_condattr_t attr;
+        char *folder = strdup(options->folder);
+        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+
+        if (!s || !folder || fd < 0) {
+                int r = fd < 0 ? error_os(e, errno, "making an eventfd") : error_oom(e);
+
+                free(s);
+                free(folder);
+                closep(&fd);
+                return r;
+        }
+        (void) pthread_mutex_init(&s->lock, NULL);
+        (void) pthread_condattr_init(&attr);
+        (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* scanner_free() waits by it */
+        (void) pthread_cond_init(&s->changed, &attr);
+        (void) pthread_condattr_destroy(&attr);
+        s->refs = 1;
+        s->news_fd = fd;
+        s->folder = folder;
+        s->watcher = options->watcher ? watcher_ref(options->watcher) : NULL;
+        s->filter = options->filter;
+        s->filter_data = options->filter_data;
+        s->pinned = options->pinned;
+        s->last = &s->first;
+        *ret = s;
         return 0;
 }
 
 int scanner_new(Scanner **ret, sd_event *loop, const ScannerOptions *options, const ScannerCallbacks *callbacks,
                 void *userdata, Error *e) {
         _cleanup_(scanner_freep) Scanner *scanner = NULL;
-        Shared *s;
         int r;
 
-        assert(ret && loop && options && options->folder && callbacks && callbacks->seen && callbacks->end);
+        assert(ret && loop && options && options->folder && options->folder[0] == '/');
+        assert(callbacks && callbacks->seen && callbacks->end);
 
         scanner = calloc(1, sizeof(*scanner));
-        s = calloc(1, sizeof(*s));
-        if (!scanner || !s) {
-                free(s);
+        if (!scanner)
                 return error_oom(e);
-        }
-        scanner->shared = s;
         scanner->callbacks = *callbacks;
         scanner->userdata = userdata;
-        (void) pthread_mutex_init(&s->lock, NULL);
-        (void) pthread_cond_init(&s->cond, NULL);
-        s->refs = 1;
-        s->last = &s->first;
-        s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        s->folder = strdup(options->folder);
-        if (s->fd < 0)
-                return error_os(e, errno, "making an eventfd");
-        if (!s->folder)
-                return error_oom(e);
-        s->walk = (Walk){
-                .folder = s->folder,
-                .pinned = options->pinned,
-                .watcher = options->watcher,
-                .filter = options->filter,
-                .filter_data = options->filter_data,
-                .emit = on_emit,
-                .alive = on_alive,
-                .userdata = s,
-        };
-        r = sd_event_add_io(loop, &scanner->source, s->fd, EPOLLIN, on_batches, scanner);
+        r = shared_new(&scanner->shared, options, e);
         if (r < 0)
-                return error_os(e, -r, "starting the scanner");
+                return r;
+        r = sd_event_add_io(loop, &scanner->on_news, scanner->shared->news_fd, EPOLLIN, on_news, scanner);
+        if (r < 0)
+                return error_os(e, -r, "adding the scanner to the loop");
         *ret = TAKE_PTR(scanner);
         return 0;
 }
@@ -274,53 +350,39 @@ Scanner *scanner_free(Scanner *scanner) {
 
         if (!scanner)
                 return NULL;
-        s = scanner->shared;
-        (void) sd_event_source_disable_unref(scanner->source);
+        scanner->on_news = sd_event_source_disable_unref(scanner->on_news);
+        s = TAKE_PTR(scanner->shared);
+        scanner->freed = true;
+        if (!scanner->calling)
+                free(scanner);
+        if (!s)
+                return NULL;
+        (void) clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += GIVE_UP_S;
         (void) pthread_mutex_lock(&s->lock);
         s->cancelled = true;
-        (void) pthread_cond_broadcast(&s->cond);
-        (void) clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += 1;
-        while (s->walking && !s->branch && pthread_cond_timedwait(&s->cond, &s->lock, &until) == 0)
+        (void) pthread_cond_broadcast(&s->changed);
+        while (s->walking && pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0)
                 ;
         (void) pthread_mutex_unlock(&s->lock);
         shared_unref(s);
-        free(scanner);
         return NULL;
 }
 
 void scanner_pin(Scanner *scanner, const RootId *pinned) {
-        (void) pthread_mutex_lock(&scanner->shared->lock);
-        scanner->shared->walk.pinned = *pinned;
-        (void) pthread_mutex_unlock(&scanner->shared->lock);
-}
+        Shared *s = scanner->shared;
 
-static int start_thread(Shared *s) {
-        pthread_attr_t attr;
-        sigset_t all, old;
-        pthread_t t;
-        int r;
-
-        (void) sigfillset(&all);
-        (void) pthread_sigmask(SIG_SETMASK, &all, &old);
-        (void) pthread_attr_init(&attr);
-        (void) pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-        (void) pthread_attr_setstacksize(&attr, (size_t) 512 * 1024); /* the listing's buffer is 64 KiB of it */
-        s->refs++;
-        r = pthread_create(&t, &attr, thread, s);
-        if (r != 0)
-                s->refs--;
-        else
-                s->started = true;
-        (void) pthread_attr_destroy(&attr);
-        (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
-        return -r;
+        (void) pthread_mutex_lock(&s->lock);
+        s->pinned = *pinned;
+        (void) pthread_mutex_unlock(&s->lock);
 }
 
 int scanner_start(Scanner *scanner, const char *path) {
         Shared *s = scanner->shared;
-        char *branch;
+        _cleanup_free_ char *branch = NULL;
         int r = 0;
+
+        assert(path && path[0] != '/');
 
         if (scanner->busy)
                 return -EBUSY;
@@ -328,21 +390,17 @@ int scanner_start(Scanner *scanner, const char *path) {
         if (!branch)
                 return -ENOMEM;
         (void) pthread_mutex_lock(&s->lock);
-        if (!s->started)
+        if (!s->running)
                 r = start_thread(s);
         if (r >= 0) {
-                s->branch = branch;
-                s->walking = true;
-                s->stepped_at = clock_boot();
-                (void) pthread_cond_broadcast(&s->cond);
+                s->running = true;
+                s->branch = TAKE_PTR(branch);
+                s->step = clock_boot();
+                (void) pthread_cond_broadcast(&s->changed);
         }
         (void) pthread_mutex_unlock(&s->lock);
-        if (r < 0) {
-                free(branch);
-                return r;
-        }
-        scanner->busy = true;
-        return 0;
+        scanner->busy = r >= 0;
+        return r;
 }
 
 bool scanner_busy(const Scanner *scanner) {
@@ -351,10 +409,10 @@ bool scanner_busy(const Scanner *scanner) {
 
 int64_t scanner_stuck(const Scanner *scanner) {
         Shared *s = scanner->shared;
-        int64_t at;
+        int64_t since;
 
         (void) pthread_mutex_lock(&s->lock);
-        at = s->stepped_at;
+        since = s->step;
         (void) pthread_mutex_unlock(&s->lock);
-        return at > 0 ? clock_boot() - at : 0;
+        return since > 0 ? MAX(clock_boot() - since, (int64_t) 1) : 0;
 }

@@ -1,7 +1,10 @@
-/* Walks a tree in bounded steps and reports what it saw, in memcmp order of the paths, which is the journal's order.
- * Reports, decides nothing. Watches each folder before listing it. A folder that cannot be listed to its end is
- * reported as unknown, never as empty (pitfalls 4.12). One thread per scanner; batches come on the loop; the walker
- * waits while more than a few batches have not been taken. */
+/* Walks a tree in bounded steps and reports what it saw, in memcmp order of the paths, where a folder (an empty one, or
+ * one that stands for its whole branch) counts as its path with '/' at the end: so the order is the journal's, and what
+ * is said of a branch comes where its rows are. Each path at most once; the root itself never. What is gone, or became
+ * something else, between being listed and being looked at is not reported. Reports, decides nothing. Watches each
+ * folder before listing it. A folder that cannot be listed to its end is reported as unknown, never as empty (pitfalls
+ * 4.12). One thread per scanner; batches come on the loop; the walker waits while more than a few batches have not been
+ * taken. */
 #pragma once
 
 #include "util/error.h"
@@ -16,19 +19,17 @@ typedef enum SeenKind {
         SEEN_SYMLINK,      /* stamp set */
         SEEN_SPECIAL,      /* FIFO, socket, device; stamp set */
         SEEN_EMPTY_FOLDER, /* a folder holding nothing at all; stamp set */
-        SEEN_MOUNT,        /* another mount: not descended into (2.5); everything beneath is unknown */
-        SEEN_UNKNOWN,  /* could not be looked at or listed to its end: `path` and everything beneath is unknown; error
-                          set */
-        SEEN_EXCLUDED, /* the filter said so; for a folder, nothing beneath was looked at */
-        SEEN_TOO_LONG, /* the filter said so: no blob beneath can be named; for a folder, nothing beneath was looked at
-                        */
+        SEEN_MOUNT,        /* another mount, of a folder (no stamp) or a file: not looked into (2.5); all is unknown */
+        SEEN_UNKNOWN,      /* could not be looked at, or not be listed to its end: unknown, and so is all beneath it */
+        SEEN_EXCLUDED,     /* the filter said so; for a folder, nothing beneath was looked at */
+        SEEN_TOO_LONG,     /* the filter said so, or longer than 8 KiB: no blob can have the name; as above */
 } SeenKind;
 
 typedef struct Seen {
         const char *path; /* relative to the root; valid during the callback */
         size_t size;      /* of path */
         SeenKind kind;
-        bool folder;     /* EXCLUDED, TOO_LONG, UNKNOWN: it is (or may be) a folder, so the branch is meant */
+        bool folder;     /* it is, or UNKNOWN: may be, a folder; so, but for EMPTY_FOLDER, the branch is meant */
         bool unreadable; /* UNKNOWN: because of EACCES or EPERM */
         int error;       /* UNKNOWN: errno */
         Stamp stamp;
@@ -36,14 +37,14 @@ typedef struct Seen {
 
 typedef enum ScanFilter { SCAN_TAKE, SCAN_EXCLUDE, SCAN_TOO_LONG } ScanFilter;
 typedef ScanFilter (*ScanFilterFn)(const char *path, size_t size, bool folder,
-                                   void *userdata); /* in the walker's thread; pure */
+                                   void *userdata); /* in the walker's thread, under a lock; pure */
 
 typedef struct ScanEnd {
         RootState root_state; /* ROOT_OK, or why nothing at all can be said */
         RootId root_id;
-        bool fs_tells;               /* inotify can be believed on this file system */
-        const char *fs_name;         /* static */
-        bool complete;               /* false: cancelled, or the root could not be opened */
+        bool fs_tells;       /* inotify can be believed on this file system */
+        const char *fs_name; /* static */
+        bool complete;       /* false: the root is not OK, or memory ran out: what was not seen proves nothing */
         unsigned folders, unwatched; /* `unwatched`: over the watch limit, or shared: to be polled */
         Error error;                 /* first reason for unwatched, or why not complete */
 } ScanEnd;
@@ -58,12 +59,13 @@ typedef struct ScannerOptions {
         RootId pinned;       /* null: any root will do */
         Watcher *watcher;    /* NULL: do not watch (poll, --once) */
         ScanFilterFn filter; /* NULL: take everything */
-        void *filter_data;   /* outlives the scanner */
+        void *filter_data;   /* outlives the scanner; not used after scanner_free(), even if the walker is stuck */
 } ScannerOptions;
 
 int scanner_new(Scanner **ret, sd_event *loop, const ScannerOptions *options, const ScannerCallbacks *callbacks,
                 void *userdata, Error *e) _must_check_;
-Scanner *scanner_free(Scanner *s); /* cancels; no callback comes after; a walker stuck in the kernel is left behind */
+/* Cancels; no callback comes after; may be called from inside one. A walker stuck in the kernel is left behind. */
+Scanner *scanner_free(Scanner *s);
 DEFINE_CLEANUP(Scanner *, scanner_free);
 void scanner_pin(Scanner *s, const RootId *pinned); /* for scans started from now on */
 
@@ -71,4 +73,4 @@ void scanner_pin(Scanner *s, const RootId *pinned); /* for scans started from no
  * -EBUSY while a scan runs. Each scan that was started ends with `end`. */
 int scanner_start(Scanner *s, const char *path) _must_check_;
 bool scanner_busy(const Scanner *s);
-int64_t scanner_stuck(const Scanner *s); /* ns since the walker last made a step; 0: idle */
+int64_t scanner_stuck(const Scanner *s); /* ns since the walker last made a step; 0: idle, or waiting for the loop */

@@ -1,25 +1,28 @@
 #include "watch/walk.h"
 
 #include "util/buf.h"
-#include "watch/listing.h"
+#include "util/path.h"
 
 #include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
-#define PATH_MOST ((size_t) 8192) /* no longer path can become a blob name */
-#define OPEN_LEVELS 48u           /* folders kept open; deeper ones are opened again on the way back */
-#define LOOK_MASK (STATX_BASIC_STATS | STATX_BTIME)
-#define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+#define OPEN_MAX_LEVELS                                                                              \
+        32u /* folders kept open; those further up are opened again when the walk comes back to them \
+             */
+#define EAGAIN_TRIES 8u
+#define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC)
 
 typedef struct Level {
         int fd;
         Listing listing;
-        size_t at;
-        size_t path_size; /* of this folder's path */
-        bool watched;
+        size_t at;        /* next entry */
+        size_t path_size; /* of the folder's path */
 } Level;
 
 typedef struct State {
@@ -27,313 +30,471 @@ typedef struct State {
         ScanEnd *end;
         int root_fd;
         uint64_t root_mnt;
-        bool inodes; /* stable on this file system */
-        Buf path;
+        bool inodes_stable;
+        bool no_openat2;
+        bool stopped;
+        Buf path; /* of the folder in work; then of the entry */
         Level *levels;
         size_t n, room;
-        bool stopped;
+        char *buffer; /* for listing_read() */
 } State;
 
-static void levels_done(State *s) {
+static void state_done(State *s) {
         while (s->n > 0) {
-                s->n--;
-                closep(&s->levels[s->n].fd);
-                listing_done(&s->levels[s->n].listing);
+                Level *level = &s->levels[--s->n];
+
+                closep(&level->fd);
+                listing_done(&level->listing);
         }
         free(s->levels);
+        free(s->buffer);
+        buf_done(&s->path);
+        closep(&s->root_fd);
 }
 
-static void emit(State *s, SeenKind kind, bool folder, int error, const Stamp *stamp) {
-        Seen seen = {
-                .path = buf_text(&s->path),
-                .size = s->path.size,
-                .kind = kind,
-                .folder = folder,
-                .unreadable = error == EACCES || error == EPERM,
-                .error = error,
-        };
-
-        if (stamp)
-                seen.stamp = *stamp;
-        if (!s->walk->emit(&seen, s->walk->userdata))
-                s->stopped = true;
+static const char *path_of(const State *s) {
+        return buf_text(&s->path);
 }
 
-static void cut_path(State *s, size_t size) {
-        s->path.size = size;
-        if (s->path.data)
+static void path_cut(State *s, size_t size) {
+        assert(size <= s->path.size);
+
+        if (s->path.data) {
+                s->path.size = size;
                 s->path.data[size] = '\0';
-}
-
-static bool push_name(State *s, const char *name, size_t size) {
-        if (s->path.size > 0 && buf_puts(&s->path, "/") < 0)
-                return false;
-        return buf_append(&s->path, name, size) >= 0;
-}
-
-static bool look(State *s, int fd, const char *name, int flags, Stamp *ret, uint64_t *ret_mnt) {
-        struct statx stx;
-
-        if (statx(fd, name, flags | AT_NO_AUTOMOUNT, LOOK_MASK | STATX_MNT_ID, &stx) < 0)
-                return false;
-        stamp_from_statx(ret, &stx);
-        if (!s->inodes)
-                ret->ino = 0;
-        *ret_mnt = stx.stx_mask & STATX_MNT_ID ? stx.stx_mnt_id : s->root_mnt;
-        return true;
-}
-
-/* A leaf: whatever is there now, which need not be what the listing said. */
-static void leaf(State *s, int fd, const char *name) {
-        uint64_t mnt;
-        Stamp stamp;
-
-        if (!look(s, fd, name, AT_SYMLINK_NOFOLLOW, &stamp, &mnt)) {
-                if (errno != ENOENT && errno != ENOTDIR)
-                        emit(s, SEEN_UNKNOWN, false, errno, NULL);
-                return; /* gone meanwhile: not seen */
         }
-        if (mnt != s->root_mnt)
-                emit(s, SEEN_MOUNT, true, 0, &stamp);
-        else if (S_ISREG(stamp.mode))
-                emit(s, SEEN_FILE, false, 0, &stamp);
-        else if (S_ISLNK(stamp.mode))
-                emit(s, SEEN_SYMLINK, false, 0, &stamp);
-        else if (!S_ISDIR(stamp.mode)) /* became a folder meanwhile: its event tells */
-                emit(s, SEEN_SPECIAL, false, 0, &stamp);
 }
 
-/* Is the folder `fd` still at `path` too? (A bind mount shows one folder twice: pitfalls 1.14.) */
-static bool still_there(const char *path, int fd, void *userdata) {
-        State *s = userdata;
-        _cleanup_close_ int other = root_openat(s->root_fd, path, FOLDER_FLAGS);
-        struct stat a, b;
-
-        return other >= 0 && fstat(other, &a) == 0 && fstat(fd, &b) == 0 && a.st_ino == b.st_ino &&
-               a.st_dev == b.st_dev;
-}
-
-/* The owner may have gone while a call into the file system hung: its watcher and filter went with it. */
 static bool alive(State *s) {
         if (!s->stopped && !s->walk->alive(s->walk->userdata))
                 s->stopped = true;
         return !s->stopped;
 }
 
-static bool watch(State *s, int fd) {
-        Error e = ERROR_NULL;
+static void stop(State *s, int err, const char *doing) {
+        s->stopped = true;
+        (void) error_os(&s->end->error, err, "%s", doing);
+}
+
+static void emit(State *s, SeenKind kind, bool folder, int err, const Stamp *stamp) {
+        Seen seen = { .path = path_of(s), .size = s->path.size, .kind = kind, .folder = folder, .error = err };
+
+        seen.unreadable = err == EACCES || err == EPERM;
+        if (stamp)
+                seen.stamp = *stamp;
+        if (!s->stopped && !s->walk->emit(&seen, s->walk->userdata))
+                s->stopped = true;
+}
+
+/* Gone, or another kind of thing by now: not seen, and not said to be absent either. Its event, or the next scan, tells
+ * what came instead. */
+static bool is_gone(int err) {
+        return err == ENOENT || err == ENOTDIR || err == ELOOP;
+}
+
+static int look(const State *s, int fd, const char *name, int flags, Stamp *ret, uint64_t *ret_mnt) {
+        struct statx stx;
+
+        if (statx(fd, name, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STAMP_MASK, &stx) < 0)
+                return -errno;
+        stamp_from_statx(ret, &stx);
+        if (!s->inodes_stable)
+                ret->ino = 0;
+        /* before Linux 5.8: a file that is a mount by itself is not recognised; a folder is, by root_mount() */
+        *ret_mnt = stx.stx_mask & STATX_MNT_ID ? stx.stx_mnt_id
+                   : flags & AT_EMPTY_PATH     ? root_mount(fd, &stx)
+                                               : s->root_mnt;
+        return 0;
+}
+
+/* Opens a child folder. -EXDEV: another mount stands there (2.5); it is not even touched then, be it dead. */
+static int open_child(State *s, int parent, const char *name) {
+        struct open_how how = {
+                .flags = FOLDER_FLAGS,
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+        };
+        _cleanup_close_ int fd = -1;
+        uint64_t mnt = 0;
+        Stamp stamp = { 0 };
+        int r;
+
+        for (unsigned tries = 0; !s->no_openat2; tries++) {
+                fd = (int) syscall(SYS_openat2, parent, name, &how, sizeof(how));
+                if (fd >= 0)
+                        return TAKE_FD(fd);
+                if (errno == ENOSYS || errno == EPERM) /* EPERM: perhaps a seccomp filter that does not know the call */
+                        break;
+                if (errno != EAGAIN || tries == EAGAIN_TRIES) /* a rename or mount somewhere else just now */
+                        return -errno;
+        }
+        s->no_openat2 = s->no_openat2 || errno == ENOSYS;
+        fd = root_openat(parent, name, FOLDER_FLAGS);
+        r = fd < 0 ? fd : look(s, fd, "", AT_EMPTY_PATH, &stamp, &mnt);
+        if (r < 0)
+                return r;
+        return mnt != s->root_mnt ? -EXDEV : TAKE_FD(fd);
+}
+
+/* Opens a folder by its whole path, for coming back to it and for the parent of a branch. */
+static int open_path(const State *s, const char *path) {
+        _cleanup_close_ int fd = root_openat(s->root_fd, path[0] ? path : ".", FOLDER_FLAGS);
+        uint64_t mnt = 0;
+        Stamp stamp = { 0 };
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = look(s, fd, "", AT_EMPTY_PATH, &stamp, &mnt);
+        if (r < 0)
+                return r;
+        return mnt != s->root_mnt ? -EXDEV : TAKE_FD(fd);
+}
+
+/* --- watching --- */
+
+static bool still_there(const char *path, int fd, void *userdata) {
+        const State *s = userdata;
+        _cleanup_close_ int other = root_openat(s->root_fd, path[0] ? path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        struct stat a, b;
+
+        return other >= 0 && fstat(other, &a) == 0 && fstat(fd, &b) == 0 && a.st_dev == b.st_dev &&
+               a.st_ino == b.st_ino;
+}
+
+static void watch(State *s, int fd) {
+        ScanEnd *end = s->end;
+        bool first = end->unwatched == 0; /* its reason stands for all: 100,000 of them need not be put in words */
         WatchAdd added;
 
         if (!s->walk->watcher || !alive(s))
-                return false;
-        added = watcher_add(s->walk->watcher, buf_text(&s->path), fd, still_there, s, &e);
-        if (added == WATCH_ADDED || added == WATCH_MOVED)
-                return true;
-        if (s->end->unwatched++ == 0 && e.code < 0)
-                s->end->error = e;
-        return false;
+                return;
+        added = watcher_add(s->walk->watcher, path_of(s), fd, still_there, s, first ? &end->error : NULL);
+        end->unwatched += added != WATCH_ADDED && added != WATCH_MOVED;
 }
 
-static void keep_only(State *s, const Listing *l) {
+static void unwatch(State *s) {
+        if (s->walk->watcher && alive(s))
+                watcher_remove(s->walk->watcher, path_of(s));
+}
+
+/* What the kernel did not say because its queue was full is put right here (1.7). */
+static void unwatch_others(State *s, const Listing *l) {
         _cleanup_free_ const char **names = NULL;
         size_t n = 0;
 
-        /* the entries are in path order; folders among themselves are too, except that "a" and "a-b" may be swapped:
-         * sorted by name then */
-        names = calloc(MAX(l->n, (size_t) 1), sizeof(*names));
-        if (!names)
-                return; /* stale watches only cost memory */
+        if (!s->walk->watcher || !alive(s))
+                return;
         for (size_t i = 0; i < l->n; i++)
-                if (l->entries[i].type == DT_DIR) {
-                        size_t at = n++;
-
-                        for (; at > 0 && strcmp(names[at - 1], l->entries[i].name) > 0; at--)
-                                names[at] = names[at - 1];
-                        names[at] = l->entries[i].name;
-                }
-        watcher_keep_only(s->walk->watcher, buf_text(&s->path), names, n);
+                n += l->entries[i].type == DT_DIR || l->entries[i].type == DT_UNKNOWN;
+        if (n > 0) {
+                names = calloc(n, sizeof(*names));
+                if (!names)
+                        return; /* stale watches cost a little memory, no more */
+                n = 0;
+                for (size_t i = 0; i < l->n; i++)
+                        if (l->entries[i].type == DT_DIR || l->entries[i].type == DT_UNKNOWN)
+                                names[n++] = l->entries[i].name;
+        }
+        watcher_keep_only(s->walk->watcher, path_of(s), names, n);
 }
 
-/* Enters the open folder at s->path: watch first, list after (1.1). Takes `fd`. */
-static void enter(State *s, int fd) {
-        _cleanup_close_ int owned = fd;
-        Level level = { .fd = -1, .path_size = s->path.size };
-        uint64_t mnt;
-        Stamp stamp;
-        int r;
+/* --- looking --- */
 
-        if (!look(s, owned, "", AT_EMPTY_PATH, &stamp, &mnt)) {
-                emit(s, SEEN_UNKNOWN, true, errno, NULL);
-                return;
-        }
-        if (mnt != s->root_mnt) { /* another mount's disappearance would be a mass delete in disguise (2.5) */
-                emit(s, SEEN_MOUNT, true, 0, &stamp);
-                return;
-        }
-        level.watched = watch(s, owned);
-        r = listing_read(&level.listing, owned);
-        if (r < 0) {
-                if (r != -ENOENT)
-                        emit(s, SEEN_UNKNOWN, true, -r, NULL);
-                return;
-        }
-        s->end->folders++;
-        if (level.watched && alive(s))
-                keep_only(s, &level.listing);
-        if (level.listing.n == 0) {
-                if (s->path.size > 0)
-                        emit(s, SEEN_EMPTY_FOLDER, true, 0, &stamp);
-                listing_done(&level.listing);
-                return;
-        }
+static void see(State *s, const Stamp *stamp, uint64_t mnt) {
+        if (mnt != s->root_mnt)
+                emit(s, SEEN_MOUNT, false, 0, stamp);
+        else if (S_ISREG(stamp->mode))
+                emit(s, SEEN_FILE, false, 0, stamp);
+        else if (S_ISLNK(stamp->mode))
+                emit(s, SEEN_SYMLINK, false, 0, stamp);
+        else
+                emit(s, SEEN_SPECIAL, false, 0, stamp);
+}
+
+static void see_empty_folder(State *s, int fd) {
+        uint64_t mnt = 0;
+        Stamp stamp = { 0 };
+        int r = look(s, fd, "", AT_EMPTY_PATH, &stamp, &mnt);
+
+        if (r < 0)
+                emit(s, SEEN_UNKNOWN, true, -r, NULL);
+        else
+                emit(s, SEEN_EMPTY_FOLDER, true, 0, &stamp);
+}
+
+static int push(State *s, int fd, const Listing *l) {
         if (s->n == s->room) {
                 size_t room = s->room * 2 + 16;
-                Level *more = realloc(s->levels, room * sizeof(*more));
+                Level *levels = reallocarray(s->levels, room, sizeof(*levels));
 
-                if (!more) {
-                        listing_done(&level.listing);
-                        emit(s, SEEN_UNKNOWN, true, ENOMEM, NULL);
-                        return;
-                }
-                s->levels = more;
+                if (!levels)
+                        return -ENOMEM;
+                s->levels = levels;
                 s->room = room;
         }
-        if (s->n >= OPEN_LEVELS)
-                closep(&s->levels[s->n - OPEN_LEVELS].fd), s->levels[s->n - OPEN_LEVELS].fd = -1;
-        level.fd = TAKE_FD(owned);
-        s->levels[s->n++] = level;
+        if (s->n >= OPEN_MAX_LEVELS) {
+                Level *far = &s->levels[s->n - OPEN_MAX_LEVELS];
+
+                closep(&far->fd);
+                far->fd = -1;
+        }
+        s->levels[s->n++] = (Level){ .fd = fd, .listing = *l, .path_size = s->path.size };
+        return 0;
 }
 
-static void folder(State *s, int parent, const char *name) {
-        int fd = openat(parent, name, FOLDER_FLAGS);
+/* The open folder at the present path: watch first, then list (1.1). Takes `fd`. A negative errno: nothing can be said
+ * of what is in it. */
+static int enter(State *s, int folder_fd) {
+        _cleanup_close_ int fd = folder_fd;
+        _cleanup_(listing_done) Listing listing = { 0 };
+        int r;
 
-        if (fd < 0) {
-                if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
-                        emit(s, SEEN_UNKNOWN, true, errno, NULL);
-                return;
+        watch(s, fd);
+        if (s->stopped)
+                return 0;
+        r = listing_read(&listing, fd, s->buffer, s->walk->getdents);
+        if (r < 0)
+                return r;
+        s->end->folders++;
+        unwatch_others(s, &listing);
+        if (listing.n == 0) {
+                if (s->path.size > 0)
+                        see_empty_folder(s, fd);
+                return 0;
         }
-        enter(s, fd);
+        r = push(s, fd, &listing);
+        if (r < 0)
+                return r;
+        (void) TAKE_FD(fd);
+        listing = (Listing){ 0 };
+        return 0;
 }
 
-static void entry(State *s, Level *level, const ListingEntry *e) {
-        bool is_folder = e->type == DT_DIR;
+/* Returns false if the entry is not to be looked at. */
+static bool filter(State *s, bool folder) {
+        ScanFilter verdict = SCAN_TAKE;
 
-        if (!alive(s))
+        if (s->path.size > WALK_PATH_MAX)
+                verdict = SCAN_TOO_LONG;
+        else if (s->walk->filter)
+                verdict = s->walk->filter(path_of(s), s->path.size, folder, s->walk->userdata);
+        if (verdict == SCAN_TAKE)
+                return true;
+        if (folder)
+                unwatch(s);
+        emit(s, verdict == SCAN_EXCLUDE ? SEEN_EXCLUDED : SEEN_TOO_LONG, folder, 0, NULL);
+        return false;
+}
+
+static void visit_folder(State *s, int parent, const char *name) {
+        int fd = open_child(s, parent, name), r;
+
+        if (fd == -EXDEV || is_gone(-fd))
+                unwatch(s);
+        if (fd == -EXDEV)
+                emit(s, SEEN_MOUNT, true, 0, NULL);
+        if (fd == -EXDEV || is_gone(-fd))
                 return;
-        if (!push_name(s, e->name, e->size) || s->path.size > PATH_MOST) {
-                cut_path(s, MIN(s->path.size, PATH_MOST));
-                emit(s, SEEN_TOO_LONG, true, 0, NULL);
+        r = fd < 0 ? fd : enter(s, fd);
+        if (r < 0) /* ENOENT too, once it was open: a listing that is cut short proves nothing (4.12) */
+                emit(s, SEEN_UNKNOWN, true, -r, NULL);
+}
+
+static void visit_other(State *s, int parent, const char *name, bool unknown) {
+        uint64_t mnt = 0;
+        Stamp stamp = { 0 };
+        int r = look(s, parent, name, 0, &stamp, &mnt);
+
+        if (r < 0 && !is_gone(-r))
+                emit(s, SEEN_UNKNOWN, unknown, -r, NULL);
+        else if (r >= 0 && !S_ISDIR(stamp.mode))
+                see(s, &stamp, mnt);
+        else if (r >= 0 && unknown) /* else it is a folder only since it was listed: as is_gone() */
+                visit_folder(s, parent, name);
+}
+
+static void visit(State *s, int parent, const ListingEntry *e) {
+        bool folder = e->type == DT_DIR || e->type == DT_UNKNOWN;
+
+        if ((s->path.size > 0 && buf_puts(&s->path, "/") < 0) || buf_append(&s->path, e->name, e->size) < 0) {
+                stop(s, ENOMEM, "walking the folder");
                 return;
         }
-        switch (s->walk->filter ? s->walk->filter(buf_text(&s->path), s->path.size, is_folder, s->walk->filter_data)
-                                : SCAN_TAKE) {
-        case SCAN_EXCLUDE:
-                emit(s, SEEN_EXCLUDED, is_folder, 0, NULL);
+        if (!filter(s, folder))
                 return;
-        case SCAN_TOO_LONG:
-                emit(s, SEEN_TOO_LONG, is_folder, 0, NULL);
-                return;
-        case SCAN_TAKE:
-                break;
-        }
-        if (is_folder)
-                folder(s, level->fd, e->name);
+        if (e->type == DT_DIR)
+                visit_folder(s, parent, e->name);
         else
-                leaf(s, level->fd, e->name);
+                visit_other(s, parent, e->name, folder);
+}
+
+/* Opens the level's folder again. If that fails, what is left in it is unknown, name by name: something beneath it has
+ * been reported already, so the folder itself cannot be any more, in the order that is promised. */
+static bool reopen(State *s, Level *level) {
+        const ListingEntry *e = &level->listing.entries[level->at];
+        int fd = open_path(s, path_of(s));
+
+        if (fd >= 0) {
+                level->fd = fd;
+                return true;
+        }
+        if (is_gone(-fd)) {
+                level->at = level->listing.n;
+                return false;
+        }
+        level->at++;
+        if ((s->path.size > 0 && buf_puts(&s->path, "/") < 0) || buf_append(&s->path, e->name, e->size) < 0)
+                stop(s, ENOMEM, "walking the folder");
+        else
+                emit(s, SEEN_UNKNOWN, e->type == DT_DIR || e->type == DT_UNKNOWN, -fd, NULL);
+        return false;
 }
 
 static void walk_levels(State *s) {
-        while (s->n > 0 && !s->stopped) {
+        while (s->n > 0 && alive(s)) {
                 Level *level = &s->levels[s->n - 1];
 
-                cut_path(s, level->path_size);
+                path_cut(s, level->path_size);
                 if (level->at == level->listing.n) {
                         closep(&level->fd);
                         listing_done(&level->listing);
                         s->n--;
+                } else if (level->fd >= 0 || reopen(s, level))
+                        visit(s, level->fd, &level->listing.entries[level->at++]);
+        }
+}
+
+/* --- one branch --- */
+
+/* Is a folder above `path` excluded or too long to be walked? Then the scan of everything would not have come here. */
+static bool filter_above(State *s, const char *path) {
+        for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+                _cleanup_free_ char *above = strndup(path, (size_t) (slash - path));
+                ScanFilter verdict;
+
+                if (!above) {
+                        stop(s, ENOMEM, "walking the folder");
+                        return false;
+                }
+                verdict = s->walk->filter && alive(s)
+                                  ? s->walk->filter(above, (size_t) (slash - path), true, s->walk->userdata)
+                                  : SCAN_TAKE;
+                if (verdict == SCAN_TAKE)
                         continue;
-                }
-                if (level->fd < 0) {
-                        level->fd = root_openat(s->root_fd, s->path.size > 0 ? buf_text(&s->path) : ".", FOLDER_FLAGS);
-                        if (level->fd < 0) { /* the rest of it cannot be seen */
-                                int error = -level->fd;
+                unwatch(s);
+                emit(s, verdict == SCAN_EXCLUDE ? SEEN_EXCLUDED : SEEN_TOO_LONG, true, 0, NULL);
+                return false;
+        }
+        return true;
+}
 
-                                level->fd = -1;
-                                level->at = level->listing.n;
-                                if (error != ENOENT && s->path.size > 0)
-                                        emit(s, SEEN_UNKNOWN, true, error, NULL);
-                                continue;
-                        }
-                }
-                entry(s, level, &level->listing.entries[level->at++]);
+/* What `path`, the present one, is: nobody has listed its parent. */
+static void begin_at(State *s, const char *path) {
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        _cleanup_free_ char *above = strndup(path, slash ? (size_t) (slash - path) : 0);
+        _cleanup_close_ int parent = -1;
+        uint64_t mnt = 0;
+        Stamp stamp = { 0 };
+        int r;
+
+        if (!above) {
+                stop(s, ENOMEM, "walking the folder");
+                return;
+        }
+        parent = open_path(s, above);
+        r = parent < 0 ? parent : look(s, parent, name, 0, &stamp, &mnt);
+        if (is_gone(-r)) {
+                unwatch(s); /* moved out, or deleted: or files that left the tree would be heard of (1.5) */
+        } else if (r == -EXDEV) {
+                unwatch(s);
+                emit(s, SEEN_MOUNT, true, 0, NULL);
+        } else if (r < 0) {
+                emit(s, SEEN_UNKNOWN, true, -r, NULL);
+        } else if (S_ISDIR(stamp.mode)) {
+                if (filter(s, true))
+                        visit_folder(s, parent, name);
+        } else {
+                unwatch(s);
+                if (filter(s, false))
+                        see(s, &stamp, mnt);
         }
 }
 
-/* The branch itself: a folder, a leaf, or nothing. */
-static void begin(State *s, const char *branch) {
-        const char *slash = strrchr(branch, '/');
-        _cleanup_close_ int fd = -1;
+/* As much of the path as a walk from above would have reached: one name too many, if it is too long. */
+static size_t within_reach(const char *path) {
+        size_t size = strlen(path), at = WALK_PATH_MAX;
 
-        if (buf_puts(&s->path, branch) < 0) {
+        if (size <= at)
+                return size;
+        at += path[at] == '/';
+        return at + strcspn(path + at, "/");
+}
+
+static void begin(State *s, const char *path) {
+        _cleanup_free_ char *reach = strndup(path, within_reach(path));
+        int r;
+
+        if (!reach || buf_puts(&s->path, reach) < 0) {
+                stop(s, ENOMEM, "walking the folder");
+                return;
+        }
+        if (reach[0]) {
+                if (!filter_above(s, reach) || !alive(s))
+                        return;
+                if (strlen(reach) > WALK_PATH_MAX)
+                        (void) filter(s, true);
+                else
+                        begin_at(s, reach);
+                return;
+        }
+        r = open_path(s, "");
+        if (r >= 0)
+                r = enter(s, r);
+        if (r < 0) {
+                s->end->root_state = ROOT_UNREADABLE;
+                (void) error_os(&s->end->error, -r, "listing the folder %s", PATH_SHOWN(s->walk->folder));
                 s->stopped = true;
-                return;
         }
-        fd = root_openat(s->root_fd, branch[0] ? branch : ".", FOLDER_FLAGS);
-        if (fd >= 0) {
-                enter(s, TAKE_FD(fd));
-                return;
-        }
-        if (fd == -EACCES || (fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP)) {
-                emit(s, SEEN_UNKNOWN, true, -fd, NULL);
-                return;
-        }
-        if (s->walk->watcher && alive(s))
-                watcher_remove(s->walk->watcher, branch);
-        if (fd == -ENOENT)
-                return;
-        if (slash) {
-                _cleanup_free_ char *parent = strndup(branch, (size_t) (slash - branch));
-                _cleanup_close_ int dir = parent ? root_openat(s->root_fd, parent, FOLDER_FLAGS) : -1;
-
-                if (dir >= 0)
-                        leaf(s, dir, slash + 1);
-        } else if (branch[0])
-                leaf(s, s->root_fd, branch);
 }
 
-void walk_branch(const Walk *walk, const char *branch, ScanEnd *ret) {
-        _cleanup_close_ int root_fd = -1;
-        State s = { .walk = walk, .end = ret, .path = BUF_INIT(PATH_MOST + 512) };
+/* Mounted over or replaced while we walked? Then what was not seen proves nothing (2.1). */
+static void check_root_again(const State *s, ScanEnd *end) {
+        _cleanup_close_ int fd = -1;
         Error e = ERROR_NULL;
-        RootId again;
-        uint64_t mnt;
+        RootState state;
+        RootId id;
+        uint64_t mnt = 0;
 
-        assert(walk && branch && ret);
-
-        *ret = (ScanEnd){ 0 };
-        ret->root_state = root_open(walk->folder, &walk->pinned, &root_fd, &ret->root_id, &s.root_mnt, &e);
-        if (ret->root_state != ROOT_OK) {
-                ret->error = e;
-                return;
+        state = root_open(s->walk->folder, &end->root_id, &fd, &id, &mnt, &e);
+        if (state == ROOT_OK && mnt != s->root_mnt) {
+                state = ROOT_REPLACED;
+                (void) error_set(&e, -ESTALE, ERROR_OS, ESTALE, "the folder %s was mounted over while it was scanned",
+                                 PATH_SHOWN(s->walk->folder));
         }
-        s.root_fd = root_fd;
-        s.inodes = root_fs_inodes_stable(root_fd);
-        ret->fs_tells = root_fs_tells(root_fd, &ret->fs_name);
-        begin(&s, branch);
-        walk_levels(&s);
-        levels_done(&s);
-        buf_done(&s.path);
-        if (s.stopped)
-                return;
+        end->root_state = state;
+        end->complete = state == ROOT_OK;
+        if (state != ROOT_OK)
+                end->error = e;
+}
 
-        /* mounted over or replaced while we walked? Then what was not seen proves nothing (2.1). */
-        closep(&root_fd);
-        root_fd = -1;
-        ret->root_state = root_open(walk->folder, &ret->root_id, &root_fd, &again, &mnt, &e);
-        if (ret->root_state != ROOT_OK || mnt != s.root_mnt) {
-                if (ret->root_state != ROOT_OK)
-                        ret->error = e;
+void walk_branch(const Walk *walk, const char *path, ScanEnd *ret) {
+        _cleanup_(state_done) State s = { .walk = walk, .end = ret, .root_fd = -1 };
+
+        assert(walk && walk->folder && walk->alive && walk->emit && path && path[0] != '/' && ret);
+
+        *ret = (ScanEnd){ .fs_name = "?" };
+        ret->root_state = root_open(walk->folder, &walk->pinned, &s.root_fd, &ret->root_id, &s.root_mnt, &ret->error);
+        if (ret->root_state != ROOT_OK)
                 return;
-        }
-        ret->complete = true;
+        s.path = BUF_INIT(WALK_PATH_MAX + NAME_MAX + 2);
+        s.inodes_stable = root_fs_inodes_stable(s.root_fd);
+        ret->fs_tells = root_fs_tells(s.root_fd, &ret->fs_name);
+        s.buffer = malloc(LISTING_ROOM);
+        if (s.buffer) {
+                begin(&s, path);
+                walk_levels(&s);
+        } else
+                stop(&s, ENOMEM, "walking the folder");
+        if (!s.stopped)
+                check_root_again(&s, ret);
 }

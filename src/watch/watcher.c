@@ -1,392 +1,505 @@
+/* The folder table between three threads. The reader's thread (reader.c) gathers (wd, name) and knows no path. The loop
+ * turns them into paths and tells them. The scanner's thread adds and removes watches.
+ *
+ * Why nothing is lost in between: the scanner adds a watch, then puts it into the table, and only then lists the
+ * folder. An event whose watch is not in the table is either older than the listing, which shows what it was about, or
+ * of a folder that left; then the event of its parent tells, and if it came back somewhere, the scan of that place
+ * watches it anew and lists it after that. So an unknown wd may be dropped (pitfalls 1.1, 1.6, 1.8).
+ *
+ * Only the scanner's thread removes watches from the kernel. If the loop did too, it could remove one that the scanner
+ * had just been given again for the same folder. The loop merely forgets those which the kernel has dropped. */
 #include "watch/watcher.h"
 
 #include "util/path.h"
-#include "watch/event.h"
-#include "watch/pending.h"
+#include "watch/reader.h"
 #include "watch/tree.h"
+#include "watch/watcher-on.h"
 
 #include <assert.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/random.h>
 
-#define READ_ROOM ((size_t) 256 * 1024)
-#define STEP 4096u /* events told in one turn of the loop */
-#define PATH_ROOM 65536u
+#define STEP 4096u                        /* events told in one turn of the loop */
+#define STEP_PATHS ((size_t) 512 * 1024)  /* or about so many bytes of paths */
+#define KEEP_PATHS ((size_t) 1024 * 1024) /* a larger buffer is freed after use */
 #define MASK                                                                                            \
         (IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | \
          IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
+typedef struct Telling {
+        size_t path; /* offset */
+        unsigned news;
+} Telling;
+
 typedef struct Barrier {
         struct Barrier *next;
+        uint64_t number;
         WatcherBarrierFn fn;
         void *userdata;
 } Barrier;
 
 struct Watcher {
-        int inotify_fd, control_fd, news_fd;
-        pthread_t thread;
-        bool running;
-        sd_event_source *source;
+        atomic_uint refs;
+        int inotify_fd; /* open as long as anyone may add to it: the number must not come to mean another instance */
+        WatcherAddFn add;
+        pthread_mutex_t lock; /* guards `tree`; held for memory operations only (2.6) */
+        Tree *tree;
+
+        /* the loop's own */
+        bool closed;
+        int news_fd;
+        Reader *reader;
+        sd_event_source *on_news, *on_rest;
         WatcherFn fn;
         void *userdata;
-        pthread_mutex_t lock; /* guards what follows; never held across a call into a file system */
-        Pending *gathered;    /* the reader adds */
-        Barrier *asked, *reached;
-        bool stop;
-        Tree *tree;
-        /* the loop's own */
-        Pending *telling;
-        size_t told;
-        Barrier *telling_barriers;
+        bool news;        /* the reader has something */
+        bool busy;        /* `set` is being told */
+        Pending *set;     /* from the reader */
+        size_t told;      /* entries of `set` */
+        uint64_t reached; /* barrier behind `set` */
+        bool unmounted;   /* told, in this set */
+        Barrier *first, **last;
+        Telling *tellings; /* of one step */
+        size_t n_tellings;
+        char *paths;
+        size_t paths_size, paths_room;
+        bool lost; /* no memory to tell it all */
 };
 
-static void wake(int fd) {
-        uint64_t one = 1;
+/* --- the loop: from events to paths, with the lock held --- */
 
-        (void) !write(fd, &one, sizeof(one));
-}
+static char *path_room(Watcher *w, size_t size) {
+        if (w->paths_room - w->paths_size < size) {
+                size_t room = MAX(w->paths_room * 2, w->paths_size + size + 4096);
+                char *paths = realloc(w->paths, room);
 
-static void clear(int fd) {
-        uint64_t n;
-
-        (void) !read(fd, &n, sizeof(n));
-}
-
-/* --- the reader's thread: reads, merges, nothing else --- */
-
-/* Everything that the kernel has for us now. */
-static void drain(Watcher *w, char *bytes) {
-        ssize_t n;
-
-        while ((n = read(w->inotify_fd, bytes, READ_ROOM)) > 0) {
-                size_t at = 0, used;
-                WatchEvent e;
-
-                (void) pthread_mutex_lock(&w->lock);
-                while ((used = event_parse(bytes + at, (size_t) n - at, &e)) > 0) {
-                        if (e.mask & IN_Q_OVERFLOW)
-                                pending_overflow(w->gathered);
-                        else
-                                pending_add(w->gathered, e.wd, e.mask, e.name, e.size);
-                        at += used;
-                }
-                (void) pthread_mutex_unlock(&w->lock);
+                if (!paths)
+                        return NULL;
+                w->paths = paths;
+                w->paths_room = room;
         }
+        return w->paths + w->paths_size;
 }
 
-static void *reader(void *userdata) {
-        Watcher *w = userdata;
-        _cleanup_free_ char *bytes = malloc(READ_ROOM);
-        struct pollfd fds[] = { { .fd = w->inotify_fd, .events = POLLIN }, { .fd = w->control_fd, .events = POLLIN } };
+/* The path of `name` in the folder `n`. Returns its offset, or SIZE_MAX without memory. */
+static size_t path_add(Watcher *w, const TreeNode *n, const char *name, size_t size) {
+        size_t at = w->paths_size, folder = tree_path_size(n);
+        bool slash = folder > 0 && size > 0;
+        char *path = path_room(w, folder + slash + size + 1);
 
-        while (bytes && poll(fds, ELEMENTSOF(fds), -1) >= 0) {
-                Barrier *asked;
-                bool stop;
-
-                if (fds[1].revents)
-                        clear(w->control_fd);
-                (void) pthread_mutex_lock(&w->lock);
-                stop = w->stop;
-                asked = w->asked;
-                w->asked = NULL;
-                (void) pthread_mutex_unlock(&w->lock);
-                if (stop)
-                        break;
-                drain(w, bytes); /* after the barriers were taken: what was queued before them is in the set now */
-                (void) pthread_mutex_lock(&w->lock);
-                while (asked) {
-                        Barrier *b = asked;
-
-                        asked = b->next;
-                        b->next = w->reached;
-                        w->reached = b;
-                }
-                (void) pthread_mutex_unlock(&w->lock);
-                wake(w->news_fd);
+        if (!path) {
+                w->lost = true;
+                return SIZE_MAX;
         }
-        return NULL;
+        tree_path(n, path);
+        if (slash)
+                path[folder] = '/';
+        memcpy(path + folder + slash, name, size);
+        path[folder + slash + size] = '\0';
+        w->paths_size += folder + slash + size + 1;
+        return at;
 }
 
-/* --- the loop --- */
-
-/* A watch that is gone: its node too, if it is still that one's (1.6). */
-static void forget_watch(int wd, void *userdata) {
-        (void) inotify_rm_watch(((Watcher *) userdata)->inotify_fd, wd);
+static void telling_add(Watcher *w, size_t path, unsigned news) {
+        if (path != SIZE_MAX)
+                w->tellings[w->n_tellings++] = (Telling){ path, news };
 }
 
-static void tell(Watcher *w, const PendingEvent *e) {
-        _cleanup_buf_ Buf path = BUF_INIT(PATH_ROOM);
-        unsigned news = event_news(e->mask, e->name[0] != '\0');
-        TreeNode *n;
-        bool root;
-        int r = 0;
+static void resolve_self(Watcher *w, const TreeNode *n, unsigned what) {
+        unsigned news = 0;
 
+        /* Every folder of the file system says so, in no order; once is enough. */
+        if ((what & EVENT_UNMOUNTED) && !w->unmounted) {
+                w->unmounted = true;
+                news |= WATCH_ROOT | WATCH_SUBTREE;
+        }
+        /* Of any other folder its parent's event tells. */
+        if (tree_is_root(n) && (what & (EVENT_GONE | EVENT_MOVED)))
+                news |= WATCH_ROOT;
+        if (tree_is_root(n) && (what & EVENT_CHANGED))
+                news |= WATCH_ATTRIB | WATCH_SUBTREE;
+        if (news)
+                telling_add(w, path_add(w, tree_find(w->tree, ""), "", 0), news);
+}
+
+static void resolve(Watcher *w, const Event *event) {
+        const unsigned of_file = WATCH_CONTENT | WATCH_CLOSED | WATCH_NAME;
+        unsigned news = event->what & (EVENT_GONE - 1);
+        TreeNode *n = tree_by_wd(w->tree, event->wd);
+
+        if (!n)
+                return; /* see above */
+        resolve_self(w, n, event->what);
+        if (news) {
+                size_t path = path_add(w, n, event->name, event->size);
+
+                if ((news & of_file) || !(news & WATCH_SUBTREE))
+                        telling_add(w, path, news & ~(unsigned) WATCH_SUBTREE);
+                if (news & WATCH_SUBTREE)
+                        telling_add(w, path, news & (WATCH_SUBTREE | WATCH_ATTRIB));
+        }
+        if (event->what & EVENT_DEAD)
+                tree_forget(w->tree, n);
+}
+
+static void resolve_step(Watcher *w) {
+        size_t end = MIN(pending_count(w->set), w->told + STEP);
+
+        w->n_tellings = w->paths_size = 0;
         (void) pthread_mutex_lock(&w->lock);
-        n = tree_by_wd(w->tree, e->wd);
-        /* Unknown or stale: safe to drop, since the scanner makes a watch known before it lists the folder, so whatever
-         * happened before that is in the listing (1.1, 1.8). */
-        if (!n) {
-                (void) pthread_mutex_unlock(&w->lock);
-                return;
-        }
-        root = n == tree_find(w->tree, "");
-        r = tree_path(n, &path);
-        if (e->mask & (IN_IGNORED | IN_UNMOUNT))
-                tree_remove(w->tree, n, forget_watch, w);
-        (void) pthread_mutex_unlock(&w->lock);
+        for (; w->told < end && w->paths_size < STEP_PATHS; w->told++) {
+                Event event = pending_get(w->set, w->told);
 
-        if (e->name[0] == '\0' && !root && !(e->mask & IN_UNMOUNT))
-                return; /* the parent's event tells */
-        if (r >= 0 && e->name[0] != '\0') {
-                if (path.size > 0)
-                        r = buf_puts(&path, "/");
-                if (r >= 0)
-                        r = buf_puts(&path, e->name);
+                resolve(w, &event);
         }
-        if (r < 0)
-                w->fn("", WATCH_SUBTREE | WATCH_OVERFLOW, w->userdata); /* a path beyond all bounds, or no memory */
-        else if (news)
-                w->fn(buf_text(&path), news, w->userdata);
+        (void) pthread_mutex_unlock(&w->lock);
+}
+
+/* --- the loop: telling --- */
+
+static void call(Watcher *w, const char *path, unsigned news) {
+        if (!w->closed)
+                w->fn(path, news, w->userdata);
+}
+
+static void call_barriers(Watcher *w) {
+        while (!w->closed && w->first && w->first->number <= w->reached) {
+                _cleanup_free_ Barrier *b = w->first;
+
+                w->first = b->next;
+                if (!w->first)
+                        w->last = &w->first;
+                b->fn(b->userdata);
+        }
 }
 
 static void take(Watcher *w) {
-        Pending *empty = w->telling;
-        Barrier *reached;
-
-        (void) pthread_mutex_lock(&w->lock);
-        w->telling = w->gathered;
-        w->gathered = empty;
-        reached = w->reached;
-        w->reached = NULL;
-        (void) pthread_mutex_unlock(&w->lock);
+        w->reached = reader_take(w->reader, &w->set);
         w->told = 0;
-        while (reached) { /* in the order asked */
-                Barrier *b = reached;
-
-                reached = b->next;
-                b->next = w->telling_barriers;
-                w->telling_barriers = b;
-        }
+        w->unmounted = false;
+        w->news = false;
+        w->busy = true;
+        w->lost = pending_overflowed(w->set);
 }
 
-static int on_wake(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Watcher *w = userdata;
-        size_t end;
+static void finish(Watcher *w) {
+        pending_clear(w->set);
+        w->busy = false;
+        if (w->paths_room > KEEP_PATHS) {
+                free(TAKE_PTR(w->paths));
+                w->paths_room = 0;
+        }
+        call_barriers(w);
+}
 
-        clear(fd);
-        if (w->told == pending_count(w->telling)) {
-                pending_clear(w->telling);
+/* One bounded step; the rest in the loop's next turn. */
+static void step(Watcher *w) {
+        if (!w->busy && !w->news)
+                return;
+        if (!w->busy)
                 take(w);
+        resolve_step(w);
+        if (w->lost) {
+                w->lost = false;
+                call(w, "", WATCH_SUBTREE | WATCH_OVERFLOW);
         }
-        if (pending_overflowed(w->telling))
-                w->fn("", WATCH_SUBTREE | WATCH_OVERFLOW, w->userdata);
-        end = MIN(w->told + STEP, pending_count(w->telling));
-        for (; w->told < end; w->told++) {
-                PendingEvent e = pending_get(w->telling, w->told);
+        for (size_t i = 0; i < w->n_tellings && !w->closed; i++)
+                call(w, w->paths + w->tellings[i].path, w->tellings[i].news);
+        if (!w->closed && w->told == pending_count(w->set))
+                finish(w);
+        if (!w->closed && (w->busy || w->news))
+                (void) sd_event_source_set_enabled(w->on_rest, SD_EVENT_ONESHOT);
+}
 
-                tell(w, &e);
-        }
-        if (w->told < pending_count(w->telling)) {
-                wake(w->news_fd); /* the rest in the next turn, and whatever came meanwhile after it */
-                return 0;
-        }
-        while (w->telling_barriers) {
-                Barrier *b = w->telling_barriers;
+static int on_rest(sd_event_source *s, void *userdata) {
+        _cleanup_(watcher_unrefp) Watcher *w = watcher_ref(userdata);
 
-                w->telling_barriers = b->next;
-                b->fn(b->userdata);
-                free(b);
-        }
-        (void) pthread_mutex_lock(&w->lock);
-        if (pending_count(w->gathered) > 0 || pending_overflowed(w->gathered) || w->reached)
-                wake(w->news_fd); /* came in while we told */
-        (void) pthread_mutex_unlock(&w->lock);
+        step(w);
         return 0;
 }
 
-static int start_reader(Watcher *w) {
-        sigset_t all, old;
-        int r;
+static int on_news(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        _cleanup_(watcher_unrefp) Watcher *w = watcher_ref(userdata);
+        eventfd_t n;
 
-        (void) sigfillset(&all);
-        (void) pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = pthread_create(&w->thread, NULL, reader, w);
-        (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
-        w->running = r == 0;
-        return -r;
+        (void) eventfd_read(fd, &n);
+        w->news = true;
+        if (!w->busy) /* else `on_rest` is armed */
+                step(w);
+        return 0;
 }
 
-int watcher_new(Watcher **ret, sd_event *loop, WatcherFn fn, void *userdata, Error *e) {
+/* --- life --- */
+
+static int add_by_fd(int inotify_fd, int folder_fd, uint32_t mask) {
+        char path[64];
+        int wd;
+
+        /* By the open folder, whatever its path means by now, and however long that is (1.15). */
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", folder_fd);
+        wd = inotify_add_watch(inotify_fd, path, mask);
+        return wd < 0 ? -errno : wd;
+}
+
+static int watcher_start(Watcher *w, sd_event *loop, Error *e) {
+        HashSeed seed = { 0 };
+        int r;
+
+        (void) !getrandom(&seed, sizeof(seed), 0);
+        if (tree_new(&w->tree, &seed) < 0 || pending_new(&w->set, &seed) < 0)
+                return error_oom(e);
+        w->tellings = calloc((size_t) STEP * 3, sizeof(*w->tellings)); /* one event gives at most three */
+        if (!w->tellings)
+                return error_oom(e);
+        w->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (w->news_fd < 0)
+                return error_os(e, errno, "making an eventfd");
+        r = sd_event_add_io(loop, &w->on_news, w->news_fd, EPOLLIN, on_news, w);
+        if (r >= 0)
+                r = sd_event_add_defer(loop, &w->on_rest, on_rest, w);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(w->on_rest, SD_EVENT_OFF);
+        if (r < 0)
+                return error_os(e, -r, "adding the watcher to the loop");
+        return reader_new(&w->reader, w->inotify_fd, w->news_fd, &seed, e);
+}
+
+int watcher_new_on(Watcher **ret, sd_event *loop, int inotify_fd, WatcherAddFn add, WatcherFn fn, void *userdata,
+                   Error *e) {
+        _cleanup_close_ int owned = inotify_fd;
         _cleanup_(watcher_freep) Watcher *w = NULL;
         int r;
 
-        assert(ret && loop && fn);
+        assert(ret && loop && inotify_fd >= 0 && fn);
 
         w = calloc(1, sizeof(*w));
         if (!w)
                 return error_oom(e);
-        w->inotify_fd = w->control_fd = w->news_fd = -1;
+        atomic_init(&w->refs, 1);
+        w->inotify_fd = TAKE_FD(owned);
+        w->news_fd = -1;
+        w->add = add ? add : add_by_fd;
         w->fn = fn;
         w->userdata = userdata;
+        w->last = &w->first;
         (void) pthread_mutex_init(&w->lock, NULL);
-        if (tree_new(&w->tree) < 0 || pending_new(&w->gathered) < 0 || pending_new(&w->telling) < 0)
-                return error_oom(e);
-        w->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-        if (w->inotify_fd < 0)
-                return errno == EMFILE
-                               ? error_set(e, -EMFILE, ERROR_OS, EMFILE,
-                                           "no inotify instance left: raise fs.inotify.max_user_instances (sysctl "
-                                           "fs.inotify.max_user_instances=1024, and in a file in /etc/sysctl.d/), or "
-                                           "LimitNOFILE=")
-                               : error_os(e, errno, "starting inotify");
-        w->control_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        w->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (w->control_fd < 0 || w->news_fd < 0)
-                return error_os(e, errno, "making an eventfd");
-        r = sd_event_add_io(loop, &w->source, w->news_fd, EPOLLIN, on_wake, w);
-        if (r >= 0)
-                r = start_reader(w);
+        r = watcher_start(w, loop, e);
         if (r < 0)
-                return error_os(e, -r, "starting the watcher");
+                return r;
         *ret = TAKE_PTR(w);
         return 0;
 }
 
-static void free_barriers(Barrier *b) {
-        while (b) {
-                Barrier *next = b->next;
+int watcher_new(Watcher **ret, sd_event *loop, WatcherFn fn, void *userdata, Error *e) {
+        int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
-                free(b);
-                b = next;
-        }
+        if (fd < 0 && errno == EMFILE)
+                return error_set(e, -EMFILE, ERROR_OS, EMFILE,
+                                 "no inotify instance to be had: this user's limit, fs.inotify.max_user_instances, is "
+                                 "reached (sysctl fs.inotify.max_user_instances=1024, and the same line in a file "
+                                 "/etc/sysctl.d/60-azsyncd.conf), or that of open files (LimitNOFILE=)");
+        if (fd < 0)
+                return error_os(e, errno, "starting inotify");
+        return watcher_new_on(ret, loop, fd, NULL, fn, userdata, e);
 }
 
-Watcher *watcher_free(Watcher *w) {
-        if (!w)
+Watcher *watcher_ref(Watcher *w) {
+        (void) atomic_fetch_add_explicit(&w->refs, 1, memory_order_relaxed);
+        return w;
+}
+
+Watcher *watcher_unref(Watcher *w) {
+        if (!w || atomic_fetch_sub_explicit(&w->refs, 1, memory_order_acq_rel) > 1)
                 return NULL;
-        if (w->running) {
-                (void) pthread_mutex_lock(&w->lock);
-                w->stop = true;
-                (void) pthread_mutex_unlock(&w->lock);
-                wake(w->control_fd);
-                (void) pthread_join(w->thread, NULL); /* it touches no file system: it always comes */
-        }
-        (void) sd_event_source_disable_unref(w->source);
         closep(&w->inotify_fd);
-        closep(&w->control_fd);
-        closep(&w->news_fd);
-        free_barriers(w->asked);
-        free_barriers(w->reached);
-        free_barriers(w->telling_barriers);
-        pending_free(w->gathered);
-        pending_free(w->telling);
         tree_free(w->tree);
+        pending_free(w->set);
+        free(w->tellings);
+        free(w->paths);
         (void) pthread_mutex_destroy(&w->lock);
         free(w);
         return NULL;
 }
 
-int watcher_barrier(Watcher *w, WatcherBarrierFn fn, void *userdata) {
-        Barrier *b = calloc(1, sizeof(*b));
+Watcher *watcher_free(Watcher *w) {
+        if (!w)
+                return NULL;
+        w->closed = true;
+        w->on_news = sd_event_source_disable_unref(w->on_news);
+        w->on_rest = sd_event_source_disable_unref(w->on_rest);
+        w->reader = reader_free(w->reader);
+        closep(&w->news_fd);
+        w->news_fd = -1;
+        while (w->first) {
+                _cleanup_free_ Barrier *b = w->first;
 
+                w->first = b->next;
+        }
+        return watcher_unref(w);
+}
+
+int watcher_barrier(Watcher *w, WatcherBarrierFn fn, void *userdata) {
+        Barrier *b;
+
+        assert(w && !w->closed && fn);
+
+        b = malloc(sizeof(*b));
         if (!b)
                 return -ENOMEM;
-        b->fn = fn;
-        b->userdata = userdata;
-        (void) pthread_mutex_lock(&w->lock);
-        b->next = w->asked;
-        w->asked = b;
-        (void) pthread_mutex_unlock(&w->lock);
-        wake(w->control_fd);
+        *b = (Barrier){ .number = reader_barrier(w->reader), .fn = fn, .userdata = userdata };
+        *w->last = b;
+        w->last = &b->next;
         return 0;
 }
 
-unsigned watcher_watches(const Watcher *w) {
-        Watcher *mutable = (Watcher *) w;
+static size_t watches(Watcher *w) {
         size_t n;
 
-        (void) pthread_mutex_lock(&mutable->lock);
+        (void) pthread_mutex_lock(&w->lock);
         n = tree_size(w->tree);
-        (void) pthread_mutex_unlock(&mutable->lock);
-        return (unsigned) n;
+        (void) pthread_mutex_unlock(&w->lock);
+        return n;
+}
+
+unsigned watcher_watches(const Watcher *w) {
+        return (unsigned) watches((Watcher *) w);
 }
 
 /* --- the scanner's thread --- */
 
-static WatchAdd say_limit(const Watcher *w, const char *path, Error *e) {
-        unsigned n = watcher_watches(w);
+/* Without the lock: removing a watch may be what frees a deleted folder on disk. */
+static void remove_watches(Watcher *w, TreeNode *dropped) {
+        int wd;
 
-        (void) error_set(e, -ENOSPC, ERROR_OS, ENOSPC,
-                         "the limit of inotify watches is reached at %s after %u folders (fs.inotify.max_user_watches, "
-                         "shared by all of "
-                         "this user's programs): sysctl fs.inotify.max_user_watches=%u, and the same line in "
-                         "/etc/sysctl.d/60-azsyncd.conf",
-                         PATH_SHOWN(path), n, MAX(n, 65536U) * 4);
+        while (tree_dropped(&dropped, &wd))
+                (void) inotify_rm_watch(w->inotify_fd, wd); /* EINVAL: the kernel had dropped it, and said so or not */
+}
+
+static unsigned limit_now(void) {
+        _cleanup_close_ int fd = open("/proc/sys/fs/inotify/max_user_watches", O_RDONLY | O_CLOEXEC);
+        char text[32] = { 0 };
+
+        return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? (unsigned) strtoul(text, NULL, 10) : 0;
+}
+
+static WatchAdd say_limit(Watcher *w, const char *path, Error *e) {
+        if (e) {
+                unsigned limit = limit_now(), wanted = 524288;
+
+                while (wanted / 2 < limit && wanted < 1U << 30)
+                        wanted *= 2;
+                (void) error_set(e, -ENOSPC, ERROR_OS, ENOSPC,
+                                 "no inotify watch left at folder %zu of this mapping (fs.inotify.max_user_watches is "
+                                 "%u for all of this user's programs): sysctl fs.inotify.max_user_watches=%u, and the "
+                                 "same line in /etc/sysctl.d/60-azsyncd.conf; first unwatched folder: %s",
+                                 watches(w) + 1, limit, wanted, PATH_SHOWN(path[0] ? path : "."));
+        }
         return WATCH_LIMIT;
+}
+
+static int put(Watcher *w, const char *path, int wd) {
+        TreeNode *dropped = NULL, *n;
+        int r;
+
+        (void) pthread_mutex_lock(&w->lock);
+        r = tree_put(w->tree, path, wd, &dropped);
+        n = r < 0 ? tree_by_wd(w->tree, wd) : NULL;
+        if (n)
+                tree_cut(w->tree, n, &dropped);
+        (void) pthread_mutex_unlock(&w->lock);
+        remove_watches(w, dropped);
+        if (r < 0 && !n)
+                (void) inotify_rm_watch(w->inotify_fd, wd);
+        return r;
+}
+
+/* Is `wd` known under another path? Sets *ret_path to it; caller frees. */
+static int known_elsewhere(Watcher *w, const char *path, int wd, char **ret_path) {
+        const TreeNode *n;
+        int r = 0;
+
+        (void) pthread_mutex_lock(&w->lock);
+        n = tree_by_wd(w->tree, wd);
+        if (n && n != tree_find(w->tree, path)) {
+                size_t size = tree_path_size(n);
+                char *other = malloc(size + 1);
+
+                r = other ? 1 : -ENOMEM;
+                if (other) {
+                        tree_path(n, other);
+                        other[size] = '\0';
+                        *ret_path = other;
+                }
+        }
+        (void) pthread_mutex_unlock(&w->lock);
+        return r;
 }
 
 WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const char *path, int fd, void *userdata),
                      void *userdata, Error *e) {
-        _cleanup_buf_ Buf known = BUF_INIT(PATH_ROOM);
+        _cleanup_free_ char *other = NULL;
         WatchAdd added = WATCH_ADDED;
-        char link[64];
-        TreeNode *n;
         int wd, r;
 
-        /* by the descriptor: whatever the name means by now (1.15) */
-        (void) snprintf(link, sizeof(link), "/proc/self/fd/%i", fd);
-        wd = inotify_add_watch(w->inotify_fd, link, MASK);
+        assert(w && path && path[0] != '/' && fd >= 0);
+
+        wd = w->add(w->inotify_fd, fd, MASK);
+        if (wd == -ENOSPC)
+                return say_limit(w, path, e);
         if (wd < 0) {
-                if (errno == ENOSPC)
-                        return say_limit(w, path, e);
-                (void) error_os(e, errno, "watching %s", PATH_SHOWN(path));
+                (void) error_os(e, -wd, "watching the folder %s", PATH_SHOWN(path[0] ? path : "."));
                 return WATCH_REFUSED;
         }
-        (void) pthread_mutex_lock(&w->lock);
-        n = tree_by_wd(w->tree, wd);
-        r = n ? tree_path(n, &known) : tree_add(w->tree, path, wd);
-        (void) pthread_mutex_unlock(&w->lock);
-
-        if (n && r >= 0 && strcmp(buf_text(&known), path) != 0) {
-                if (exists && exists(buf_text(&known), fd, userdata))
+        r = known_elsewhere(w, path, wd, &other);
+        if (r > 0) {
+                if (exists && exists(other, fd, userdata)) {
+                        (void) error_set(e, -EEXIST, ERROR_OS, EEXIST,
+                                         "the folder %s is also at another path of the mapping (a bind mount?) and can "
+                                         "be watched at one of them only",
+                                         PATH_SHOWN(path[0] ? path : "."));
+                        watcher_remove(w, path); /* whatever folder was here before */
                         return WATCH_SHARED;
+                }
                 added = WATCH_MOVED;
-                (void) pthread_mutex_lock(&w->lock);
-                n = tree_by_wd(w->tree, wd); /* the loop may have dropped it meanwhile */
-                r = n ? tree_move(w->tree, n, path) : tree_add(w->tree, path, wd);
-                (void) pthread_mutex_unlock(&w->lock);
         }
+        if (r >= 0)
+                r = put(w, path, wd);
         if (r < 0) {
-                /* its parent is not watched either: nobody could say where an event of it belongs */
-                (void) inotify_rm_watch(w->inotify_fd, wd);
-                (void) error_os(e, -r, "watching %s", PATH_SHOWN(path));
+                (void) error_oom(e);
                 return WATCH_REFUSED;
         }
         return added;
 }
 
 void watcher_remove(Watcher *w, const char *path) {
-        TreeNode *n;
+        TreeNode *dropped = NULL, *n;
+
+        assert(w && path && path[0] != '/');
 
         (void) pthread_mutex_lock(&w->lock);
         n = tree_find(w->tree, path);
         if (n)
-                tree_remove(w->tree, n, forget_watch, w);
+                tree_cut(w->tree, n, &dropped);
         (void) pthread_mutex_unlock(&w->lock);
+        remove_watches(w, dropped);
 }
 
-void watcher_keep_only(Watcher *w, const char *path, const char *const *names, size_t count) {
-        TreeNode *n;
+void watcher_keep_only(Watcher *w, const char *path, const char *const *names, size_t n) {
+        TreeNode *dropped = NULL, *node;
+
+        assert(w && path && path[0] != '/' && (names || n == 0));
 
         (void) pthread_mutex_lock(&w->lock);
-        n = tree_find(w->tree, path);
-        if (n)
-                tree_keep_only(w->tree, n, names, count, forget_watch, w);
+        node = tree_find(w->tree, path);
+        if (node)
+                tree_keep_only(w->tree, node, names, n, &dropped);
         (void) pthread_mutex_unlock(&w->lock);
+        remove_watches(w, dropped);
 }

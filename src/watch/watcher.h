@@ -21,13 +21,19 @@ typedef enum WatchNews {
         WATCH_ROOT = 1 << 6,     /* the root itself moved, vanished or was unmounted: check its identity */
 } WatchNews;
 
-typedef void (*WatcherFn)(const char *path, unsigned news, void *userdata); /* on the loop; path relative, "" = root */
-typedef void (*WatcherBarrierFn)(void *userdata);                           /* on the loop */
+/* On the loop; path relative, "" = root. News of a folder and of another object of the same name come in two calls. */
+typedef void (*WatcherFn)(const char *path, unsigned news, void *userdata);
+typedef void (*WatcherBarrierFn)(void *userdata); /* on the loop */
 
 /* Fails with -EMFILE (too many instances or descriptors) and a text that says which limit to raise (1.12). */
 int watcher_new(Watcher **ret, sd_event *loop, WatcherFn fn, void *userdata, Error *e) _must_check_;
-Watcher *watcher_free(Watcher *w);
+Watcher *watcher_free(Watcher *w); /* no callback comes after; may be called from inside one */
 DEFINE_CLEANUP(Watcher *, watcher_free);
+/* For a scanner, whose thread may be stuck in the kernel when the watcher is freed: what it calls afterwards touches
+ * nothing that is gone. Each reference is given back by watcher_unref(). */
+Watcher *watcher_ref(Watcher *w);
+Watcher *watcher_unref(Watcher *w);
+DEFINE_CLEANUP(Watcher *, watcher_unref);
 
 /* Calls `fn` once everything that the kernel had queued when this was called has been told through WatcherFn. */
 int watcher_barrier(Watcher *w, WatcherBarrierFn fn, void *userdata) _must_check_;
@@ -43,11 +49,13 @@ typedef enum WatchAdd {
         WATCH_REFUSED, /* anything else; `e` says why */
 } WatchAdd;
 
-/* Watches the open folder `fd`, which is at `path`. Parents come before children. `exists` is asked, outside any lock,
- * whether the folder is still at another path it was known under. */
+/* One thread at a time calls the following. Watches the open folder `fd`, which is at `path`; to be listed afterwards,
+ * never before (1.1). `exists` is asked, outside any lock, whether the folder is still at another path it was known
+ * under; NULL: it is not. */
 WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const char *path, int fd, void *userdata),
                      void *userdata, Error *e);
 /* `path` is no folder any more: drops its branch and the watches in it (1.5). No-op if unknown. */
 void watcher_remove(Watcher *w, const char *path);
-/* After `path` was listed: drops the branches of children not in the sorted array `names` (1.7). */
+/* After `path` was listed: drops the branches of children not in `names`, which are sorted as a walk meets them: by
+ * memcmp of the names with '/' at their end (1.7). */
 void watcher_keep_only(Watcher *w, const char *path, const char *const *names, size_t n);
