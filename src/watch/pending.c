@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <sys/inotify.h>
 
 #define FIRST_ROOM ((size_t) 64)
 #define FIRST_NAMES ((size_t) 2048)
@@ -123,46 +122,27 @@ static void append(Pending *p, const Event *e, uint32_t hash) {
         p->names_size += e->size + 1;
 }
 
-/* The slot of the entry, or the free one where it belongs. */
-static size_t find(const Pending *p, uint32_t hash, int wd, uint32_t mask, const char *name, size_t size) {
-        size_t at = hash & (p->room * 2 - 1);
+void pending_add(Pending *p, const Event *e) {
+        uint32_t hash;
 
-        for (; p->slots[at]; at = (at + 1) & (p->room * 2 - 1)) {
-                const Entry *e = &p->entries[p->slots[at] - 1];
-
-                if (e->hash == hash && e->wd == wd && ((e->mask ^ mask) & IN_ISDIR) == 0 &&
-                    strncmp(p->names + e->name, name, size) == 0 && p->names[e->name + size] == '\0')
-                        break;
-        }
-        return at;
-}
-
-void pending_add(Pending *p, int wd, uint32_t mask, const char *name, size_t size) {
-        uint32_t hash = hash_of(p, wd, name, size), kept;
-        size_t at = 0;
-
-        if (p->overflow)
-                return; /* everything is in doubt already */
-        if (p->room > 0) {
-                at = find(p, hash, wd, mask, name, size);
-                if (p->slots[at]) {
-                        p->entries[p->slots[at] - 1].mask |= mask;
-                        return;
-                }
-        }
-        if (p->n == p->room) {
-                if (p->n == ENTRIES_MAX || !grow(p)) {
-                        pending_overflow(p);
-                        return;
-                }
-                at = find(p, hash, wd, mask, name, size);
-        }
-        if (!keep_name(p, name, size, &kept)) {
+        if (p->dropped)
+                return;
+        if (e->what & WATCH_OVERFLOW) {
                 pending_overflow(p);
                 return;
         }
-        p->entries[p->n++] = (Entry){ .wd = wd, .mask = mask, .hash = hash, .name = kept };
-        p->slots[at] = (uint32_t) p->n;
+        hash = hash_of(&p->seed, (uint32_t) e->wd, e->name, e->size);
+        if (p->slots && !(e->what & EVENT_DEAD))
+                for (size_t mask = p->room * 2 - 1, at = hash & mask; p->slots[at] != 0; at = (at + 1) & mask) {
+                        Entry *known = &p->entries[p->slots[at] - 1];
+
+                        if (known->hash == hash && known->wd == e->wd && known->size == e->size &&
+                            memcmp(p->names + known->name, e->name, e->size) == 0) {
+                                known->what |= e->what;
+                                return;
+                        }
+                }
+        append(p, e, hash);
 }
 
 void pending_overflow(Pending *p) {
