@@ -207,7 +207,8 @@ static void grow(const char *above, unsigned depth) {
 
                 if (depth < 2 && i >= 3 && draw(2))
                         continue;
-                (void) snprintf(path, sizeof(paths[0]), "%s%s%s", above, above[0] ? "/" : "", names[i]);
+                assert_in_range(snprintf(path, sizeof(path), "%s%s%s", above, above[0] ? "/" : "", names[i]), 1,
+                                sizeof(path) - 1);
                 memcpy(paths[n_paths], path, sizeof(path));
                 folders[n_paths++] = folder;
                 if (folder) {
