@@ -1,120 +1,140 @@
+/* Raw inotify bytes: what the flags mean (pitfalls 1), and bytes that no kernel writes. */
 #include "watch/event.h"
 #include "watch/watcher.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/inotify.h>
 
 #include <cmocka.h>
 
-static size_t put_event(char *at, int wd, uint32_t mask, const char *name, uint32_t len) {
-        struct inotify_event head = { .wd = wd, .mask = mask, .len = len };
+static size_t put(char *to, int wd, uint32_t mask, const char *name, size_t padding) {
+        size_t length = name ? strlen(name) + padding : 0;
+        struct inotify_event head = { .wd = wd, .mask = mask, .len = (uint32_t) length };
 
-        memcpy(at, &head, sizeof(head));
-        memset(at + sizeof(head), 0, len);
-        memcpy(at + sizeof(head), name, MIN(strlen(name), (size_t) len));
-        return sizeof(head) + len;
+        memcpy(to, &head, sizeof(head));
+        memset(to + sizeof(head), 0, length);
+        if (name)
+                memcpy(to + sizeof(head), name, strlen(name));
+        return sizeof(head) + length;
 }
 
-static void test_events_in_a_row(void **state) {
-        char bytes[512];
-        size_t size = 0, at = 0;
-        WatchEvent e;
+static void test_meaning(void **state) {
+        static const struct {
+                uint32_t mask;
+                const char *name;
+                unsigned what;
+        } cases[] = {
+                { IN_CREATE, "f", WATCH_NAME }, /* also a linked O_TMPFILE: there may be no CLOSE_WRITE */
+                { IN_MODIFY, "f", WATCH_CONTENT },
+                { IN_CLOSE_WRITE, "f", WATCH_CONTENT | WATCH_CLOSED },
+                { IN_ATTRIB, "f", WATCH_ATTRIB },
+                { IN_MOVED_FROM, "f", WATCH_NAME },
+                { IN_MOVED_TO, "f", WATCH_NAME | WATCH_CLOSED },
+                { IN_DELETE, "f", WATCH_NAME },
+                { IN_CREATE | IN_ISDIR, "d", WATCH_SUBTREE },
+                { IN_MOVED_FROM | IN_ISDIR, "d", WATCH_SUBTREE },
+                { IN_MOVED_TO | IN_ISDIR, "d", WATCH_SUBTREE },
+                { IN_DELETE | IN_ISDIR, "d", WATCH_SUBTREE },
+                { IN_ATTRIB | IN_ISDIR, "d", WATCH_ATTRIB | WATCH_SUBTREE }, /* 5.5 */
+                { IN_ATTRIB | IN_ISDIR, NULL, EVENT_CHANGED },               /* the same change, said by the folder */
+                { IN_DELETE_SELF, NULL, EVENT_GONE },
+                { IN_MOVE_SELF, NULL, EVENT_MOVED },
+                { IN_UNMOUNT, NULL, EVENT_UNMOUNTED },
+                { IN_IGNORED, NULL, EVENT_DEAD },
+                { IN_Q_OVERFLOW, NULL, WATCH_SUBTREE | WATCH_OVERFLOW },
+                { IN_CREATE, NULL, WATCH_SUBTREE }, /* never seen; something in the folder, so all of it */
+                { IN_MODIFY, NULL, WATCH_SUBTREE },
+        };
 
-        size += put_event(bytes + size, 1, IN_CREATE, "a", 16);
-        size += put_event(bytes + size, 2, IN_DELETE_SELF, "", 0);
-        size += put_event(bytes + size, -1, IN_Q_OVERFLOW, "", 0);
-        size += put_event(bytes + size, 3, IN_MOVED_TO | IN_ISDIR, "exactly 15 long", 16);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char bytes[64];
+                size_t size = put(bytes, 7, cases[i].mask, cases[i].name, 3), at = 0;
+                Event e;
 
-        at += event_parse(bytes + at, size - at, &e);
-        assert_int_equal(e.wd, 1);
-        assert_int_equal(e.mask, IN_CREATE);
-        assert_string_equal(e.name, "a");
-        assert_int_equal(e.size, 1);
-        at += event_parse(bytes + at, size - at, &e);
-        assert_int_equal(e.wd, 2);
-        assert_string_equal(e.name, "");
-        assert_int_equal(e.size, 0);
-        at += event_parse(bytes + at, size - at, &e); /* 1.9 */
-        assert_int_equal(e.wd, -1);
-        assert_int_equal(e.mask, IN_Q_OVERFLOW);
-        at += event_parse(bytes + at, size - at, &e);
-        assert_int_equal(e.wd, 3);
-        assert_int_equal(e.size, 15);
-        assert_int_equal(at, size);
-        assert_int_equal(event_parse(bytes + at, 0, &e), 0);
-}
-
-/* Whatever ends in the middle is no event; nothing outside the bytes is read (the sanitizer looks). */
-static void test_cut_short(void **state) {
-        char whole[64];
-        size_t size = put_event(whole, 1, IN_CREATE, "name", 16);
-
-        for (size_t n = 0; n < size; n++) {
-                _cleanup_free_ char *bytes = malloc(n + 1);
-                WatchEvent e = { .wd = 77 };
-
-                assert_non_null(bytes);
-                memcpy(bytes, whole, n);
-                assert_int_equal(event_parse(bytes, n, &e), 0);
-                assert_int_equal(e.wd, 77);
+                assert_int_equal(event_next(bytes, size, &at, &e), 1);
+                assert_int_equal(e.wd, 7);
+                assert_int_equal(e.what, cases[i].what);
+                assert_string_equal(e.name, cases[i].name ? cases[i].name : "");
+                assert_int_equal(e.size, strlen(e.name));
+                assert_int_equal(at, size);
+                assert_int_equal(event_next(bytes, size, &at, &e), 0);
         }
 }
 
-static void test_hostile(void **state) {
-        char bytes[64];
-        WatchEvent e;
-        size_t size;
+static void test_several(void **state) {
+        char bytes[256];
+        size_t size = 0, at = 0;
+        Event e;
 
-        size = put_event(bytes, 1, IN_CREATE, "not ended at all", 16); /* the kernel never does that */
-        assert_int_equal(event_parse(bytes, size, &e), size);
-        assert_string_equal(e.name, "");
-        assert_int_equal(e.size, 0);
-        (void) put_event(bytes, 1, IN_CREATE, "x", 16);
-        memset(bytes + offsetof(struct inotify_event, len), 0xff, sizeof(uint32_t)); /* longer than there is */
-        assert_int_equal(event_parse(bytes, sizeof(bytes), &e), 0);
+        size += put(bytes + size, 1, IN_CREATE, "one", 5);
+        size += put(bytes + size, 2, IN_OPEN, "meaningless", 1); /* never asked for: passed over */
+        size += put(bytes + size, 2, IN_ACCESS, NULL, 0);
+        size += put(bytes + size, 3, IN_IGNORED, NULL, 0);
+        size += put(bytes + size, 4, IN_MODIFY, "odd", 2); /* leaves the rest unaligned */
+        size += put(bytes + size, 5, IN_MODIFY, "last", 1);
+
+        for (unsigned i = 0; i < 4; i++) {
+                static const int wds[] = { 1, 3, 4, 5 };
+
+                assert_int_equal(event_next(bytes, size, &at, &e), 1);
+                assert_int_equal(e.wd, wds[i]);
+        }
+        assert_string_equal(e.name, "last");
+        assert_int_equal(event_next(bytes, size, &at, &e), 0);
 }
 
-static void test_news(void **state) {
+/* What no kernel writes must be noticed: its meaning is lost, and with it that of all behind it. */
+static void test_broken(void **state) {
         static const struct {
-                uint32_t mask;
-                bool named;
-                unsigned news;
-        } cases[] = {
-                { IN_CREATE, true, WATCH_NAME },
-                { IN_MODIFY, true, WATCH_CONTENT },
-                { IN_CLOSE_WRITE, true, WATCH_CONTENT | WATCH_CLOSED },
-                { IN_ATTRIB, true, WATCH_ATTRIB },
-                { IN_DELETE, true, WATCH_NAME },
-                { IN_MOVED_FROM, true, WATCH_NAME },
-                { IN_MOVED_TO, true, WATCH_NAME | WATCH_CLOSED }, /* a whole file, saved atomically */
-                { IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE, true, WATCH_NAME | WATCH_CONTENT | WATCH_CLOSED },
-                { IN_ISDIR | IN_CREATE, true, WATCH_NAME | WATCH_SUBTREE }, /* 1.1 */
-                { IN_ISDIR | IN_DELETE, true, WATCH_NAME | WATCH_SUBTREE },
-                { IN_ISDIR | IN_MOVED_FROM, true, WATCH_NAME | WATCH_SUBTREE }, /* 1.5 */
-                { IN_ISDIR | IN_MOVED_TO, true, WATCH_NAME | WATCH_SUBTREE },
-                { IN_ISDIR | IN_ATTRIB, true, WATCH_SUBTREE | WATCH_ATTRIB }, /* 5.5 */
-                { IN_DELETE_SELF, false, WATCH_ROOT },
-                { IN_MOVE_SELF, false, WATCH_ROOT },
-                { IN_UNMOUNT, false, WATCH_ROOT | WATCH_SUBTREE }, /* 2.1 */
-                { IN_ISDIR | IN_ATTRIB, false, WATCH_SUBTREE | WATCH_ATTRIB },
-                { IN_IGNORED, false, 0 },
-                { IN_OPEN | IN_ACCESS, true, 0 },
-                { 0, true, 0 },
-                { 0, false, 0 },
+                const char *name;
+                size_t size;
+        } names[] = {
+                { "unended", 7 }, { "a/b", 4 }, { ".", 2 }, { "..", 3 }, { "/", 2 },
         };
+        char bytes[1024];
+        Event e;
 
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
-                assert_int_equal(event_news(cases[i].mask, cases[i].named), cases[i].news);
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                struct inotify_event head = { .wd = 1, .mask = IN_CREATE, .len = (uint32_t) names[i].size };
+                size_t at = 0;
+
+                memcpy(bytes, &head, sizeof(head));
+                memcpy(bytes + sizeof(head), names[i].name, names[i].size);
+                assert_int_equal(event_next(bytes, sizeof(head) + names[i].size, &at, &e), -EBADMSG);
+                assert_int_equal(at, 0);
+        }
+        for (size_t cut = 1; cut < sizeof(struct inotify_event) + 8; cut++) {
+                size_t at = 0;
+
+                assert_int_equal(put(bytes, 1, IN_CREATE, "seven..", 1), sizeof(struct inotify_event) + 8);
+                assert_int_equal(event_next(bytes, cut, &at, &e), -EBADMSG);
+        }
+        for (unsigned i = 0; i < 2; i++) { /* longer than any name */
+                char name[260];
+                size_t at = 0;
+
+                memset(name, 'x', sizeof(name));
+                name[i == 0 ? 255 : 256] = '\0';
+                assert_int_equal(event_next(bytes, put(bytes, 1, IN_CREATE, name, 1), &at, &e), i == 0 ? 1 : -EBADMSG);
+        }
+        {
+                struct inotify_event head = { .wd = 1, .mask = IN_CREATE, .len = UINT32_MAX };
+                size_t at = 0;
+
+                memcpy(bytes, &head, sizeof(head));
+                assert_int_equal(event_next(bytes, sizeof(bytes), &at, &e), -EBADMSG);
+        }
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_events_in_a_row),
-                cmocka_unit_test(test_cut_short),
-                cmocka_unit_test(test_hostile),
-                cmocka_unit_test(test_news),
+                cmocka_unit_test(test_meaning),
+                cmocka_unit_test(test_several),
+                cmocka_unit_test(test_broken),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
