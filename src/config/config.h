@@ -39,6 +39,8 @@ typedef struct MappingConfig {
         ConflictPolicy conflict;
         WatchMode watch;
         int64_t rescan_ns;
+        unsigned guard_files, guard_percent; /* deletions within an hour; more than either is held */
+        int64_t alert_after_ns;              /* one loud line when the oldest unsynced change is older */
 } MappingConfig;
 
 typedef struct Config {

@@ -215,6 +215,20 @@ static int read_account(ConfigReader *c, const Node *n, const Node *map, Mapping
                              meant ? " (did you mean \"" : "", meant ? meant : "", meant ? "\"?)" : "");
 }
 
+static int read_guard(ConfigReader *c, const Node *n, MappingConfig *m) {
+        const Node *v;
+
+        if (schema_check(c, n, "delete-guard") < 0 || n->kind != NODE_MAP)
+                return -EINVAL;
+        if ((v = node_get(n, "files")) &&
+            value_number(c, v, "delete-guard", "files", 1, 1000000000, &m->guard_files) < 0)
+                return -EINVAL;
+        if ((v = node_get(n, "percent")) &&
+            value_number(c, v, "delete-guard", "percent", 1, 100, &m->guard_percent) < 0)
+                return -EINVAL;
+        return 0;
+}
+
 static int read_policies(ConfigReader *c, const Node *map, MappingConfig *m) {
         static const char *const deletes[] = { "mirror", "keep" }, *const conflict[] = { "keep", "overwrite" },
                                  *const watch[] = { "auto", "inotify", "poll" };
@@ -224,6 +238,11 @@ static int read_policies(ConfigReader *c, const Node *map, MappingConfig *m) {
         m->create_container = true;
         m->delete_delay_ns = 5 * NSEC_PER_SEC;
         m->rescan_ns = 3600 * NSEC_PER_SEC;
+        m->guard_files = 1000;
+        m->guard_percent = 50;
+        m->alert_after_ns = 3600 * NSEC_PER_SEC;
+        if ((n = node_get(map, "delete-guard")) && read_guard(c, n, m) < 0)
+                r = -EINVAL;
         if ((n = node_get(map, "create-container")) &&
             value_bool(c, n, "mapping", "create-container", &m->create_container) < 0)
                 r = -EINVAL;
@@ -249,6 +268,9 @@ static int read_policies(ConfigReader *c, const Node *map, MappingConfig *m) {
                 r = -EINVAL;
         if ((n = node_get(map, "rescan")) &&
             value_duration(c, n, "mapping", "rescan", NSEC_PER_SEC, 30 * 86400 * NSEC_PER_SEC, &m->rescan_ns) < 0)
+                r = -EINVAL;
+        if ((n = node_get(map, "alert-after")) && value_duration(c, n, "mapping", "alert-after", NSEC_PER_SEC,
+                                                                 365 * 86400 * NSEC_PER_SEC, &m->alert_after_ns) < 0)
                 r = -EINVAL;
         return r;
 }

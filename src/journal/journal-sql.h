@@ -6,7 +6,7 @@
 /* clang-format off */
 #define ROW_COLUMNS                                                                                                       \
         "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                 \
-        "state, content, doubt, busy, gen, due, first, attempts, seen_ino, reason, sum"
+        "state, content, doubt, busy, gen, due, first, attempts, seen_ino, reason, approved, moved, changed, sum"
 
 #define JOURNAL_STATEMENTS(X)                                                                                             \
         X(BEGIN, COLD, "BEGIN IMMEDIATE")                                                                                 \
@@ -21,13 +21,14 @@
                 "last_sync = ?7 WHERE id = ?1")                                                                           \
         X(ROW_GET, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name = ?2")                              \
         X(ROW_PUT, HOT, "INSERT INTO path (mapping, " ROW_COLUMNS ") VALUES "                                             \
-                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24) " \
+                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27) " \
                 "ON CONFLICT (mapping, name) DO UPDATE SET etag = excluded.etag, foreign_blob = excluded.foreign_blob, "  \
                 "md5 = excluded.md5, size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime, "              \
                 "btime = excluded.btime, ino = excluded.ino, mode = excluded.mode, uid = excluded.uid, gid = excluded.gid, " \
                 "state = excluded.state, content = excluded.content, doubt = excluded.doubt, busy = excluded.busy, "      \
                 "gen = excluded.gen, due = excluded.due, first = excluded.first, attempts = excluded.attempts, "          \
-                "seen_ino = excluded.seen_ino, reason = excluded.reason, sum = excluded.sum")                             \
+                "seen_ino = excluded.seen_ino, reason = excluded.reason, approved = excluded.approved, moved = excluded.moved, " \
+                "changed = excluded.changed, sum = excluded.sum")                                                         \
         X(ROW_FORGET, HOT, "DELETE FROM path WHERE mapping = ?1 AND name = ?2")                                           \
         X(ROW_DUE, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due <= ?3 ORDER BY due LIMIT ?4") \
         X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 ORDER BY due LIMIT 1") \
@@ -42,10 +43,19 @@
         X(SEEN_INODE, HOT, "SELECT 1 FROM path WHERE mapping = ?1 AND seen_ino = ?2 LIMIT 1")                             \
         X(STATE_CHANGE, COLD, "UPDATE path SET state = 1, due = 0, gen = gen + 1, attempts = 0, "                         \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND state = ?2 AND state > 0")     \
-        X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL), sum(busy), sum(CASE WHEN etag IS NOT NULL THEN size ELSE 0 END) " \
+        X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL), sum(busy), sum(CASE WHEN etag IS NOT NULL THEN size ELSE 0 END), " \
+                "sum(state IN (4, 6) AND NOT approved AND NOT moved) "                                                    \
                 "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
+        X(HOLD, COLD, "UPDATE path SET state = 6, due = 0 WHERE mapping = ?1 AND state = 4 AND state > 0 AND NOT approved AND NOT moved") \
+        X(APPROVE, COLD, "UPDATE path SET state = 4, due = 0, approved = 1, reason = NULL WHERE mapping = ?1 AND state = 6 AND state > 0") \
+        X(REJECT, COLD, "DELETE FROM path WHERE mapping = ?1 AND state = 6 AND state > 0")                                \
+        X(WINDOW_ADD, HOT, "INSERT INTO window (mapping, minute, deletions, overwrites) VALUES (?1, ?2, ?3, ?4) "         \
+                "ON CONFLICT (mapping, minute) DO UPDATE SET deletions = deletions + excluded.deletions, "                \
+                "overwrites = overwrites + excluded.overwrites")                                                          \
+        X(WINDOW_SUM, HOT, "SELECT coalesce(sum(deletions), 0), coalesce(sum(overwrites), 0) FROM window WHERE mapping = ?1 AND minute > ?2") \
+        X(WINDOW_PRUNE, COLD, "DELETE FROM window WHERE mapping = ?1 AND minute <= ?2")                                   \
         X(WIPE, COLD, "DELETE FROM path WHERE mapping = ?1")                                                              \
-        X(UNCLAIM, COLD, "UPDATE path SET state = 1, due = 0, doubt = 1 WHERE mapping = ?1 AND state = 2 AND state > 0")    \
+        X(UNCLAIM, COLD, "UPDATE path SET state = 1, due = 0, doubt = 1 WHERE mapping = ?1 AND state = 2 AND state > 0")  \
         X(UNDUE, COLD, "UPDATE path SET due = 0 WHERE state IN (1, 4)")                                                   \
         X(LAST_FIRST, COLD, "SELECT max(first) FROM path WHERE state > 0")
 
@@ -66,8 +76,11 @@
         "  gid INTEGER NOT NULL,"                                                                                         \
         "  state INTEGER NOT NULL, content INTEGER NOT NULL, doubt INTEGER NOT NULL, busy INTEGER NOT NULL,"              \
         "  gen INTEGER NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, attempts INTEGER NOT NULL,"                \
-        "  seen_ino INTEGER, reason TEXT, sum INTEGER NOT NULL,"                                                          \
+        "  seen_ino INTEGER, reason TEXT, approved INTEGER NOT NULL, moved INTEGER NOT NULL, changed INTEGER NOT NULL,"   \
+        "  sum INTEGER NOT NULL,"                                                                                         \
         "  PRIMARY KEY (mapping, name)) STRICT, WITHOUT ROWID;"                                                           \
+        "CREATE TABLE window (mapping INTEGER NOT NULL, minute INTEGER NOT NULL, deletions INTEGER NOT NULL,"             \
+        "  overwrites INTEGER NOT NULL, PRIMARY KEY (mapping, minute)) STRICT, WITHOUT ROWID;"                            \
         "CREATE INDEX path_work ON path (mapping, state, due, first) WHERE state > 0;"                                    \
         "CREATE INDEX path_inode ON path (mapping, ino) WHERE ino IS NOT NULL;"                                           \
         "CREATE INDEX path_seen ON path (mapping, seen_ino) WHERE seen_ino IS NOT NULL;"

@@ -384,8 +384,16 @@ static int counts_load(Journal *j, MappingCounts *c, Error *e) {
                 c->counts.files += (uint64_t) sqlite3_column_int64(stmt, 2);
                 c->counts.busy += (uint64_t) sqlite3_column_int64(stmt, 3);
                 c->counts.bytes += (uint64_t) sqlite3_column_int64(stmt, 4);
+                c->counts.deletions += (uint64_t) sqlite3_column_int64(stmt, 5);
         }
         return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "counting");
+}
+
+int counts_reload(Journal *j, int64_t mapping, Error *e) {
+        for (size_t i = 0; i < j->n_counts; i++)
+                if (j->counts[i].mapping == mapping)
+                        return counts_load(j, &j->counts[i], e);
+        return 0;
 }
 
 JournalCounts *counts_of(Journal *j, int64_t mapping) {

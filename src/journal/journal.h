@@ -22,6 +22,7 @@ typedef struct JournalCounts {
         uint64_t state[_PATH_STATES];
         uint64_t files, bytes; /* confirmed */
         uint64_t busy;
+        uint64_t deletions; /* waiting or held, neither approved nor moved: what the guard counts */
 } JournalCounts;
 
 /* Opens STATE_DIR/journal.db, made with owner-only permissions, under STATE_DIR/lock. -EBUSY: another azsyncd has it.
@@ -93,6 +94,19 @@ int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, 
                      Error *e) _must_check_;
 /* 1: an unconfirmed file with this inode was looked at: its rename's source must stay for now. */
 int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) _must_check_;
+/* The guard (pitfalls 7.4): what was carried out within an hour, by minutes of the wall clock, and what is held. */
+typedef struct JournalWindow {
+        uint64_t deletions, overwrites;
+} JournalWindow;
+int journal_window_add(Journal *j, int64_t mapping, int64_t minute, int deletions, int overwrites,
+                       Error *e) _must_check_;
+int journal_window(Journal *j, int64_t mapping, int64_t since, JournalWindow *ret, Error *e) _must_check_;
+int journal_window_prune(Journal *j, int64_t mapping, int64_t before, Error *e) _must_check_;
+int journal_hold(Journal *j, int64_t mapping, Error *e) _must_check_;    /* every counted GONE row becomes HELD */
+int journal_approve(Journal *j, int64_t mapping, Error *e) _must_check_; /* every HELD row: GONE, due, approved */
+int journal_reject(Journal *j, int64_t mapping,
+                   Error *e) _must_check_; /* every HELD row is forgotten; its blob stays */
+
 /* Every row in `state` becomes pending and due (retry, approve). */
 int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) _must_check_;
 /* Claims whose jobs are gone (a crash, a restart of the mapping): pending, due, and in doubt. */

@@ -18,6 +18,10 @@ bool row_is_unsynced(PathState state) {
         return state == PATH_PENDING || state == PATH_CLAIMED || state == PATH_GONE;
 }
 
+bool row_is_deletion(const Row *row) {
+        return (row->state == PATH_GONE || row->state == PATH_HELD) && !row->approved && !row->moved;
+}
+
 static void set_reason(Row *row, const char *reason) {
         (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
 }
@@ -92,12 +96,13 @@ void row_confirm(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, c
 
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
         row->stamp = *stamp;
+        row->approved = row->moved = false; /* something stands here */
         if (!overtaken(row, gen, claimed))
                 row_clean(row);
 }
 
 void row_unconfirm(Row *row) {
-        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->busy = false;
+        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->busy = row->approved = row->moved = false;
         row->etag[0] = '\0';
         memset(row->md5, 0, sizeof(row->md5));
         row->stamp = (Stamp){ 0 };

@@ -38,9 +38,12 @@ typedef struct Row {
 
         /* due */
         PathState state;
-        bool content; /* an event said that bytes changed: the stamp must not be believed (pitfalls 4.3) */
-        bool doubt;   /* an earlier write's outcome is unknown: ask the service first (L4) */
-        bool busy;    /* only a marked copy could be sent (promise 2) */
+        bool content;    /* an event said that bytes changed: the stamp must not be believed (pitfalls 4.3) */
+        bool doubt;      /* an earlier write's outcome is unknown: ask the service first (L4) */
+        bool busy;       /* only a marked copy could be sent (promise 2) */
+        bool approved;   /* a person let this deletion go ahead */
+        bool moved;      /* what stood here is confirmed under another name: no deletion in the guard's eyes (7.4) */
+        int64_t changed; /* wall ns when its bytes were last counted as overwritten; 0: never */
         uint64_t gen;
         int64_t due;   /* boot ns */
         int64_t first; /* wall ns of the oldest unsynced change, unique and rising within the journal; 0 when clean */
@@ -51,7 +54,7 @@ typedef struct Row {
         /* as stored, for the journal's counters */
         struct {
                 PathState state;
-                bool confirmed, busy;
+                bool confirmed, busy, counted;
                 uint64_t size;
         } stored;
 } Row;
@@ -76,4 +79,6 @@ void row_unconfirm(Row *row);
 void row_park(Row *row, uint64_t gen, PathState state, int64_t due, const char *reason);
 /* A number over what is confirmed and the path: a flipped bit in the file is noticed (pitfalls 9.6). */
 uint64_t row_checksum(const Row *row) _pure_;
+/* A deletion that waits or is held, and that nobody has approved: what the guard counts. */
+bool row_is_deletion(const Row *row) _pure_;
 bool row_is_unsynced(PathState state) _pure_; /* counts for `first`: pending, claimed, gone */

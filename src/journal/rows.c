@@ -9,6 +9,7 @@ static void row_remember(Row *row) {
         row->stored.state = row->state;
         row->stored.confirmed = row->confirmed;
         row->stored.busy = row->busy;
+        row->stored.counted = row_is_deletion(row);
         row->stored.size = row->stamp.size;
 }
 
@@ -52,8 +53,11 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
         row->attempts = (unsigned) sqlite3_column_int(stmt, 19);
         row->seen_ino = (uint64_t) sqlite3_column_int64(stmt, 20);
         (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
+        row->approved = sqlite3_column_int(stmt, 22);
+        row->moved = sqlite3_column_int(stmt, 23);
+        row->changed = sqlite3_column_int64(stmt, 24);
         row_remember(row);
-        return (uint64_t) sqlite3_column_int64(stmt, 22) == row_checksum(row);
+        return (uint64_t) sqlite3_column_int64(stmt, 25) == row_checksum(row);
 }
 
 int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) {
@@ -89,12 +93,14 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
         if (row->exists) {
                 c->state[row->stored.state]--;
                 c->busy -= row->stored.busy;
+                c->deletions -= row->stored.counted;
                 c->files -= row->stored.confirmed;
                 c->bytes -= row->stored.confirmed ? row->stored.size : 0;
         }
         if (!forget) {
                 c->state[row->state]++;
                 c->busy += row->busy;
+                c->deletions += row_is_deletion(row);
                 c->files += row->confirmed;
                 c->bytes += row->confirmed ? row->stamp.size : 0;
         }
@@ -141,6 +147,9 @@ int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
         (void) (row->reason[0] ? sqlite3_bind_text(stmt, c, row->reason, -1, SQLITE_STATIC)
                                : sqlite3_bind_null(stmt, c));
         c++;
+        (void) sqlite3_bind_int(stmt, c++, row->approved);
+        (void) sqlite3_bind_int(stmt, c++, row->moved);
+        (void) sqlite3_bind_int64(stmt, c++, row->changed);
         (void) sqlite3_bind_int64(stmt, c++, (int64_t) row_checksum(row));
         r = journal_step(j, STMT_ROW_PUT, e, "writing");
         if (r < 0)
@@ -334,9 +343,19 @@ int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) {
         return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading");
 }
 
+/* One statement over all of a mapping's rows in some state; the counters are read anew. */
+static int change_all(Journal *j, int id, int64_t mapping, Error *e, const char *what) {
+        int r = journal_begin(j, e);
+
+        if (r >= 0) {
+                (void) sqlite3_bind_int64(j->stmt[id], 1, mapping);
+                r = journal_step(j, id, e, what);
+        }
+        return r < 0 ? r : counts_reload(j, mapping, e);
+}
+
 int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) {
         sqlite3_stmt *stmt = j->stmt[STMT_STATE_CHANGE];
-        JournalCounts *c = counts_of(j, mapping);
         int r = journal_begin(j, e);
 
         if (r < 0)
@@ -345,37 +364,62 @@ int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t 
         (void) sqlite3_bind_int(stmt, 2, (int) state);
         (void) sqlite3_bind_int64(stmt, 3, first);
         r = journal_step(j, STMT_STATE_CHANGE, e, "releasing");
-        if (r >= 0 && c && state != PATH_PENDING) {
-                c->state[PATH_PENDING] += c->state[state];
-                c->state[state] = 0;
-        }
-        return r;
-}
-
-int journal_wipe(Journal *j, int64_t mapping, Error *e) {
-        JournalCounts *c = counts_of(j, mapping);
-        int r = journal_begin(j, e);
-
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_int64(j->stmt[STMT_WIPE], 1, mapping);
-        r = journal_step(j, STMT_WIPE, e, "forgetting a mapping");
-        if (r >= 0 && c)
-                *c = (JournalCounts){ 0 };
-        return r;
+        return r < 0 ? r : counts_reload(j, mapping, e);
 }
 
 int journal_unclaim(Journal *j, int64_t mapping, Error *e) {
-        JournalCounts *c = counts_of(j, mapping);
+        return change_all(j, STMT_UNCLAIM, mapping, e, "taking claims back");
+}
+
+int journal_wipe(Journal *j, int64_t mapping, Error *e) {
+        return change_all(j, STMT_WIPE, mapping, e, "forgetting a mapping");
+}
+
+int journal_hold(Journal *j, int64_t mapping, Error *e) {
+        return change_all(j, STMT_HOLD, mapping, e, "holding deletions");
+}
+
+int journal_approve(Journal *j, int64_t mapping, Error *e) {
+        return change_all(j, STMT_APPROVE, mapping, e, "approving deletions");
+}
+
+int journal_reject(Journal *j, int64_t mapping, Error *e) {
+        return change_all(j, STMT_REJECT, mapping, e, "rejecting deletions");
+}
+
+int journal_window_add(Journal *j, int64_t mapping, int64_t minute, int deletions, int overwrites, Error *e) {
+        sqlite3_stmt *stmt = j->stmt[STMT_WINDOW_ADD];
         int r = journal_begin(j, e);
 
         if (r < 0)
                 return r;
-        (void) sqlite3_bind_int64(j->stmt[STMT_UNCLAIM], 1, mapping);
-        r = journal_step(j, STMT_UNCLAIM, e, "taking claims back");
-        if (r >= 0 && c) {
-                c->state[PATH_PENDING] += c->state[PATH_CLAIMED];
-                c->state[PATH_CLAIMED] = 0;
-        }
-        return r;
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int64(stmt, 2, minute);
+        (void) sqlite3_bind_int(stmt, 3, deletions);
+        (void) sqlite3_bind_int(stmt, 4, overwrites);
+        return journal_step(j, STMT_WINDOW_ADD, e, "counting deletions");
+}
+
+int journal_window(Journal *j, int64_t mapping, int64_t since, JournalWindow *ret, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_WINDOW_SUM];
+        int rc;
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int64(stmt, 2, since);
+        rc = sqlite3_step(stmt);
+        if (rc != SQLITE_ROW)
+                return journal_fail(j, rc, e, "reading the guard's window");
+        ret->deletions = (uint64_t) MAX(sqlite3_column_int64(stmt, 0), INT64_C(0));
+        ret->overwrites = (uint64_t) MAX(sqlite3_column_int64(stmt, 1), INT64_C(0));
+        return 0;
+}
+
+int journal_window_prune(Journal *j, int64_t mapping, int64_t before, Error *e) {
+        int r = journal_begin(j, e);
+
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(j->stmt[STMT_WINDOW_PRUNE], 1, mapping);
+        (void) sqlite3_bind_int64(j->stmt[STMT_WINDOW_PRUNE], 2, before);
+        return journal_step(j, STMT_WINDOW_PRUNE, e, "forgetting old deletions");
 }

@@ -37,4 +37,5 @@ static inline void stmt_resetp(sqlite3_stmt **stmt) {
 int journal_fail(Journal *j, int rc, Error *e, const char *what);
 int journal_step(Journal *j, int id, Error *e, const char *what); /* one that returns nothing */
 int journal_begin(Journal *j, Error *e);                          /* unless a transaction is open */
-JournalCounts *counts_of(Journal *j, int64_t mapping);            /* NULL: no memory, or it cannot be read */
+int counts_reload(Journal *j, int64_t mapping, Error *e);
+JournalCounts *counts_of(Journal *j, int64_t mapping); /* NULL: no memory, or it cannot be read */

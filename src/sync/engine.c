@@ -67,6 +67,14 @@ int sync_journal(Sync *s, int r, const Error *e) {
         return r;
 }
 
+int sync_commit(Sync *s) {
+        Error e = ERROR_NULL;
+        int r = s->guard_counted ? journal_commit_durable(s->journal, &e) : journal_commit(s->journal, &e);
+
+        s->guard_counted = false;
+        return sync_journal(s, r, &e);
+}
+
 static void on_recover(void *userdata) {
         Sync *s = userdata;
         Error e = ERROR_NULL;
@@ -151,13 +159,14 @@ static bool once_over(const Sync *s, bool *ret_in_sync) {
 
 static void on_settled(void *userdata) {
         Sync *s = userdata;
-        Error e = ERROR_NULL;
         bool in_sync;
 
         timer_stop(s->commit);
-        for (size_t i = 0; i < s->n_mappings; i++)
+        for (size_t i = 0; i < s->n_mappings; i++) {
                 note_sync(s->mappings[i]);
-        if (sync_journal(s, journal_commit(s->journal, &e), &e) < 0)
+                mapping_alert(s->mappings[i]);
+        }
+        if (sync_commit(s) < 0)
                 return;
         waits_check(s);
         if (s->n_listeners > 0 && timer_get(s->tell) == 0)
@@ -458,7 +467,7 @@ static int mapping_do(Mapping *m, EngineVerb verb, Error *e) {
         case ENGINE_APPROVE:
                 return mapping_approve(m, e);
         case ENGINE_REJECT:
-                return error_set(e, -ESRCH, ERROR_NONE, 0, "mapping %s: there is nothing to reject", m->config->name);
+                return mapping_reject(m, e);
         }
         if (r < 0)
                 return sync_journal(s, r, e);

@@ -4,6 +4,7 @@
 
 #include "azsyncd/messages.h"
 #include "azure/mime.h"
+#include "sync/guard.h"
 #include "sync/plan.h"
 #include "util/backoff.h"
 #include "util/blobname.h"
@@ -94,6 +95,8 @@ static int job_reload(Job *job, Error *e) {
         job->row.gen = now.gen;
         job->row.due = now.due;
         job->row.content |= now.content;
+        job->row.approved |= now.approved;
+        job->row.moved |= now.moved;
         return 0;
 }
 
@@ -174,6 +177,9 @@ void job_confirm(Job *job, const char *etag) {
         int r = job_reload(job, &e);
 
         if (r >= 0) {
+                if (job->row.confirmed && job->row.has_md5 && job->have_bytes &&
+                    memcmp(job->row.md5, job->md5, 16) != 0)
+                        guard_overwritten(m, &job->row);
                 row_confirm(&job->row, job->gen, &job->stamp, etag, job->have_bytes ? job->md5 : NULL, job->claimed);
                 if (job->prefix && job->row.state == PATH_CLEAN) /* it grew while it was read: the rest follows */
                         row_hint(&job->row, true, clock_boot() + clock_policy(CHANGED_PAUSE), job->claimed);
@@ -395,8 +401,8 @@ void job_plan(Job *job) {
                 job_park(job, PATH_SKIPPED, 0, p.reason);
                 return;
         case ACTION_GONE:
-                job_park(job, PATH_GONE,
-                         m->sync->once ? clock_boot() : clock_boot() + clock_policy(m->config->delete_delay_ns), NULL);
+                job_park(job, PATH_GONE, clock_boot() + (m->sync->once ? 0 : clock_policy(m->config->delete_delay_ns)),
+                         p.reason);
                 return;
         case ACTION_CONFLICT:
                 job_park(job, PATH_CONFLICT, 0, p.reason);
@@ -455,6 +461,8 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
 
         job->waiting = false;
         job_looked(job);
+        if (job->was_gone && answer->look == LOOK_REGULAR && answer->stamp.size > 0)
+                guard_count(m, &job->row, -1); /* it is back: no deletion after all (7.8) */
         job->look = answer->look;
         job->stamp = answer->stamp;
         switch (answer->look) {

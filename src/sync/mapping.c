@@ -17,11 +17,7 @@
 #include <openssl/sha.h>
 
 #define WORKERS 2u
-#define BUSY_PATHS 4096u  /* remembered by settle */
-#define BRANCHES_MAX 256u /* more than these: scan the whole tree instead */
-#define ROOT_RETRY (5 * NSEC_PER_SEC)
-#define POLL_LEAST (30 * NSEC_PER_SEC)
-#define BRANCH_MAX 4096u /* bytes of a folder's path: no blob name has so many, whatever they are */
+#define BUSY_PATHS 4096u /* remembered by settle */
 
 /* azsyncd's application id for machine-id(5): ids derived from it tell nothing of the machine */
 #define APP_ID SD_ID128_MAKE(3f, 5c, 0b, 8e, a1, 77, 4d, 0c, 9b, 2e, 61, d4, f8, 10, 5a, c3)
@@ -43,9 +39,10 @@ static int writer_id(const char *mapping, char ret[static 40]) {
 
 int mapping_identity(const MappingConfig *c, const char *account_identity, char **ret) {
         _cleanup_buf_ Buf b = BUF_INIT(1 << 20);
-        int r = buf_printf(&b, "%s\n%s\n%s\n%s\n%i\n%i\n%lli\n%i\n%i\n%lli\n%s", c->folder, account_identity,
-                           c->container, c->prefix, c->create_container, (int) c->deletes,
+        int r = buf_printf(&b, "%s\n%s\n%s\n%s\n%i\n%i\n%lli\n%i\n%i\n%lli\n%u\n%u\n%lli\n%s", c->folder,
+                           account_identity, c->container, c->prefix, c->create_container, (int) c->deletes,
                            (long long) c->delete_delay_ns, (int) c->conflict, (int) c->watch, (long long) c->rescan_ns,
+                           c->guard_files, c->guard_percent, (long long) c->alert_after_ns,
                            c->exclude_text ? c->exclude_text : "");
 
         if (r < 0)
@@ -221,185 +218,48 @@ static void on_news(const char *path, unsigned news, void *userdata) {
         mapping_hint(m, path, news & WATCH_CONTENT, settle_news(m->settle, path, news, clock_boot()));
 }
 
-/* In the walker's thread; reads only what never changes. */
-static ScanFilter filter(const char *path, size_t size, bool folder, void *userdata) {
-        const MappingConfig *c = userdata;
-
-        if (c->exclude && ignore_match(c->exclude, path, folder))
-                return SCAN_EXCLUDE;
-        /* Each file that cannot be named has a row of its own; a branch so deep that nothing in it can, one for all
-         * (6.7). */
-        return size > (folder ? BRANCH_MAX : ROW_PATH_MAX) ? SCAN_TOO_LONG : SCAN_TAKE;
-}
-
-/* --- scanning --- */
-
-static void branch_drop(Mapping *m, size_t i) {
-        free(m->branches[i].path);
-        memmove(&m->branches[i], &m->branches[i + 1], (m->n_branches - i - 1) * sizeof(m->branches[0]));
-        m->n_branches--;
-}
-
-void mapping_scan(Mapping *m, const char *branch) {
-        Branch *more;
-        char *path;
-
-        if (m->n_branches >= BRANCHES_MAX)
-                branch = "";
-        m->scans_asked++;
-        /* whatever is asked for and covered by this one need not be done twice */
-        for (size_t i = m->n_branches; i-- > 0;)
-                if (path_beneath(m->branches[i].path, branch))
-                        branch_drop(m, i);
-                else if (path_beneath(branch, m->branches[i].path)) {
-                        m->branches[i].number = m->scans_asked;
-                        return;
-                }
-        path = strdup(branch);
-        more = reallocarray(m->branches, m->n_branches + 1, sizeof(*more));
-        if (more)
-                m->branches = more;
-        if (!path || !more) {
-                free(path);
-                m->record.scan = true; /* not forgotten: the next scan is of the whole tree */
-                return;
-        }
-        m->branches[m->n_branches++] = (Branch){ path, m->scans_asked };
-        mapping_scan_next(m);
-}
-
-void mapping_scan_next(Mapping *m) {
-        int64_t now = clock_boot();
-
-        if (m->running.path || m->n_branches == 0 || !m->scanner || scanner_busy(m->scanner) ||
-            journal_broken(m->sync->journal))
-                return;
-        if (now < m->scan_not_before) {
-                if (timer_get(m->retry) == 0 || timer_get(m->retry) > m->scan_not_before)
-                        timer_set(m->retry, m->scan_not_before);
-                return;
-        }
-        m->merge = merge_new(m, m->branches[0].path);
-        if (!m->merge || scanner_start(m->scanner, m->branches[0].path) < 0) {
-                m->merge = merge_free(m->merge);
-                timer_set(m->retry, now + NSEC_PER_SEC);
-                return;
-        }
-        m->running = m->branches[0];
-        m->branches[0].path = NULL;
-        branch_drop(m, 0);
-        m->scan_started = now;
-        if (m->running.path[0] == '\0')
-                m->record.scan = false; /* set again by an overflow while it runs, or by a bad end */
-        sync_touch(m->sync);
-}
-
-static void on_seen(const Seen *seen, size_t n, void *userdata) {
+/* One loud line when something has not reached the cloud for long; again only for another change. */
+static void on_alert(void *userdata) {
         Mapping *m = userdata;
+        int64_t first;
 
-        if (m->merge)
-                merge_seen(m->merge, seen, n);
-}
-
-static void say_unwatched(Mapping *m, const ScanEnd *end) {
-        if (end->unwatched == m->polled || end->unwatched == 0)
+        if (journal_oldest(m->sync->journal, m->record.id, &first, NULL) <= 0 || first == m->alerted)
                 return;
+        if (clock_wall() - first < clock_policy(m->config->alert_after_ns)) {
+                mapping_alert(m);
+                return;
+        }
+        m->alerted = first;
+
         LogRecord l = LOG_HERE;
         log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
-        log_commit(&l, LOG_WARNING, MSG_WATCH_LIMIT,
-                   "%s: %u folders are not watched and will be compared now and then: %s", m->config->name,
-                   end->unwatched, end->error.text);
+        log_commit(&l, LOG_ERR, MSG_UNSYNCED_FOR_LONG,
+                   "%s: %llu changes are not in the cloud, the oldest for %lld s. See azsyncctl status.",
+                   m->config->name, (unsigned long long) mapping_pending(m),
+                   (long long) ((clock_wall() - first) / NSEC_PER_SEC));
 }
 
-static void rescan_arm(Mapping *m, int64_t took) {
-        int64_t wait = m->config->rescan_ns;
-        uint32_t random = 0;
+void mapping_alert(Mapping *m) {
+        int64_t first;
 
-        if (m->sync->once)
-                return;
-        if (!m->watcher || !m->fs_tells || m->polled > 0)
-                wait = MIN(wait, MAX(POLL_LEAST,
-                                     20 * took)); /* cost-aware: at most a twentieth of the time is spent walking */
-        (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
-        wait = wait / 4 * 3 + (int64_t) ((double) (wait / 2) * ((double) random / UINT32_MAX)); /* 3/4 .. 5/4 (4.10) */
-        timer_set(m->rescan, clock_boot() + clock_policy(wait));
-}
-
-static void on_scan_end(const ScanEnd *end, void *userdata) {
-        Mapping *m = userdata;
-        bool full = m->running.path && m->running.path[0] == '\0';
-        bool complete = end->complete && end->root_state == ROOT_OK;
-
-        if (m->merge) {
-                merge_end(m->merge, complete);
-                m->merge = merge_free(m->merge);
-        }
-        m->scans_done = MAX(m->scans_done, m->running.number);
-        free(TAKE_PTR(m->running.path));
-
-        if (end->root_state != ROOT_OK) {
-                m->record.scan = true;
-                if (end->root_state == ROOT_MISSING && root_id_is_null((const RootId *) (const void *) m->record.root))
-                        mapping_block(m, BLOCK_ROOT, "waiting for the folder %s, which does not exist",
-                                      PATH_SHOWN(m->config->folder));
-                else
-                        mapping_block(m, BLOCK_ROOT, "%s", end->error.text);
-        } else if (!complete) {
-                m->record.scan = true;
-                timer_set(m->retry, clock_boot() + clock_policy(ROOT_RETRY));
-        } else {
-                if (root_id_is_null((const RootId *) (const void *) m->record.root)) {
-                        static_assert(sizeof(RootId) == sizeof(m->record.root),
-                                      "the journal keeps the root's identity whole");
-                        memcpy(m->record.root, &end->root_id, sizeof(m->record.root));
-                        source_pin(m->source, &end->root_id);
-                        scanner_pin(m->scanner, &end->root_id);
-                        mapping_save(m, true);
-                }
-                if (m->block == BLOCK_ROOT)
-                        mapping_unblock(m);
-        }
-        if (full && complete) {
-                m->fs_tells = end->fs_tells;
-                m->fs_name = end->fs_name;
-                m->folders = end->folders;
-                say_unwatched(m, end);
-                m->polled = end->unwatched;
-                m->scanned_once = true;
-                if (m->overflows > 0 && !m->record.scan)
-                        m->overflows = 0;
-                mapping_save(m, false);
-                rescan_arm(m, clock_boot() - m->scan_started);
-        }
-        mapping_scan_next(m);
-        sync_touch(m->sync);
-        sync_kick(m->sync);
-}
-
-static void on_rescan(void *userdata) {
-        mapping_scan(userdata, "");
-}
-
-static void on_retry(void *userdata) {
-        Mapping *m = userdata;
-
-        if (m->block == BLOCK_ROOT || m->record.scan)
-                mapping_scan(m, "");
-        else
-                mapping_scan_next(m);
+        if (mapping_pending(m) == 0)
+                timer_stop(m->alert);
+        else if (timer_get(m->alert) == 0 && journal_oldest(m->sync->journal, m->record.id, &first, NULL) > 0 &&
+                 first != m->alerted)
+                timer_set(m->alert, clock_boot() + MAX(clock_policy(m->config->alert_after_ns) - (clock_wall() - first),
+                                                       NSEC_PER_MSEC));
 }
 
 /* --- life --- */
 
 static int mapping_open(Mapping *m, Error *e) {
         const MappingConfig *c = m->config;
-        ScannerCallbacks callbacks = { .seen = on_seen, .end = on_scan_end };
-        ScannerOptions options = { .folder = c->folder, .filter = filter, .filter_data = (void *) c };
         Sync *s = m->sync;
+        RootId pinned;
         int r;
 
-        memcpy(&options.pinned, m->record.root, sizeof(options.pinned));
-        r = source_new(&m->source, s->loop, c->folder, &options.pinned, WORKERS, e);
+        memcpy(&pinned, m->record.root, sizeof(pinned));
+        r = source_new(&m->source, s->loop, c->folder, &pinned, WORKERS, e);
         if (r >= 0 && !s->once && c->watch != WATCH_MODE_POLL) {
                 Error why = ERROR_NULL;
 
@@ -413,16 +273,11 @@ static int mapping_open(Mapping *m, Error *e) {
                                    "%s: not watched, compared now and then instead: %s", c->name, why.text);
                 }
         }
-        options.watcher = m->watcher;
-        if (r >= 0)
-                r = scanner_new(&m->scanner, s->loop, &options, &callbacks, m, e);
         if (r >= 0)
                 r = settle_new(&m->settle, BUSY_PATHS) < 0 ? error_oom(e) : 0;
         if (r >= 0)
-                r = timer_new(&m->rescan, s->loop, on_rescan, m, e);
-        if (r >= 0)
-                r = timer_new(&m->retry, s->loop, on_retry, m, e);
-        return r;
+                r = timer_new(&m->alert, s->loop, on_alert, m, e);
+        return r < 0 ? r : scans_open(m, e);
 }
 
 int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *account, Error *e) {
@@ -485,16 +340,10 @@ Mapping *mapping_free(Mapping *m) {
         m->source = source_free(m->source);
         while (m->jobs)
                 job_free(m->jobs);
-        scanner_free(m->scanner);
+        scans_close(m);
         watcher_free(m->watcher);
         settle_free(m->settle);
-        timer_free(m->rescan);
-        timer_free(m->retry);
-        merge_free(m->merge);
-        while (m->n_branches > 0)
-                branch_drop(m, m->n_branches - 1);
-        free(m->branches);
-        free(m->running.path);
+        timer_free(m->alert);
         if (m->contact_call) {
                 blob_cancel(m->contact_call);
                 m->account->in_flight--;
@@ -504,6 +353,35 @@ Mapping *mapping_free(Mapping *m) {
         free(m->url);
         free(m);
         return NULL;
+}
+
+/* Held deletions: approved ones are looked at once more and carried out (7.5); rejected ones are forgotten, their blobs
+ * stay. */
+static int decide(Mapping *m, bool approve, Error *e) {
+        Sync *s = m->sync;
+        uint64_t held = journal_counts(s->journal, m->record.id)->state[PATH_HELD];
+        int r;
+
+        if (held == 0)
+                return error_set(e, -ESRCH, ERROR_NONE, 0, "mapping %s: there is nothing to %s", m->config->name,
+                                 approve ? "approve" : "reject");
+        r = approve ? journal_approve(s->journal, m->record.id, e) : journal_reject(s->journal, m->record.id, e);
+        if (r >= 0)
+                r = journal_commit_durable(s->journal, e);
+        if (r < 0)
+                return sync_journal(s, r, e);
+
+        LogRecord l = LOG_HERE;
+        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        log_commit(&l, LOG_NOTICE, MSG_DELETIONS_DECIDED, "%s: %llu held deletions were %s.", m->config->name,
+                   (unsigned long long) held, approve ? "approved" : "rejected; the blobs stay");
+        sync_touch(s);
+        sync_kick(s);
+        return 0;
+}
+
+int mapping_reject(Mapping *m, Error *e) {
+        return decide(m, false, e);
 }
 
 int mapping_approve(Mapping *m, Error *e) {
@@ -521,7 +399,7 @@ int mapping_approve(Mapping *m, Error *e) {
                 source_pin(m->source, &(RootId){ 0 });
                 scanner_pin(m->scanner, &(RootId){ 0 });
         } else
-                return error_set(e, -ESRCH, ERROR_NONE, 0, "mapping %s: there is nothing to approve", m->config->name);
+                return decide(m, true, e);
         m->record.scan = true;
         mapping_save(m, true);
         if (m->block == BLOCK_DESTINATION)

@@ -108,7 +108,12 @@ Plan plan(const PlanInput *in) {
                 return (Plan){ .action = ACTION_UPLOAD };
         if (k.same_bytes)
                 return (Plan){ .action = k.same_metadata ? ACTION_SETTLE : ACTION_METADATA, .etag = k.etag };
-        if (k.ours || in->overwrite)
+        if (k.ours || in->overwrite) {
+                /* editors truncate, then write; power loss leaves empty files; and a disaster may empty them all: it
+                 * waits like a deletion, and counts as one (5.9, 7.4) */
+                if (in->stamp->size == 0 && row->confirmed && row->stamp.size > 0 && !in->was_gone)
+                        return (Plan){ .action = ACTION_GONE, .reason = "emptied here; waits for delete-delay" };
                 return (Plan){ .action = ACTION_UPLOAD, .etag = k.etag };
+        }
         return (Plan){ .action = ACTION_CONFLICT, .reason = "the blob was changed by someone else" };
 }

@@ -32,12 +32,30 @@ static int on_candidate(const Row *row, void *userdata) {
         return 0;
 }
 
+/* Its content is safe under the new name: to the guard its end is no deletion (7.4). */
+static void mark_moved(Job *job) {
+        Mapping *m = job->mapping;
+        Error e = ERROR_NULL;
+        Row row;
+        int r;
+
+        r = journal_get(m->sync->journal, m->record.id, job->source_path, strlen(job->source_path), &row, &e);
+        if (r > 0) {
+                row.moved = true;
+                if (row.state == PATH_HELD)
+                        row_park(&row, row.gen, PATH_GONE, clock_boot(), NULL);
+                r = journal_put(m->sync->journal, m->record.id, &row, &e);
+        }
+        (void) sync_journal(m->sync, r, &e);
+}
+
 static void on_copied(const BlobAnswer *answer, void *userdata) {
         Job *job = userdata;
 
         job_answered(job, answer);
         if (answer->verdict == VERDICT_OK && strcmp(answer->copy_status, "pending") != 0) {
                 job->mapping->copied_files++;
+                mark_moved(job);
                 job_confirm(job, answer->etag);
                 return;
         }

@@ -21,6 +21,7 @@ typedef struct Job Job;
 #define SYNC_SMALL_MAX ((size_t) 4 * 1024 * 1024) /* up to here one Put Blob (azure-blob.md 7.7), above it blocks */
 #define SYNC_FIRST_ROOM ((size_t) 64 * 1024)      /* what a file of unknown size is offered at first */
 #define SYNC_MEMORY ((size_t) 64 * 1024 * 1024)   /* file data in flight */
+#define ROOT_RETRY (5 * NSEC_PER_SEC)             /* a missing root is looked for so often */
 #define SYNC_TRANSFERS 64u                        /* requests in flight per account, unless `transfers` says */
 
 struct Sync {
@@ -34,6 +35,7 @@ struct Sync {
         Timer *recover; /* the journal is out of order: try again */
         unsigned recover_attempts;
         Error journal_error;
+        bool guard_counted; /* the guard's window changed: the next commit reaches the disk (9.1) */
         Account **accounts;
         size_t n_accounts;
         Mapping **mappings; /* sorted by name */
@@ -126,6 +128,9 @@ struct Mapping {
         uint64_t uploaded_files, uploaded_bytes, copied_files, deleted_files, requests;
         char last_error[512];
         bool was_in_sync;
+        int64_t warned_at; /* wall ns of the last warning about mass overwriting */
+        int64_t alerted;   /* `first` of the change that was alerted about */
+        Timer *alert;
         double rate;
         int64_t rate_at;
         uint64_t rate_bytes;
@@ -169,6 +174,7 @@ struct Engine {
 Mapping *sync_find(const Sync *s, const char *name);
 void sync_kick(Sync *s);  /* something may be due */
 void sync_touch(Sync *s); /* rows were written: commit soon, tell */
+int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
 int sync_journal(Sync *s, int r,
                  const Error *e); /* passes `r` on; a failure puts the journal out of order until it recovers */
 
@@ -186,11 +192,10 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
 Mapping *mapping_free(Mapping *m);
 DEFINE_CLEANUP(Mapping *, mapping_free);
 int mapping_identity(const MappingConfig *config, const char *account_identity, char **ret) _must_check_;
-void mapping_scan(Mapping *m, const char *branch);
-void mapping_scan_next(Mapping *m);
 bool mapping_in_sync(const Mapping *m);
 int mapping_approve(Mapping *m, Error *e);
-bool mapping_scanning(const Mapping *m);
+int mapping_reject(Mapping *m, Error *e);
+void mapping_alert(Mapping *m); /* sets its timer for the oldest unsynced change */
 void mapping_block(Mapping *m, Block block, const char *format, ...) _printf_(3, 4);
 void mapping_unblock(Mapping *m);
 void mapping_save(Mapping *m, bool durable);
@@ -201,6 +206,13 @@ bool mapping_runs(const Mapping *m); /* neither paused nor blocked */
 uint64_t mapping_pending(const Mapping *m);
 const char *mapping_state(Mapping *m);
 void mapping_note_error(Mapping *m, const char *text);
+
+/* scans.c */
+int scans_open(Mapping *m, Error *e) _must_check_;
+void scans_close(Mapping *m);
+void mapping_scan(Mapping *m, const char *branch); /* "": the whole tree */
+void mapping_scan_next(Mapping *m);
+bool mapping_scanning(const Mapping *m);
 
 /* merge.c: what a scan saw against the journal */
 struct Merge *merge_new(Mapping *m, const char *branch);

@@ -1,7 +1,7 @@
 /* Takes what is due from the journal, in turns over the mappings, and keeps at most so many jobs at work per account.
  * Rows are claimed, and the claim committed, before their first request: after a crash it says whose outcome is unknown
  * (pitfalls L3). */
-#include "sync/state.h"
+#include "sync/guard.h"
 
 #include "util/clock.h"
 
@@ -61,6 +61,8 @@ static int claim_one(Mapping *m, const char *path) {
         gone = row.state == PATH_GONE;
         if (uploader_busy_with(m, path)) /* the source of a rename under way (pitfalls 8: never delete first) */
                 return 0;
+        if (gone)
+                guard_count(m, &row, 1); /* with the claim, so that no crash forgets it */
         row_claim(&row);
         r = sync_journal(s, journal_put(s->journal, m->record.id, &row, &e), &e);
         if (r < 0)
@@ -98,7 +100,7 @@ static void claim(Mapping *m, int64_t now, unsigned room) {
 
         r = sync_journal(
                 s, journal_due(s->journal, m->record.id, PATH_PENDING, now, MIN(room, CLAIM_MAX), on_due, &c, &e), &e);
-        if (r >= 0 && c.n < room && deletions_may_run(m, &before))
+        if (r >= 0 && c.n < room && deletions_may_run(m, &before) && guard_lets(m))
                 r = sync_journal(s,
                                  journal_due(s->journal, m->record.id, PATH_GONE, MIN(now, before),
                                              MIN(room, CLAIM_MAX), on_due, &c, &e),
@@ -153,14 +155,13 @@ static void return_ready(Mapping *m) {
 
 void uploader_run(Sync *s) {
         int64_t now = clock_boot();
-        Error e = ERROR_NULL;
 
         if (s->closing || journal_broken(s->journal) || s->n_mappings == 0)
                 return;
         s->turn = (s->turn + 1) % s->n_mappings;
         for (size_t i = 0; i < s->n_mappings; i++)
                 serve(s->mappings[(s->turn + i) % s->n_mappings], now);
-        if (sync_journal(s, journal_commit(s->journal, &e), &e) < 0)
+        if (sync_commit(s) < 0)
                 return;
         for (size_t i = 0; i < s->n_mappings; i++) {
                 Mapping *m = s->mappings[(s->turn + i) % s->n_mappings];

@@ -1,0 +1,104 @@
+#include "sync/guard.h"
+
+#include "azsyncd/messages.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#include <assert.h>
+
+bool guard_trips(const GuardInput *in) {
+        uint64_t n = in->waiting + in->done;
+
+        if (in->waiting == 0)
+                return false;
+        if (n > in->max_files)
+                return true;
+        return in->known > GUARD_SMALL && n * 100 > (uint64_t) in->max_percent * in->known;
+}
+
+bool guard_warns(uint64_t overwritten, uint64_t known) {
+        return known > GUARD_SMALL && overwritten * 2 > known;
+}
+
+static int64_t this_minute(void) {
+        return clock_wall() / (60 * NSEC_PER_SEC);
+}
+
+bool guard_lets(Mapping *m) {
+        Sync *s = m->sync;
+        const JournalCounts *c = journal_counts(s->journal, m->record.id);
+        uint64_t held = c->state[PATH_HELD];
+        JournalWindow w;
+        GuardInput in;
+        Error e = ERROR_NULL;
+        int r;
+
+        if (c->deletions == 0)
+                return true;
+        r = sync_journal(s, journal_window(s->journal, m->record.id, this_minute() - GUARD_WINDOW_MINUTES, &w, &e), &e);
+        if (r < 0)
+                return false;
+        in = (GuardInput){ c->deletions, w.deletions, c->files + w.deletions, m->config->guard_files,
+                           m->config->guard_percent };
+        if (!guard_trips(&in))
+                return true;
+        if (c->deletions > held) { /* what is decided and not carried out is held, durably: a person's word must not be
+                                      forgotten (9.1) */
+                r = journal_hold(s->journal, m->record.id, &e);
+                if (r >= 0)
+                        r = journal_commit_durable(s->journal, &e);
+                if (sync_journal(s, r, &e) < 0)
+                        return false;
+        }
+        if (held == 0) {
+                LogRecord l = LOG_HERE;
+
+                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                log_commit(&l, LOG_ERR, MSG_DELETIONS_HELD,
+                           "%s: %llu of %llu files are gone or emptied within an hour, more than delete-guard allows. "
+                           "Nothing of it is "
+                           "deleted in the cloud until: azsyncctl approve %s (or reject).",
+                           m->config->name, (unsigned long long) (in.waiting + in.done), (unsigned long long) in.known,
+                           m->config->name);
+        }
+        sync_touch(s);
+        return true;
+}
+
+void guard_count(Mapping *m, const Row *row, int deletions) {
+        Sync *s = m->sync;
+        Error e = ERROR_NULL;
+
+        if (row->approved || row->moved)
+                return;
+        (void) sync_journal(s, journal_window_add(s->journal, m->record.id, this_minute(), deletions, 0, &e), &e);
+        s->guard_counted = true;
+}
+
+void guard_overwritten(Mapping *m, Row *row) {
+        Sync *s = m->sync;
+        int64_t now = clock_wall(), window = GUARD_WINDOW_MINUTES * 60 * NSEC_PER_SEC;
+        uint64_t known = journal_counts(s->journal, m->record.id)->files;
+        Error e = ERROR_NULL;
+        JournalWindow w;
+        int r;
+
+        /* one file counts once, however often it is saved */
+        if (row->changed != 0 && now - row->changed < window && now >= row->changed)
+                return;
+        row->changed = now;
+        r = journal_window_add(s->journal, m->record.id, this_minute(), 0, 1, &e);
+        if (r >= 0)
+                r = journal_window(s->journal, m->record.id, this_minute() - GUARD_WINDOW_MINUTES, &w, &e);
+        if (sync_journal(s, r, &e) < 0 || !guard_warns(w.overwrites, known) ||
+            (m->warned_at != 0 && now - m->warned_at < window))
+                return;
+        m->warned_at = now;
+        LogRecord l = LOG_HERE;
+        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        log_commit(&l, LOG_ERR, MSG_MASS_OVERWRITE,
+                   "%s: %llu of %llu files were overwritten within an hour. If nobody meant that, it may be "
+                   "ransomware: azsyncctl pause %s, "
+                   "and restore older versions of the blobs.",
+                   m->config->name, (unsigned long long) w.overwrites, (unsigned long long) known, m->config->name);
+}

@@ -1,0 +1,26 @@
+/* The brake on deletions (pitfalls 7.4): no local accident may empty the cloud. Decides by numbers alone; who counts,
+ * and what is held, is guard.c's second half. Changes that empty a file count as deletions (5.9); confirmed moves do
+ * not; nor does what a person approved. */
+#pragma once
+
+#include "sync/state.h"
+
+#define GUARD_WINDOW_MINUTES 60
+#define GUARD_SMALL 20u /* up to so many known files a percentage means nothing */
+
+typedef struct GuardInput {
+        uint64_t waiting; /* deletions decided and not carried out, held ones included */
+        uint64_t done;    /* carried out within the window */
+        uint64_t known;   /* files confirmed at the window's beginning: those of now and the `done` ones */
+        unsigned max_files, max_percent;
+} GuardInput;
+
+bool guard_trips(const GuardInput *in) _pure_;
+/* Most files were overwritten within the window (ransomware does that): worth a loud warning, not a hold. */
+bool guard_warns(uint64_t overwritten, uint64_t known) _pure_;
+
+/* Asked before deletions are claimed. True: those that are left (moves, approved ones, or all of them) may go. */
+bool guard_lets(Mapping *m);
+/* A deletion of `row` begins (+1) or did not happen after all (-1). */
+void guard_count(Mapping *m, const Row *row, int deletions);
+void guard_overwritten(Mapping *m, Row *row); /* its bytes are replaced by others */

@@ -1,0 +1,209 @@
+/* A mapping's scans: which branches are to be compared, one after the other, and what the end of a walk means. */
+#include "sync/state.h"
+
+#include "azsyncd/messages.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/path.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define BRANCHES_MAX 256u /* more than these: scan the whole tree instead */
+#define POLL_LEAST (30 * NSEC_PER_SEC)
+#define BRANCH_MAX 4096u /* bytes of a folder's path: no blob name has so many, whatever they are */
+
+/* In the walker's thread; reads only what never changes. */
+static ScanFilter filter(const char *path, size_t size, bool folder, void *userdata) {
+        const MappingConfig *c = userdata;
+
+        if (c->exclude && ignore_match(c->exclude, path, folder))
+                return SCAN_EXCLUDE;
+        /* Each file that cannot be named has a row of its own; a branch so deep that nothing in it can, one for all
+         * (6.7). */
+        return size > (folder ? BRANCH_MAX : ROW_PATH_MAX) ? SCAN_TOO_LONG : SCAN_TAKE;
+}
+
+static void branch_drop(Mapping *m, size_t i) {
+        free(m->branches[i].path);
+        memmove(&m->branches[i], &m->branches[i + 1], (m->n_branches - i - 1) * sizeof(m->branches[0]));
+        m->n_branches--;
+}
+
+void mapping_scan(Mapping *m, const char *branch) {
+        Branch *more;
+        char *path;
+
+        if (m->n_branches >= BRANCHES_MAX)
+                branch = "";
+        m->scans_asked++;
+        /* whatever is asked for and covered by this one need not be done twice */
+        for (size_t i = m->n_branches; i-- > 0;)
+                if (path_beneath(m->branches[i].path, branch))
+                        branch_drop(m, i);
+                else if (path_beneath(branch, m->branches[i].path)) {
+                        m->branches[i].number = m->scans_asked;
+                        return;
+                }
+        path = strdup(branch);
+        more = reallocarray(m->branches, m->n_branches + 1, sizeof(*more));
+        if (more)
+                m->branches = more;
+        if (!path || !more) {
+                free(path);
+                m->record.scan = true; /* not forgotten: the next scan is of the whole tree */
+                return;
+        }
+        m->branches[m->n_branches++] = (Branch){ path, m->scans_asked };
+        mapping_scan_next(m);
+}
+
+void mapping_scan_next(Mapping *m) {
+        int64_t now = clock_boot();
+
+        if (m->running.path || m->n_branches == 0 || !m->scanner || scanner_busy(m->scanner) ||
+            journal_broken(m->sync->journal))
+                return;
+        if (now < m->scan_not_before) {
+                if (timer_get(m->retry) == 0 || timer_get(m->retry) > m->scan_not_before)
+                        timer_set(m->retry, m->scan_not_before);
+                return;
+        }
+        m->merge = merge_new(m, m->branches[0].path);
+        if (!m->merge || scanner_start(m->scanner, m->branches[0].path) < 0) {
+                m->merge = merge_free(m->merge);
+                timer_set(m->retry, now + NSEC_PER_SEC);
+                return;
+        }
+        m->running = m->branches[0];
+        m->branches[0].path = NULL;
+        branch_drop(m, 0);
+        m->scan_started = now;
+        if (m->running.path[0] == '\0')
+                m->record.scan = false; /* set again by an overflow while it runs, or by a bad end */
+        sync_touch(m->sync);
+}
+
+static void on_seen(const Seen *seen, size_t n, void *userdata) {
+        Mapping *m = userdata;
+
+        if (m->merge)
+                merge_seen(m->merge, seen, n);
+}
+
+static void say_unwatched(Mapping *m, const ScanEnd *end) {
+        if (end->unwatched == m->polled || end->unwatched == 0)
+                return;
+        LogRecord l = LOG_HERE;
+        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        log_commit(&l, LOG_WARNING, MSG_WATCH_LIMIT,
+                   "%s: %u folders are not watched and will be compared now and then: %s", m->config->name,
+                   end->unwatched, end->error.text);
+}
+
+static void rescan_arm(Mapping *m, int64_t took) {
+        int64_t wait = m->config->rescan_ns;
+        uint32_t random = 0;
+
+        if (m->sync->once)
+                return;
+        if (!m->watcher || !m->fs_tells || m->polled > 0)
+                wait = MIN(wait, MAX(POLL_LEAST,
+                                     20 * took)); /* cost-aware: at most a twentieth of the time is spent walking */
+        (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
+        wait = wait / 4 * 3 + (int64_t) ((double) (wait / 2) * ((double) random / UINT32_MAX)); /* 3/4 .. 5/4 (4.10) */
+        timer_set(m->rescan, clock_boot() + clock_policy(wait));
+}
+
+static void on_scan_end(const ScanEnd *end, void *userdata) {
+        Mapping *m = userdata;
+        bool full = m->running.path && m->running.path[0] == '\0';
+        bool complete = end->complete && end->root_state == ROOT_OK;
+
+        if (m->merge) {
+                merge_end(m->merge, complete);
+                m->merge = merge_free(m->merge);
+        }
+        m->scans_done = MAX(m->scans_done, m->running.number);
+        free(TAKE_PTR(m->running.path));
+
+        if (end->root_state != ROOT_OK) {
+                m->record.scan = true;
+                if (end->root_state == ROOT_MISSING && root_id_is_null((const RootId *) (const void *) m->record.root))
+                        mapping_block(m, BLOCK_ROOT, "waiting for the folder %s, which does not exist",
+                                      PATH_SHOWN(m->config->folder));
+                else
+                        mapping_block(m, BLOCK_ROOT, "%s", end->error.text);
+        } else if (!complete) {
+                m->record.scan = true;
+                timer_set(m->retry, clock_boot() + clock_policy(ROOT_RETRY));
+        } else {
+                if (root_id_is_null((const RootId *) (const void *) m->record.root)) {
+                        static_assert(sizeof(RootId) == sizeof(m->record.root),
+                                      "the journal keeps the root's identity whole");
+                        memcpy(m->record.root, &end->root_id, sizeof(m->record.root));
+                        source_pin(m->source, &end->root_id);
+                        scanner_pin(m->scanner, &end->root_id);
+                        mapping_save(m, true);
+                }
+                if (m->block == BLOCK_ROOT)
+                        mapping_unblock(m);
+        }
+        if (full && complete) {
+                m->fs_tells = end->fs_tells;
+                m->fs_name = end->fs_name;
+                m->folders = end->folders;
+                say_unwatched(m, end);
+                m->polled = end->unwatched;
+                m->scanned_once = true;
+                if (m->overflows > 0 && !m->record.scan)
+                        m->overflows = 0;
+                mapping_save(m, false);
+                rescan_arm(m, clock_boot() - m->scan_started);
+        }
+        mapping_scan_next(m);
+        sync_touch(m->sync);
+        sync_kick(m->sync);
+}
+
+static void on_rescan(void *userdata) {
+        mapping_scan(userdata, "");
+}
+
+static void on_retry(void *userdata) {
+        Mapping *m = userdata;
+
+        if (m->block == BLOCK_ROOT || m->record.scan)
+                mapping_scan(m, "");
+        else
+                mapping_scan_next(m);
+}
+
+int scans_open(Mapping *m, Error *e) {
+        ScannerCallbacks callbacks = { .seen = on_seen, .end = on_scan_end };
+        ScannerOptions options = {
+                .folder = m->config->folder, .watcher = m->watcher, .filter = filter, .filter_data = (void *) m->config
+        };
+        int r;
+
+        memcpy(&options.pinned, m->record.root, sizeof(options.pinned));
+        r = scanner_new(&m->scanner, m->sync->loop, &options, &callbacks, m, e);
+        if (r >= 0)
+                r = timer_new(&m->rescan, m->sync->loop, on_rescan, m, e);
+        if (r >= 0)
+                r = timer_new(&m->retry, m->sync->loop, on_retry, m, e);
+        return r;
+}
+
+void scans_close(Mapping *m) {
+        scanner_free(m->scanner);
+        timer_free(m->rescan);
+        timer_free(m->retry);
+        merge_free(m->merge);
+        while (m->n_branches > 0)
+                branch_drop(m, m->n_branches - 1);
+        free(m->branches);
+        free(m->running.path);
+}
