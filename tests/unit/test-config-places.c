@@ -11,8 +11,8 @@ static void test_files(void **state) {
                 "@/azsyncd.yaml:1:1: cannot be read: Permission denied\n",
                 "@/mappings.d:1:1: cannot be read: Not a directory\n",
                 "@/mappings.d/m.yaml:1:1: not a regular file\n",
-                "@/mappings.d/-m.yaml:1:1: \"-m\" is no mapping name; expected 1 to 64 of A-Z a-z 0-9 . _ - before "
-                ".yaml\n",
+                ("@/mappings.d/-m.yaml:1:1: \"-m\" is no mapping name; expected 1 to 64 of A-Z a-z 0-9 . _ - before "
+                 ".yaml\n"),
         };
 
         for (size_t i = 0; i < ELEMENTSOF(want); i++) {
