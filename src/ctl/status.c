@@ -255,7 +255,8 @@ static void render_mapping(Text *t, const json_t *m, const StatusStyle *style) {
         render_work(t, m);
         render_last_sync(t, m, style->now_ns);
         render_notes(t, m);
-        render_text(t, "last error", json_get_text(m, "last_error"));
+        if (strcmp(json_get_text(m, "last_error"), json_get_text(m, "detail")) != 0)
+                render_text(t, "last error", json_get_text(m, "last_error"));
         if (strcmp(json_get_text(m, "state"), "paused") == 0) {
                 label(t, "to go on");
                 advise(t, "azsyncctl resume @", json_get_text(m, "name"));
@@ -272,7 +273,7 @@ void status_render(Text *t, const json_t *status, const StatusStyle *style) {
                 text_puts(t, "azsyncd ");
                 text_safe(t, json_get_text(status, "version"));
                 text_puts(t, ", running for ");
-                text_age(t, json_get_number(status, "uptime_s"));
+                text_age(t, json_get_number(status, "uptime_s") + style->old_s);
                 text_printf(t, " (pid %llu)\n", (unsigned long long) json_get_count(status, "pid"));
                 if (json_array_size(list) == 0)
                         text_puts(t, "\nNo folder is mapped yet: write mappings.d/NAME.yaml in azsyncd's configuration "

@@ -72,6 +72,13 @@ void turn(Fixture *f) {
         assert_true(sd_event_run(f->loop, 5000) >= 0);
 }
 
+void quiet(Fixture *f) {
+        int64_t end = clock_boot() + PATIENCE_NS;
+
+        while (sd_event_run(f->loop, 5000) != 0)
+                assert_true(clock_boot() < end);
+}
+
 /* --- a client --- */
 
 void client_close(Client *c) {

@@ -36,6 +36,7 @@ int fixture_tear_down(void **state);
 int fixture_serve(Fixture *f, const ServerOptions *limits, Server **ret, Error *e);
 void fixture_serve_anew(Fixture *f, const ServerOptions *limits);
 void turn(Fixture *f);
+void quiet(Fixture *f); /* waits until the loop has nothing to do: it must not spin while it waits */
 
 #define PUMP(f, condition)                                          \
         do {                                                        \

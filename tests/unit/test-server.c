@@ -82,6 +82,7 @@ static void test_wait(void **state) {
         client_ask(&c, WAIT_ALL);
         client_ask(&c, PAUSE); /* waits for its turn */
         PUMP(f, f->engine.waits);
+        quiet(f);
         assert_int_equal(f->engine.n_verbs, 0);
         fake_answer_waits(&f->engine, WAIT_IN_SYNC, NULL);
         client_expect(&c, IN_SYNC);
@@ -113,6 +114,7 @@ static void test_wait_client_leaves(void **state) {
         PUMP(f, f->engine.n_waits == 2);
         client_close(&c);
         PUMP(f, f->engine.n_cancelled == 1);
+        quiet(f);
         fake_answer_waits(&f->engine, WAIT_IN_SYNC, NULL);
         client_expect(&half, IN_SYNC);
         client_expect_end(&half);
@@ -154,6 +156,7 @@ static void test_watch(void **state) {
 
         client_ask(&c, WATCH);
         assert_int_equal(client_next_files(&c), 0);
+        quiet(f);
         fake_change(&f->engine);
         assert_int_equal(client_next_files(&c), 1);
 

@@ -145,8 +145,9 @@ static void test_ceiling(void **state) {
         "\"failed\":1,\"held\":3,\"busy\":1,\"conflicts\":2,\"skipped\":5,\"lag_s\":61,\"rate\":1048576,"            \
         "\"uploaded_files\":0,\"uploaded_bytes\":0,\"copied_files\":0,\"deleted_files\":0,\"requests\":0,"           \
         "\"polled_folders\":9,\"last_error\":\"a\\\\x0ab: gone\",\"last_sync\":null}"
-#define BLOCKED                                                                                                   \
-        "{\"name\":\"old\",\"folder\":\"/srv/o\",\"url\":\"https://x/o\",\"state\":\"blocked\",\"detail\":\"the " \
+#define BLOCKED                                                                                                       \
+        "{\"name\":\"old\",\"folder\":\"/srv/o\",\"url\":\"https://x/o\",\"state\":\"blocked\",\"last_error\":\"the " \
+        "container has changed\",\"detail\":\"the "                                                                   \
         "container has changed\"}"
 #define PAUSED "{\"name\":\"p\",\"folder\":\"/p\",\"url\":\"https://x/p\",\"state\":\"paused\"}"
 #define HELD_ROOT \
