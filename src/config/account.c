@@ -1,11 +1,12 @@
 #include "config/connection.h"
+#include "config/endpoint.h"
 #include "config/parts.h"
+#include "config/sas.h"
 #include "config/secret.h"
 #include "config/value.h"
+#include "util/clock.h"
 #include "util/encode.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -20,58 +21,6 @@ void account_config_done(AccountConfig *a) {
                 explicit_bzero(a->proxy, strlen(a->proxy));
         free(a->proxy);
         *a = (AccountConfig){ 0 };
-}
-
-/* `host` of `size` bytes, an IPv6 address in its brackets. */
-static bool loopback(const char *host, size_t size) {
-        struct in6_addr six;
-        struct in_addr four;
-        char text[80];
-
-        if (size >= sizeof(text))
-                return false;
-        memcpy(text, host, size);
-        text[size] = '\0';
-        if (text[0] == '[') {
-                text[size - 1] = '\0';
-                return inet_pton(AF_INET6, text + 1, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
-        }
-        if (inet_pton(AF_INET, text, &four) == 1)
-                return ntohl(four.s_addr) >> 24 == 127;
-        return strcasecmp(text, "localhost") == 0 || (size > 10 && strcasecmp(text + size - 10, ".localhost") == 0);
-}
-
-/* The URL itself is never shown: a SAS may hang on it. */
-static int check_endpoint(ConfigReader *c, const Node *n, const char *key, const char *url) {
-        static const char host_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-        const char *host, *rest;
-        bool plain;
-        size_t size;
-
-        plain = strncasecmp(url, "http://", 7) == 0;
-        if (!plain && strncasecmp(url, "https://", 8) != 0)
-                return config_refuse(c, n, key, "expected a URL that begins with https://");
-        host = url + (plain ? 7 : 8);
-        if (host[0] == '[') {
-                size = 1 + strspn(host + 1, "0123456789abcdefABCDEF:.");
-                size = size > 1 && host[size] == ']' ? size + 1 : 0;
-        } else
-                size = strspn(host, host_chars);
-        rest = host + size;
-        if (size > 0 && *rest == ':') {
-                size_t digits = strspn(rest + 1, "0123456789");
-                long port = digits > 0 && digits <= 5 ? strtol(rest + 1, NULL, 10) : 0;
-
-                if (port < 1 || port > 65535)
-                        return config_refuse(c, n, key, "the port is not right; expected 1 to 65535");
-                rest += 1 + digits;
-        }
-        if (size == 0 || (*rest != '\0' && *rest != '/') || strpbrk(rest, "@?#\\ %"))
-                return config_refuse(c, n, key, "expected https://HOST[:PORT][/PATH] without user, query or fragment");
-        if (plain && !loopback(host, size))
-                return config_refuse(c, n, key,
-                                     "plain http is accepted for this machine (loopback) only; expected https://");
-        return 0;
 }
 
 static int read_auth(ConfigReader *c, const Node *n, AccountConfig *a) {
@@ -139,19 +88,27 @@ static int read_connection(ConfigReader *c, const Node *n, AccountConfig *a) {
         return 0;
 }
 
+/* Not refused even if it is over: the clock may not be set yet, and the service has the last word. */
+static int warn_expiry(ConfigReader *c, const Node *n, const char *sas) {
+        int64_t end = sas_expiry(sas), left = end - clock_wall();
+        char text[36];
+
+        if (end == 0 || left > INT64_C(7) * 86400 * NSEC_PER_SEC)
+                return 0;
+        clock_format_rfc3339(end, text);
+        return config_warn(c, n, "sas", "the shared access signature %s on %.10s; have a new one issued",
+                           left < 0 ? "ended" : "ends soon,", text);
+}
+
 static int check_secret(ConfigReader *c, const Node *n, const AccountConfig *a) {
         uint8_t key[256];
         size_t size = 0;
         int r;
 
         if (a->method == AUTH_SAS) {
-                if (strstr(a->secret, "://"))
-                        return config_refuse(c, n, "sas", "a whole URL; expected only what follows its '?'");
-                if (strchr(a->secret, ' '))
-                        return config_refuse(c, n, "sas", "there is a blank in it");
-                if (strncmp(a->secret, "sig=", 4) != 0 && !strstr(a->secret, "&sig="))
-                        return config_refuse(c, n, "sas", "no shared access signature: sig= is missing in it");
-                return 0;
+                const char *fault = sas_fault(a->secret);
+
+                return fault ? config_refuse(c, n, "sas", "%s", fault) : warn_expiry(c, n, a->secret);
         }
         r = base64_decode(a->secret, strlen(a->secret), key, sizeof(key), &size);
         explicit_bzero(key, sizeof(key));
@@ -166,7 +123,8 @@ static int check_name(ConfigReader *c, const Node *n, const char *account) {
 }
 
 int account_read(ConfigReader *c, const Node *name, const Node *map, AccountConfig *ret) {
-        const Node *n;
+        const char *key, *fault;
+        const Node *n, *place;
         char url[256];
         int r;
 
@@ -194,6 +152,10 @@ int account_read(ConfigReader *c, const Node *name, const Node *map, AccountConf
                 else if (strncmp(ret->proxy, "http://", 7) != 0 && strncmp(ret->proxy, "https://", 8) != 0 &&
                          strncmp(ret->proxy, "socks5h://", 10) != 0)
                         r = config_refuse(c, n, "proxy", "expected %s", schema_expects("account", "proxy"));
+                else if (strchr(ret->proxy, '@') && !c->file_private)
+                        r = config_refuse(c, n, "proxy",
+                                          "a password may stand here only if the file is readable by its owner alone "
+                                          "(chmod 600)");
         }
         n = node_get(map, "connection-string");
         if (n) {
@@ -226,21 +188,17 @@ int account_read(ConfigReader *c, const Node *name, const Node *map, AccountConf
         for (size_t size = strlen(ret->endpoint); size > 0 && ret->endpoint[size - 1] == '/'; size--)
                 ret->endpoint[size - 1] = '\0';
         if (!ret->account)
-                ret->account = connection_account(ret->endpoint);
+                ret->account = endpoint_account(ret->endpoint);
         if (!ret->account)
                 return config_refuse(c, name, name->text, "out of memory");
-        if (node_get(map, "connection-string"))
-                r = check_endpoint(c, n, "connection-string", ret->endpoint) < 0 ||
-                                    (ret->account[0] && check_name(c, n, ret->account) < 0)
-                            ? -EINVAL
-                            : 0;
-        else
-                r = check_endpoint(c, node_get(map, "endpoint") ? node_get(map, "endpoint") : name, "endpoint",
-                                   ret->endpoint);
-        if (r < 0)
-                return r;
-        /* a name is part of what a key signs */
-        if (ret->method == AUTH_SHARED_KEY && ret->account[0] == '\0')
+        key = node_get(map, "connection-string") ? "connection-string" : "endpoint";
+        place = node_get(map, key) ? node_get(map, key) : name;
+        fault = endpoint_fault(ret->endpoint);
+        if (fault)
+                return config_refuse(c, place, key, "%s", fault);
+        if (ret->account[0] == '\0')
                 return config_refuse(c, name, name->text, "account is missing; it cannot be told from the endpoint");
+        if (check_name(c, place, ret->account) < 0)
+                return -EINVAL;
         return check_secret(c, n, ret);
 }

@@ -1,10 +1,11 @@
+#include "config/endpoint.h"
 #include "config/parts.h"
 #include "util/path.h"
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 int folder_real(const char *folder, char **ret) {
@@ -25,8 +26,7 @@ int folder_real(const char *folder, char **ret) {
 
                                 if (!whole)
                                         return -ENOMEM;
-                                memcpy(whole, real, size);
-                                memcpy(whole + size, folder + strlen(part), rest + 1);
+                                (void) snprintf(whole, size + rest + 1, "%s%s", real, folder + strlen(part));
                                 *ret = whole;
                                 return 0;
                         }
@@ -91,29 +91,8 @@ static bool holds(const char *folder, const char *state_dir) {
         return false;
 }
 
-/* Scheme and host without case, the scheme's own port or none, then the path as it is. */
-static bool same_endpoint(const char *a, const char *b) {
-        bool plain = strncasecmp(a, "http:", 5) == 0;
-        const char *port = plain ? ":80" : ":443";
-        size_t n, m, own = strlen(port);
-
-        if (plain != (strncasecmp(b, "http:", 5) == 0))
-                return false;
-        a += plain ? 7 : 8;
-        b += plain ? 7 : 8;
-        n = strcspn(a, "/");
-        m = strcspn(b, "/");
-        if (strcmp(a + n, b + m) != 0)
-                return false;
-        if (n > own && memcmp(a + n - own, port, own) == 0)
-                n -= own;
-        if (m > own && memcmp(b + m - own, port, own) == 0)
-                m -= own;
-        return n == m && strncasecmp(a, b, n) == 0;
-}
-
 static bool overlap(const MappingConfig *a, const MappingConfig *b) {
-        return same_endpoint(a->account->endpoint, b->account->endpoint) && strcmp(a->container, b->container) == 0 &&
+        return endpoint_same(a->account->endpoint, b->account->endpoint) && strcmp(a->container, b->container) == 0 &&
                (path_beneath(a->prefix, b->prefix) || path_beneath(b->prefix, a->prefix));
 }
 

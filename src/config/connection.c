@@ -1,6 +1,6 @@
 #include "config/connection.h"
 
-#include "util/path.h"
+#include "config/endpoint.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -50,12 +50,16 @@ static int refuse(Error *e, const char *what) {
         return error_set(e, -EINVAL, ERROR_CONFIG, 0, "%s", what);
 }
 
+static bool is_blank(char c) {
+        return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 static char *trimmed(const char *text, size_t size) {
-        while (size > 0 && (*text == ' ' || *text == '\t' || *text == '\n' || *text == '\r')) {
+        while (size > 0 && is_blank(*text)) {
                 text++;
                 size--;
         }
-        while (size > 0 && memchr(" \t\r\n", text[size - 1], 4))
+        while (size > 0 && is_blank(text[size - 1]))
                 size--;
         return strndup(text, size);
 }
@@ -103,6 +107,9 @@ static int development(Connection *ret, const Parts *p, Error *e) {
 
         if (strcasecmp(p->value[DEV], "true") != 0)
                 return refuse(e, "UseDevelopmentStorage can only be true");
+        /* what stands beside it would be ignored, and may be a secret in a file that anybody reads */
+        if (p->value[NAME] || p->value[KEY] || p->value[BLOB] || p->value[SAS])
+                return refuse(e, "UseDevelopmentStorage is a whole account; leave the other parts out");
         if (!host)
                 return refuse(e, "DevelopmentStorageProxyUri is not a URL such as http://127.0.0.1");
         host += 3;
@@ -119,21 +126,6 @@ static int development(Connection *ret, const Parts *p, Error *e) {
         return ret->account && ret->endpoint && ret->key ? 0 : error_oom(e);
 }
 
-char *connection_account(const char *endpoint) {
-        const char *host = strstr(endpoint, "://");
-        size_t size, digits;
-
-        host = host ? host + 3 : endpoint;
-        size = strcspn(host, "/:");
-        digits = strspn(host, "0123456789.");
-        if (host[0] == '[' || digits == size || (size == 9 && strncasecmp(host, "localhost", 9) == 0)) {
-                const char *path = strchr(host, '/');
-
-                return path ? strndup(path + 1, strcspn(path + 1, "/")) : strdup("");
-        }
-        return strndup(host, strcspn(host, "./:"));
-}
-
 static int blob_endpoint(Connection *ret, const Parts *p, Error *e) {
         char *query, url[1024];
         int n;
@@ -145,21 +137,24 @@ static int blob_endpoint(Connection *ret, const Parts *p, Error *e) {
                              p->value[NAME], p->value[SUFFIX] ? p->value[SUFFIX] : "core.windows.net");
         else
                 return refuse(e, "neither AccountName nor BlobEndpoint is in it");
-        if (n < 0 || (size_t) n >= sizeof(url))
+        if (n < 0 || (size_t) n >= sizeof(url)) {
+                explicit_bzero(url, sizeof(url)); /* a SAS may hang on it */
                 return refuse(e, "the endpoint is too long");
+        }
         query = strchr(url, '?');
         if (query) {
-                if (!ret->sas && !p->value[SAS] && query[1]) {
+                bool wanted = !p->value[SAS] && query[1];
+
+                if (wanted)
                         ret->sas = strdup(query + 1);
-                        if (!ret->sas)
-                                return error_oom(e);
-                }
                 explicit_bzero(query, strlen(query));
+                if (wanted && !ret->sas)
+                        return error_oom(e);
         }
         for (size_t size = strlen(url); size > 0 && url[size - 1] == '/'; size--)
                 url[size - 1] = '\0';
         ret->endpoint = strdup(url);
-        ret->account = p->value[NAME] ? strdup(p->value[NAME]) : connection_account(url);
+        ret->account = p->value[NAME] ? strdup(p->value[NAME]) : endpoint_account(url);
         return ret->endpoint && ret->account ? 0 : error_oom(e);
 }
 

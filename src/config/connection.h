@@ -12,7 +12,4 @@ typedef struct Connection {
 
 /* -EINVAL with words that hold nothing of the string's secret parts. */
 int connection_parse(Connection *ret, const char *text, Error *e) _must_check_;
-/* Without AccountName: the host's first label, or the path's first segment if the host is an address or localhost.
- * NULL: out of memory. */
-char *connection_account(const char *endpoint);
 void connection_done(Connection *c); /* wipes */

@@ -147,7 +147,12 @@ static int list_mappings(ConfigReader *c, const char *dir, char *ret[static MAPP
                         break;
                 }
                 size = strlen(entry->d_name);
-                if (entry->d_name[0] == '.' || size <= 5 || strcmp(entry->d_name + size - 5, ".yaml") != 0)
+                if (entry->d_name[0] == '.')
+                        continue;
+                if (size > 4 && strcmp(entry->d_name + size - 4, ".yml") == 0)
+                        (void) config_warn(c, NULL, NULL, "%s is ignored; expected a name that ends in .yaml",
+                                           SHOWN(entry->d_name));
+                if (size <= 5 || strcmp(entry->d_name + size - 5, ".yaml") != 0)
                         continue;
                 if (*ret_n == MAPPINGS_MAX) {
                         r = config_refuse(c, NULL, NULL, "more than %u mappings", MAPPINGS_MAX);
@@ -190,8 +195,10 @@ static int by_name(const void *a, const void *b) {
 static int config_begin(ConfigReader *c, Buf *report, Error *e) {
         Config *config = calloc(1, sizeof(*config));
 
-        if (!config)
-                return error_oom(e);
+        if (!config) {
+                (void) error_oom(e);
+                return -ENOMEM;
+        }
         config->warnings = BUF_INIT((size_t) 64 * 1024);
         *c = (ConfigReader){ .config = config, .report = report, .first = e };
         return 0;

@@ -72,8 +72,10 @@ int value_duration(ConfigReader *c, const Node *n, const char *where, const char
                 return expected(c, n, where, key);
         for (size_t i = 0; i < ELEMENTSOF(units); i++)
                 if (strcmp(n->text + digits, units[i].unit) == 0) {
-                        int64_t value = (int64_t) strtol(n->text, NULL, 10) * units[i].ns;
+                        int64_t number = (int64_t) strtol(n->text, NULL, 10), value;
 
+                        /* nine digits of days are more ns than there are */
+                        value = number > INT64_MAX / units[i].ns ? INT64_MAX : number * units[i].ns;
                         if (value < least || value > most)
                                 return config_refuse(c, n, key, "%s is out of range; expected from %lld ms to %lld s",
                                                      n->text, (long long) (least / NSEC_PER_MSEC),

@@ -17,6 +17,7 @@ int yaml_read_file(Buf *ret, const char *path, bool *ret_private, Error *e) {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         char bytes[16384];
         struct stat st;
+        int r = 0;
         ssize_t n;
 
         if (fd < 0 || fstat(fd, &st) < 0) {
@@ -31,16 +32,13 @@ int yaml_read_file(Buf *ret, const char *path, bool *ret_private, Error *e) {
                 return error_set(e, -EINVAL, ERROR_CONFIG, 0,
                                  "%s:1:1: larger than 1 MiB: that is no configuration file", PATH_SHOWN(path));
         *ret_private = (st.st_mode & 0077) == 0;
-        while ((n = read(fd, bytes, sizeof(bytes))) > 0)
-                if (ret->size + (size_t) n > YAML_FILE_MAX || buf_append(ret, bytes, (size_t) n) < 0)
-                        return error_set(e, -EINVAL, ERROR_CONFIG, 0, "%s:1:1: larger than 1 MiB", PATH_SHOWN(path));
-        explicit_bzero(bytes, sizeof(bytes));
-        if (n < 0) {
-                int err = errno;
-
-                return error_set(e, -err, ERROR_CONFIG, 0, "%s:1:1: cannot be read: %s", PATH_SHOWN(path),
-                                 strerror(err));
-        }
+        while (r >= 0 && (n = read(fd, bytes, sizeof(bytes))) != 0)
+                r = n < 0 ? -errno : buf_append(ret, bytes, (size_t) n);
+        explicit_bzero(bytes, sizeof(bytes)); /* on every way out: a secret may stand in the file */
+        if (r == -EMSGSIZE)                   /* it grows while it is read */
+                return error_set(e, -EINVAL, ERROR_CONFIG, 0, "%s:1:1: larger than 1 MiB", PATH_SHOWN(path));
+        if (r < 0)
+                return error_set(e, r, ERROR_CONFIG, 0, "%s:1:1: cannot be read: %s", PATH_SHOWN(path), strerror(-r));
         return 0;
 }
 
@@ -69,13 +67,16 @@ Node *node_get(const Node *map, const char *key) {
 typedef struct Parse {
         yaml_parser_t parser;
         const char *file;
+        const char *text;
+        size_t size;
         unsigned nodes, depth;
         Error *e;
 } Parse;
 
 static int refuse(const Parse *p, yaml_mark_t mark, const char *what) {
-        return error_set(p->e, -EINVAL, ERROR_CONFIG, (int) mark.line + 1, "%s:%zu:%zu: %s", PATH_SHOWN(p->file),
+        (void) error_set(p->e, -EINVAL, ERROR_CONFIG, (int) mark.line + 1, "%s:%zu:%zu: %s", PATH_SHOWN(p->file),
                          mark.line + 1, mark.column + 1, what);
+        return -EINVAL;
 }
 
 /* libyaml reads ahead, so it could name the place of a bad byte only roughly; and its table of %TAGs is searched from
@@ -103,6 +104,18 @@ static int check_text(const Parse *p, const char *text, size_t size) {
         return 0;
 }
 
+/* Is there a tab at `mark`? libyaml's words for the commonest slip of all say nothing about it. */
+static bool tab_at(const Parse *p, yaml_mark_t mark) {
+        const char *at = p->text, *end = p->text + p->size;
+
+        for (size_t line = 0; at && line < mark.line; line++) {
+                at = memchr(at, '\n', (size_t) (end - at));
+                at = at ? at + 1 : NULL;
+        }
+        /* before a tab that is in the way there are only blanks, so a column is a byte */
+        return at && (size_t) (end - at) > mark.column && at[mark.column] == '\t';
+}
+
 /* libyaml's words hold no text of the file, so no secret. */
 static int refuse_syntax(const Parse *p) {
         const yaml_parser_t *y = &p->parser;
@@ -113,7 +126,9 @@ static int refuse_syntax(const Parse *p) {
                 (void) snprintf(what, sizeof(what), "not a text: %s at byte %zu; expected YAML in UTF-8",
                                 y->problem ? y->problem : "rubbish", y->problem_offset);
                 mark = y->mark;
-        } else
+        } else if (y->error == YAML_SCANNER_ERROR && tab_at(p, mark))
+                (void) snprintf(what, sizeof(what), "not valid YAML: a tab; expected blanks to indent with");
+        else
                 (void) snprintf(what, sizeof(what), "not valid YAML: %s%s%s", y->problem ? y->problem : "syntax error",
                                 y->context ? ", " : "", y->context ? y->context : "");
         return refuse(p, mark, what);
@@ -131,8 +146,10 @@ static int node_new(Parse *p, Node **ret, NodeKind kind, const yaml_event_t *eve
         if (++p->nodes > NODES_MAX)
                 return refuse(p, event->start_mark, "too much: more than 10,000 values");
         n = calloc(1, sizeof(*n));
-        if (!n)
-                return error_oom(p->e);
+        if (!n) {
+                (void) error_oom(p->e);
+                return -ENOMEM;
+        }
         n->kind = kind;
         n->line = (unsigned) event->start_mark.line + 1;
         n->column = (unsigned) event->start_mark.column + 1;
@@ -141,7 +158,7 @@ static int node_new(Parse *p, Node **ret, NodeKind kind, const yaml_event_t *eve
 }
 
 static int node_add(Parse *p, Node *n, Node *item) {
-        Node **items = reallocarray(n->items, n->n + 1, sizeof(*items));
+        Node **items = reallocarray(n->items, n->n + 1, sizeof(Node *));
 
         if (!items) {
                 node_free(item);
@@ -287,7 +304,7 @@ static int parse_stream(Parse *p, Node **ret) {
 }
 
 int yaml_parse(Node **ret, const char *file, const char *text, size_t size, Error *e) {
-        Parse p = { .file = file, .e = e };
+        Parse p = { .file = file, .text = text, .size = size, .e = e };
         int r;
 
         assert(ret && file && (text || size == 0));

@@ -38,6 +38,8 @@ static const struct {
           MAP "3:15: delete-delay: \"5\" is not right; expected a duration such as 5s\n" },
         { NULL, OK "rescan: 1w\n", MAP "3:9: rescan: \"1w\" is not right; expected a duration such as 1h\n" },
         { NULL, OK "rescan: 1ms\n", MAP "3:9: rescan: 1ms is out of range; expected from 1000 ms to 2592000 s\n" },
+        { NULL, OK "rescan: 999999999d\n",
+          MAP "3:9: rescan: 999999999d is out of range; expected from 1000 ms to 2592000 s\n" },
         { NULL, OK "rescan: 999999999999999999999h\n",
           MAP "3:9: rescan: \"999999999999999999999h\" is not right; expected a duration such as 1h\n" },
         { NULL, OK "exclude: '*.tmp'\n",
@@ -96,6 +98,11 @@ static const struct {
           "1:40: auth: sas is missing; expected {method: shared-key, key: SECRET} or {method: sas, sas: SECRET}\n" },
         { "accounts: {a: {account: x, connection-string: UseDevelopmentStorage=true}}\n", NULL,
           YAML "1:25: connection-string: it stands for account, endpoint and auth: give it alone\n" },
+        /* only what is no secret may stand in a file that anybody reads */
+        { "accounts: {a: {connection-string: UseDevelopmentStorage=true;AccountKey=" KEY "}}\n", NULL,
+          YAML "1:35: connection-string: UseDevelopmentStorage is a whole account; leave the other parts out\n" },
+        { "accounts: {a: {connection-string: UseDevelopmentStorage=true, proxy: 'http://me:" SIG "@x'}}\n", NULL,
+          YAML "1:70: proxy: a password may stand here only if the file is readable by its owner alone (chmod 600)\n" },
         { "accounts: {a: {connection-string: UseDevelopmentStorage=maybe}}\n", NULL,
           YAML "1:35: connection-string: UseDevelopmentStorage can only be true\n" },
         /* YAML itself (limits; no alias can make a file larger than it looks) */
@@ -114,6 +121,9 @@ static const struct {
         { "\xff\xfe"
           "a",
           NULL, YAML "1:1: not a text: this byte is not UTF-8; expected YAML in UTF-8\n" },
+        { "accounts:\n\tdev: 1\n", NULL, YAML "2:1: not valid YAML: a tab; expected blanks to indent with\n" },
+        { "\ttransfers: 1\n", NULL, YAML "1:1: not valid YAML: a tab; expected blanks to indent with\n" },
+        { "transfers: 1\n\ta: 1\n", NULL, YAML "2:1: not valid YAML: a tab; expected blanks to indent with\n" },
         { "a: 'x\n", NULL,
           YAML "2:1: not valid YAML: found unexpected end of stream, while scanning a quoted scalar\n" },
 };
@@ -186,6 +196,7 @@ static void test_good(void **state) {
         put("mappings.d/a.yaml", OK "account: dev\n");
         put("mappings.d/.hidden.yaml", "rubbish");
         put("mappings.d/photos.yaml.example", "rubbish");
+        put("mappings.d/photos.yml", "rubbish");
         put("mappings.d/a.yaml~", "rubbish");
         make_dir("mappings.d/folder", 0755);
         {
@@ -197,6 +208,7 @@ static void test_good(void **state) {
                 assert_int_equal(l.config->n_mappings, 2);
                 assert_int_equal(l.config->transfers, 16);
                 assert_non_null(strstr(buf_text(&l.config->warnings), "azsyncd.yaml:3:"));
+                assert_non_null(strstr(buf_text(&l.config->warnings), "mappings.d:1:1: photos.yml is ignored; "));
                 assert_null(strstr(buf_text(&l.config->warnings), SIG));
                 assert_string_equal(l.config->mappings[0].name, "a");
                 m = config_find(l.config, "a");

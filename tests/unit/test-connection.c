@@ -1,4 +1,7 @@
+/* Connection strings, and the endpoints and signatures that come with them or alone. */
 #include "config/connection.h"
+#include "config/endpoint.h"
+#include "config/sas.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,6 +49,8 @@ static const struct {
         { "BlobEndpoint=http://LocalHost/acc;AccountKey=Zm9v", "acc", "http://LocalHost/acc", "Zm9v", NULL },
         { "BlobEndpoint=http://127.0.0.1:10000;SharedAccessSignature=sig=a", "", "http://127.0.0.1:10000", NULL,
           "sig=a" },
+        { "BlobEndpoint=https://Acc-secondary.blob.core.windows.net;AccountKey=Zm9v", "acc",
+          "https://Acc-secondary.blob.core.windows.net", "Zm9v", NULL },
         { "BlobEndpoint=https://acc.z12.blob.storage.azure.net;AccountKey=Zm9v", "acc",
           "https://acc.z12.blob.storage.azure.net", "Zm9v", NULL },
 };
@@ -90,6 +95,10 @@ static const struct {
           "it holds both an AccountKey and a SharedAccessSignature; leave one of them out" },
         { "AccountName=contoso;AccountKey=SeCrEt;accountkey=SeCrEt", "AccountKey stands in it twice" },
         { "UseDevelopmentStorage=false;AccountKey=SeCrEt", "UseDevelopmentStorage can only be true" },
+        { "UseDevelopmentStorage=true;AccountKey=SeCrEt",
+          "UseDevelopmentStorage is a whole account; leave the other parts out" },
+        { "BlobEndpoint=https://x?sig=SeCrEt;UseDevelopmentStorage=true",
+          "UseDevelopmentStorage is a whole account; leave the other parts out" },
         { "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=SeCrEt",
           "DevelopmentStorageProxyUri is not a URL such as http://127.0.0.1" },
         { "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://[::1",
@@ -124,11 +133,114 @@ static void test_long(void **state) {
         assert_string_equal(e.text, "DevelopmentStorageProxyUri is too long");
 }
 
+#define SHAPE "expected https://HOST[:PORT][/PATH] without user, query or fragment"
+#define PORT "the port is not right; expected 1 to 65535"
+#define PLAIN "plain http is accepted for this machine (loopback) only; expected https://"
+
+static const struct {
+        const char *url, *fault;
+} endpoints[] = {
+        { "https://contoso.blob.core.windows.net", NULL },
+        { "HTTPS://Contoso.blob.core.windows.net:443/a/b.c", NULL },
+        { "https://10.0.0.1/x", NULL },
+        { "http://127.0.0.1:10000/devstoreaccount1", NULL },
+        { "http://127.9.9.9", NULL },
+        { "http://[::1]:10000/acc", NULL },
+        { "http://localhost:1/acc", NULL },
+        { "http://acc.blob.LOCALHOST:1", NULL },
+        { "http://example.com", PLAIN },
+        { "http://127.0.0.1.example.com", PLAIN },
+        { "http://localhost.example.com", PLAIN },
+        { "http://notlocalhost", PLAIN },
+        { "http://128.0.0.1", PLAIN },
+        { "http://[::2]", PLAIN },
+        { "", "expected a URL that begins with https://" },
+        { "contoso.blob.core.windows.net", "expected a URL that begins with https://" },
+        { "ftp://contoso", "expected a URL that begins with https://" },
+        { "https://", SHAPE },
+        { "https:///x", SHAPE },
+        { "https://a b", SHAPE },
+        { "https://.a", SHAPE },
+        { "https://a..b", SHAPE },
+        { "https://a.", SHAPE },
+        { "https://[::1", SHAPE },
+        { "https://[::1]x", SHAPE },
+        { "https://[]", SHAPE },
+        { "https://[fe80::1%eth0]", SHAPE },
+        { "https://a/..", SHAPE },
+        { "https://a/./b", SHAPE },
+        { "https://a//b", SHAPE },
+        { "https://a/%2e%2e", SHAPE },
+        { "https://a/\xc3\xa9", SHAPE },
+        { "https://a?sig=x", SHAPE },
+        { "https://a/b?sig=x", SHAPE },
+        { "https://a/b#c", SHAPE },
+        { "https://me@a", SHAPE },
+        { "https://me:pw@a", SHAPE },
+        { "https://a:", PORT },
+        { "https://a:0", PORT },
+        { "https://a:65536", PORT },
+        { "https://a:123456789/x", PORT },
+        { "https://a:1x", PORT },
+};
+
+static void test_endpoints(void **state) {
+        static char text[2000] = "https://a/";
+
+        for (size_t i = 0; i < ELEMENTSOF(endpoints); i++) {
+                const char *fault = endpoint_fault(endpoints[i].url);
+
+                if (!endpoints[i].fault ? fault != NULL : !fault || strcmp(fault, endpoints[i].fault) != 0)
+                        fail_msg("%s: %s", endpoints[i].url, fault ? fault : "accepted");
+        }
+        memset(text + strlen(text), 'a', sizeof(text) - strlen(text) - 1);
+        assert_string_equal(endpoint_fault(text), "longer than 1024 characters");
+
+        assert_true(endpoint_same("https://A.example.com", "HTTPS://a.example.com:443"));
+        assert_true(endpoint_same("http://[::1]:80/x", "http://[::1]/x"));
+        assert_false(endpoint_same("https://a.example.com/x", "https://a.example.com/X"));
+        assert_false(endpoint_same("https://a.example.com:80", "https://a.example.com"));
+        assert_false(endpoint_same("http://localhost:443", "https://localhost:443"));
+        assert_false(endpoint_same("https://a.example.com:4431", "https://a.example.com"));
+}
+
+static const struct {
+        const char *sas, *fault;
+        int64_t expiry; /* seconds */
+} sases[] = {
+        { "sv=2021-12-02&se=2030-01-01T00%3A00%3A00Z&sp=rwdl&sig=a%2Bb%3D", NULL, 1893456000 },
+        { "sig=x&se=2030-01-01T00:00:00Z", NULL, 1893456000 },
+        { "sig=x&se=2030-01-01T00:00Z", NULL, 1893456000 },
+        { "sig=x&se=2030-01-01", NULL, 1893456000 },
+        { "sig=x&se=2030-01-01T00:00:00.1234567Z", NULL, 1893456000 },
+        { "sig=x&si=policy", NULL, 0 },
+        { "sig=x&se=tomorrow", NULL, 0 },
+        { "sig=x&se=2030-01-01T00:00:00%", NULL, 0 },
+        { "sig=x&use=2030-01-01", NULL, 0 },
+        { "", "no shared access signature: sig= is missing in it", 0 },
+        { "sv=1&sig=", "no shared access signature: sig= is missing in it", 0 },
+        { "sv=1&xsig=a", "no shared access signature: sig= is missing in it", 0 },
+        { "sig=a+b", "a bare '+' in its sig=; expected it as it was issued, with %2B", 0 },
+        { "https://x/?sig=a", "a whole URL; expected only what follows its '?'", 0 },
+        { "sig=a b", "a blank, quote or other character that no shared access signature has", 0 },
+        { "sig=a\r\nX: y", "a blank, quote or other character that no shared access signature has", 0 },
+};
+
+static void test_sas(void **state) {
+        for (size_t i = 0; i < ELEMENTSOF(sases); i++) {
+                const char *fault = sas_fault(sases[i].sas);
+
+                if (!sases[i].fault ? fault != NULL : !fault || strcmp(fault, sases[i].fault) != 0)
+                        fail_msg("%s: %s", sases[i].sas, fault ? fault : "accepted");
+                if (sas_expiry(sases[i].sas) != sases[i].expiry * 1000000000)
+                        fail_msg("%s ends %lld", sases[i].sas, (long long) sas_expiry(sases[i].sas));
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_good),
-                cmocka_unit_test(test_bad),
-                cmocka_unit_test(test_long),
+                cmocka_unit_test(test_good),      cmocka_unit_test(test_bad), cmocka_unit_test(test_long),
+                cmocka_unit_test(test_endpoints), cmocka_unit_test(test_sas),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
