@@ -5,7 +5,7 @@ import re
 import pytest
 
 from conftest import tree
-from daemon import WITHOUT_POWERS
+from daemon import TOP, WITHOUT_POWERS
 
 GOOD = "accounts:\n  main:\n    connection-string: UseDevelopmentStorage=true\n"
 MAPPING = "folder: {folder}\naccount: main\ncontainer: box\n"
@@ -135,6 +135,27 @@ def test_good_ones(make, folder):
     assert "--once" in d.run("--help").out
     assert d.run("--no-such-option").rc == 2
     assert d.run("argument").rc == 2
+
+
+@pytest.mark.asan
+def test_examples_work(make, tmp_path):
+    """etc/ works when copied, and so does every line of it that is commented out."""
+    def uncommented(name):
+        text = (TOP / "etc" / name).read_text().partition("\n")[2]  # the first line says what the file is
+        return re.sub(r"^# ?(?=\s*[a-z-]+:)|^#$", "", text, flags=re.MULTILINE)
+    d = make(mappings={})
+    d.write(MAIN, (TOP / "etc/azsyncd.yaml").read_text())
+    assert d.run("--check-config").rc == 0
+    key = tmp_path / "key"
+    key.write_text("c2VjcmV0\n")
+    key.chmod(0o600)
+    d.write(MAIN, uncommented("azsyncd.yaml").replace("/etc/azsyncd/main.key", str(key)))
+    mapping = (TOP / "etc/mappings.d/photos.yaml.example").read_text()
+    d.write("mappings.d/photos.yaml", mapping + "account: main\n")
+    assert d.run("--check-config").rc == 0
+    d.write("mappings.d/photos.yaml", uncommented("mappings.d/photos.yaml.example"))
+    result = d.run("--check-config")
+    assert result.rc == 0 and "1 mapping" in result.out and "2 accounts" in result.out, result
 
 
 @pytest.mark.asan

@@ -82,8 +82,8 @@ def test_secrets(make, account, folder, tmp_path):
         d.wait_sync()
         output = seen(d)
         key_file.write_text(wrong + "\n")
-        (folder / "file").write_text("changed")
         assert d.ctl("reload").rc == 0
+        (folder / "file").write_text("changed")
         d.until_status(60, last_error=lambda text: text != "")
         output += seen(d) + json.dumps(d.notifier.lines)
         assert not any(secret in output for secret in secrets)

@@ -1,0 +1,286 @@
+"""No local accident empties the cloud: root identity and the brake on deletions (pitfalls 5.9 and section 7)."""
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import tree
+from daemon import until
+
+
+def names(account, container="box"):
+    return {b.name for b in account.client().get_container_client(container).list_blobs()}
+
+
+def empty(folder):
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("down", [False, True], ids=["while it runs", "while it is down"])
+def test_emptied_folder_is_held(make, account, folder, equal, down):
+    """7.2, 7.4, 7.5: the same root, but the names are gone: held, over a restart, until approved; uploads go on."""
+    tree(folder, 200)
+    d = make()
+    with d:
+        d.wait_sync()
+        before = names(account)
+        if not down:
+            empty(folder)
+            d.until_status(60, held=200, state="held")
+    if down:
+        empty(folder)
+    with d:
+        d.until_status(60, held=200, state="held", pending=0)
+        d.wait_sync(60, expect=3)
+        assert d.ctl("status", "--check").rc == 3
+        assert names(account) == before
+        (folder / "new").write_text("uploads go on")
+        d.until_status(60, uploaded_files=1, pending=0)
+        assert d.status()["held"] == 200
+        held = [i for i in d.queue().values() if i["state"] == "held"]
+        assert len(held) == 200
+        # 7.5: looked at once more when it is released: what is back is not deleted
+        (folder / "d000").mkdir()
+        (folder / "d000/f00000.txt").write_text("back, but other")
+        d.until_status(60, held=199, pending=0)
+        assert d.ctl("approve", "docs").rc == 0
+        d.wait_sync()
+        equal()
+        assert d.status()["deleted_files"] == 199
+        assert d.ctl("approve", "docs").rc == 1  # nothing left to approve
+
+
+@pytest.mark.asan
+def test_reject(make, account, folder):
+    tree(folder, 60)
+    with make() as d:
+        d.wait_sync()
+        before = names(account)
+        empty(folder)
+        d.until_status(60, held=60)
+        assert d.ctl("reject", "docs").rc == 0
+        d.wait_sync()
+        assert names(account) == before and d.status()["deleted_files"] == 0
+        (folder / "d000").mkdir(exist_ok=True)
+        (folder / "d000/f00001.txt").write_text("again")  # a name whose blob was left alone is taken up again
+        d.wait_sync()
+        assert account.client().get_blob_client("box", "d000/f00001.txt").download_blob().readall() == b"again"
+
+
+def test_drip(make, account, folder):
+    """7.4: over a window, not at once; over restarts; counted by files, one by one."""
+    tree(folder, 100)
+    d = make(mapping={"delete-guard": {"files": 10, "percent": 100}})
+    for batch in range(3):
+        with d:
+            d.wait_sync()
+            for n in range(batch * 3, batch * 3 + 3):
+                (folder / f"d000/f{n:05d}.txt").unlink()
+                d.until_status(60, deleted_files=n - batch * 3 + 1)
+    with d:
+        d.wait_sync()
+        (folder / "d000/f00009.txt").unlink()
+        d.wait_sync()
+        (folder / "d000/f00010.txt").unlink()
+        d.until_status(60, held=1)
+    assert len(names(account)) == 90
+
+
+@pytest.mark.asan
+def test_exactly_the_limit(make, account, folder, equal):
+    """7.4: onedrive #2487 let two deletions pass a limit of one."""
+    tree(folder, 30)
+    with make(mapping={"delete-guard": {"files": 2, "percent": 100}}) as d:
+        d.wait_sync()
+        (folder / "d000/f00000.txt").unlink()
+        (folder / "d000/f00001.txt").unlink()
+        d.wait_sync()
+        equal()
+        (folder / "d000/f00002.txt").unlink()
+        d.until_status(60, held=1)
+        assert len(names(account)) == 28
+
+
+@pytest.mark.asan
+def test_small_folders_have_no_percentage(make, folder, equal):
+    tree(folder, 20)
+    with make() as d:
+        d.wait_sync()
+        empty(folder)
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
+def test_moves_are_no_deletions(make, folder, equal, proxy):
+    """7.4: a name whose content is confirmed under its new name; online and while it is down."""
+    tree(folder, 60)
+    d = make(port=proxy.port)
+    with d:
+        d.wait_sync()
+        (folder / "d000").rename(folder / "moved")
+        d.wait_sync()
+        assert d.status()["copied_files"] == 60 and d.status()["held"] == 0
+    (folder / "moved").rename(folder / "again")
+    with d:
+        d.wait_sync()
+        assert d.status()["uploaded_bytes"] == 0 and d.status()["held"] == 0
+        equal()
+
+
+@pytest.mark.asan
+def test_emptied_files_count(make, account, folder, equal):
+    """5.9: truncation to zero waits like a deletion, and many of them are held."""
+    tree(folder, 40)
+    with make() as d:
+        d.wait_sync()
+        os.truncate(folder / "d000/f00000.txt", 0)
+        d.wait_sync()
+        equal()
+        for n in range(1, 40):
+            os.truncate(folder / f"d000/f{n:05d}.txt", 0)
+        d.until_status(60, held=39)
+        container = account.client().get_container_client("box")
+        assert sum(1 for b in container.list_blobs() if b.size == 0) == 1
+        assert d.ctl("approve", "docs").rc == 0
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
+def test_no_deletions_by_configuration(make, account, folder):
+    """7.6: a changed exclusion and a removed mapping delete nothing."""
+    tree(folder, 30)
+    with make() as d:
+        d.wait_sync()
+        before = names(account)
+        d.map("docs", folder=str(folder), container="box", exclude=["*.txt"])
+        assert d.ctl("reload").rc == 0
+        d.wait_sync()
+        assert d.status()["files"] == 0
+        d.unmap("docs")
+        assert d.ctl("reload").rc == 0
+        assert names(account) == before
+
+
+@pytest.mark.asan
+def test_replaced_root_is_blocked(make, account, folder):
+    """2.2, 7.2: another folder under the same path is not this root; approve takes it."""
+    tree(folder, 30)
+    with make() as d:
+        d.wait_sync()
+        before = names(account)
+        folder.rename(folder.with_name("away"))
+        d.until_status(60, state="blocked")
+        folder.mkdir()
+        (folder / "other").write_text("another folder")
+        until(lambda: "approve" in d.status()["detail"] or d.status()["state"] == "blocked", 30)
+        d.wait_sync(60, expect=3)
+        assert names(account) == before
+        shutil.rmtree(folder)
+        folder.with_name("away").rename(folder)
+        d.until_status(60, state="idle")
+        assert d.status()["uploaded_files"] == 30  # nothing sent again
+        assert names(account) == before
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / "other").write_text("another folder")
+        d.until_status(60, state="blocked")
+        until(lambda: d.ctl("approve", "docs").rc == 0, 30)
+        d.until_status(60, held=30)  # accepted as the root, but thirty files are gone
+        assert before <= names(account)
+
+
+class Disk:
+    """A small ext4 on a loop device, mounted over `where`."""
+
+    def __init__(self, tmp_path, where, size=32):
+        self.image, self.where = tmp_path / "disk.img", where
+        with open(self.image, "wb") as f:
+            f.truncate(size << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(self.image)], check=True)
+
+    def mount(self):
+        return subprocess.run(["mount", "-o", "loop", str(self.image), str(self.where)], capture_output=True).returncode == 0
+
+    def umount(self, *how):
+        subprocess.run(["umount", *how, str(self.where)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path, folder):
+    d = Disk(tmp_path, folder)
+    if os.geteuid() != 0 or not d.mount():
+        pytest.skip("no loop mounts here")
+    yield d
+    while subprocess.run(["umount", "-l", str(folder)], capture_output=True).returncode == 0:
+        pass
+
+
+@pytest.mark.parametrize("how", ["unmounted", "lazily", "mounted over", "down"])
+def test_missing_disk(make, account, folder, disk, how):
+    """2.1, 2.8, 7.2, 7.3: the disk goes away in every way: nothing is deleted, and nothing is sent again when it is back."""
+    tree(folder, 50)
+    d = make()
+    with d:
+        d.wait_sync()
+        before = names(account)
+        if how == "unmounted":
+            until(lambda: subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0, 20,
+                  "an idle daemon pins the mount (2.8)")
+        elif how == "lazily":
+            handle = open(folder / "d000/f00000.txt")
+            disk.umount("-l")
+            handle.close()
+        elif how == "mounted over":
+            subprocess.run(["mount", "-t", "tmpfs", "none", str(folder)], check=True)
+            (folder / "stranger").write_text("not of this disk")
+        if how != "down":
+            d.until_status(60, state="blocked")
+            d.wait_sync(30, expect=3)
+            assert d.status()["held"] == 0 and names(account) == before
+    if how == "down":
+        disk.umount()
+    with d:
+        d.until_status(60, state="blocked")
+        assert names(account) == before
+        if how == "mounted over":
+            subprocess.run(["umount", str(folder)], check=True)
+        else:
+            assert disk.mount()
+        d.until_status(60, state="idle", pending=0)
+        d.wait_sync()
+        assert d.status()["uploaded_files"] == 0 and d.status()["requests"] == 0
+        assert names(account) == before
+
+
+@pytest.mark.asan
+def test_mass_overwrite_is_warned_about_once(make, folder, equal):
+    """7.4: ransomware: uploaded, since nobody can know, but said loudly, once."""
+    tree(folder, 40)
+    with make() as d:
+        d.wait_sync()
+        for n in range(40):
+            (folder / f"d000/f{n:05d}.txt").write_bytes(os.urandom(100))
+        d.wait_sync()
+        for n in range(40):
+            (folder / f"d000/f{n:05d}.txt").write_bytes(os.urandom(100))
+        d.wait_sync()
+        equal()
+        assert d.log().count("ransomware") == 1
+
+
+def test_alert_after(make, folder, proxy):
+    """One loud line when the oldest unsynced change is older than alert-after."""
+    with make(port=proxy.port, mapping={"alert-after": "5s"}) as d:
+        d.wait_sync()
+        proxy.stop()
+        (folder / "a").write_text("waits")
+        until(lambda: d.log().count("changes are not in the cloud") == 1, 60)
+        assert d.status()["lag_s"] > 0
+        (folder / "b").write_text("waits too")
+        d.until_status(60, pending=2)
+        assert d.log().count("changes are not in the cloud") == 1
