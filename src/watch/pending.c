@@ -112,6 +112,7 @@ static void append(Pending *p, const Event *e, uint32_t hash) {
                 drop_all(p);
                 return;
         }
+        assert(p->slots && p->names);
         /* IGNORED is the last word on a watch: it must not be merged into, and so told with, an earlier one, or what
          * came in between would find the watch unknown. */
         if (!(e->what & EVENT_DEAD))

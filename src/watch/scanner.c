@@ -337,6 +337,7 @@ int scanner_new(Scanner **ret, sd_event *loop, const ScannerOptions *options, co
         r = shared_new(&scanner->shared, options, e);
         if (r < 0)
                 return r;
+        assert(scanner->shared);
         r = sd_event_add_io(loop, &scanner->on_news, scanner->shared->news_fd, EPOLLIN, on_news, scanner);
         if (r < 0)
                 return error_os(e, -r, "adding the scanner to the loop");

@@ -50,8 +50,10 @@ typedef struct ScanEnd {
 } ScanEnd;
 
 typedef struct ScannerCallbacks {
-        void (*seen)(const Seen *seen, size_t n, void *userdata); /* a batch, on the loop */
-        void (*end)(const ScanEnd *end, void *userdata);          /* once per scan, after its last batch */
+        /* A batch, on the loop. Returns how many it took: the others come again in the loop's next turn. */
+        size_t (*seen)(const Seen *seen, size_t n, void *userdata);
+        /* Once per scan, after its last batch was taken. False: not done yet, call again in the loop's next turn. */
+        bool (*end)(const ScanEnd *end, void *userdata);
 } ScannerCallbacks;
 
 typedef struct ScannerOptions {

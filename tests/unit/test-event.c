@@ -18,36 +18,36 @@ static size_t put(char *to, int wd, uint32_t mask, const char *name, size_t padd
         memcpy(to, &head, sizeof(head));
         memset(to + sizeof(head), 0, length);
         if (name)
-                memcpy(to + sizeof(head), name, strlen(name));
+                memcpy(to + sizeof(head), name, strlen(name) + 1); /* `padding` has room for its end */
         return sizeof(head) + length;
 }
 
 static void test_meaning(void **state) {
         static const struct {
-                uint32_t mask;
                 const char *name;
+                uint32_t mask;
                 unsigned what;
         } cases[] = {
-                { IN_CREATE, "f", WATCH_NAME }, /* also a linked O_TMPFILE: there may be no CLOSE_WRITE */
-                { IN_MODIFY, "f", WATCH_CONTENT },
-                { IN_CLOSE_WRITE, "f", WATCH_CONTENT | WATCH_CLOSED },
-                { IN_ATTRIB, "f", WATCH_ATTRIB },
-                { IN_MOVED_FROM, "f", WATCH_NAME },
-                { IN_MOVED_TO, "f", WATCH_NAME | WATCH_CLOSED },
-                { IN_DELETE, "f", WATCH_NAME },
-                { IN_CREATE | IN_ISDIR, "d", WATCH_SUBTREE },
-                { IN_MOVED_FROM | IN_ISDIR, "d", WATCH_SUBTREE },
-                { IN_MOVED_TO | IN_ISDIR, "d", WATCH_SUBTREE },
-                { IN_DELETE | IN_ISDIR, "d", WATCH_SUBTREE },
-                { IN_ATTRIB | IN_ISDIR, "d", WATCH_ATTRIB | WATCH_SUBTREE }, /* 5.5 */
-                { IN_ATTRIB | IN_ISDIR, NULL, EVENT_CHANGED },               /* the same change, said by the folder */
-                { IN_DELETE_SELF, NULL, EVENT_GONE },
-                { IN_MOVE_SELF, NULL, EVENT_MOVED },
-                { IN_UNMOUNT, NULL, EVENT_UNMOUNTED },
-                { IN_IGNORED, NULL, EVENT_DEAD },
-                { IN_Q_OVERFLOW, NULL, WATCH_SUBTREE | WATCH_OVERFLOW },
-                { IN_CREATE, NULL, WATCH_SUBTREE }, /* never seen; something in the folder, so all of it */
-                { IN_MODIFY, NULL, WATCH_SUBTREE },
+                { "f", IN_CREATE, WATCH_NAME }, /* also a linked O_TMPFILE: there may be no CLOSE_WRITE */
+                { "f", IN_MODIFY, WATCH_CONTENT },
+                { "f", IN_CLOSE_WRITE, WATCH_CONTENT | WATCH_CLOSED },
+                { "f", IN_ATTRIB, WATCH_ATTRIB },
+                { "f", IN_MOVED_FROM, WATCH_NAME },
+                { "f", IN_MOVED_TO, WATCH_NAME | WATCH_CLOSED },
+                { "f", IN_DELETE, WATCH_NAME },
+                { "d", IN_CREATE | IN_ISDIR, WATCH_SUBTREE },
+                { "d", IN_MOVED_FROM | IN_ISDIR, WATCH_SUBTREE },
+                { "d", IN_MOVED_TO | IN_ISDIR, WATCH_SUBTREE },
+                { "d", IN_DELETE | IN_ISDIR, WATCH_SUBTREE },
+                { "d", IN_ATTRIB | IN_ISDIR, WATCH_ATTRIB | WATCH_SUBTREE }, /* 5.5 */
+                { NULL, IN_ATTRIB | IN_ISDIR, EVENT_CHANGED },               /* the same change, said by the folder */
+                { NULL, IN_DELETE_SELF, EVENT_GONE },
+                { NULL, IN_MOVE_SELF, EVENT_MOVED },
+                { NULL, IN_UNMOUNT, EVENT_UNMOUNTED },
+                { NULL, IN_IGNORED, EVENT_DEAD },
+                { NULL, IN_Q_OVERFLOW, WATCH_SUBTREE | WATCH_OVERFLOW },
+                { NULL, IN_CREATE, WATCH_SUBTREE }, /* never seen; something in the folder, so all of it */
+                { NULL, IN_MODIFY, WATCH_SUBTREE },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

@@ -151,14 +151,14 @@ static void test_unwatched_between(void **state) {
 /* What the table knows may be older than two moves, so that a folder seems to go beneath itself. */
 static void test_tangled(void **state) {
         static const struct {
-                int wd;
                 const char *path;
+                int wd;
                 int left[3]; /* known afterwards, beside the moved one */
         } cases[] = {
-                { 2, "a/b/x/y", { 1, 5 } },                                                 /* beneath itself */
-                { 2, "a/b", { 1, 5 } },     { 2, "a/b/c", { 1, 5 } }, { 4, "a", { 1, 5 } }, /* onto what is above it */
-                { 3, "a", { 1, 5 } },       { 4, "", { 0 } },         { 1, "a/b", { 0 } }, /* the root beneath itself */
-                { 1, "q", { 0 } },
+                { "a/b/x/y", 2, { 1, 5 } },                                                 /* beneath itself */
+                { "a/b", 2, { 1, 5 } },     { "a/b/c", 2, { 1, 5 } }, { "a", 4, { 1, 5 } }, /* onto what is above it */
+                { "a", 3, { 1, 5 } },       { "", 4, { 0 } },         { "a/b", 1, { 0 } }, /* the root beneath itself */
+                { "q", 1, { 0 } },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

@@ -1,8 +1,5 @@
-/* The blocking walk: its order against find(1), and all that must not be taken for absence (pitfalls 4.12, 2.5, 5.5).
- */
-#include "deep.h"
-#include "util/buf.h"
-#include "watch/walk.h"
+/* The blocking walk, and all that must not be taken for absence (pitfalls 4.12, 2.5, 5.5). */
+#include "walking.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -11,33 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 
-typedef struct Got {
-        char *path;
-        Seen seen;
-} Got;
-
-static Got got[20000];
-static size_t n_got, stop_after, filter_calls;
-static bool dead;
-
-static void forget(void) {
-        for (size_t i = 0; i < n_got; i++)
-                free(got[i].path);
-        n_got = filter_calls = 0;
-}
-
-static bool on_emit(const Seen *seen, void *userdata) {
-        assert_true(n_got < ELEMENTSOF(got));
-        assert_int_equal(strlen(seen->path), seen->size);
-        assert_int_equal(seen->error != 0, seen->kind == SEEN_UNKNOWN);
-        got[n_got] = (Got){ strdup(seen->path), *seen };
-        n_got++;
-        return stop_after == 0 || n_got < stop_after;
-}
-
-static bool on_alive(void *userdata) {
-        return !dead;
-}
+static size_t filter_calls;
 
 static ScanFilter on_filter(const char *path, size_t size, bool folder, void *userdata) {
         const char *name = strrchr(path, '/');
@@ -48,150 +19,6 @@ static ScanFilter on_filter(const char *path, size_t size, bool folder, void *us
         if (strcmp(name, "excluded") == 0 || (folder && strcmp(name, "only-folders") == 0))
                 return SCAN_EXCLUDE;
         return strcmp(name, "long") == 0 ? SCAN_TOO_LONG : SCAN_TAKE;
-}
-
-static Walk walk_of(void) {
-        return (Walk){ .folder = root, .alive = on_alive, .emit = on_emit };
-}
-
-static ScanEnd scan_with(const Walk *walk, const char *path) {
-        ScanEnd end;
-
-        forget();
-        walk_branch(walk, path, &end);
-        return end;
-}
-
-static ScanEnd scan(const char *path) {
-        Walk walk = walk_of();
-
-        return scan_with(&walk, path);
-}
-
-static const Seen *find(const char *path) {
-        const Seen *found = NULL;
-
-        for (size_t i = 0; i < n_got; i++)
-                if (strcmp(got[i].path, path) == 0) {
-                        assert_null(found); /* once at most */
-                        found = &got[i].seen;
-                }
-        return found;
-}
-
-static void expect(const char *path, SeenKind kind, bool folder) {
-        const Seen *seen = find(path);
-
-        assert_non_null(seen);
-        assert_int_equal(seen->kind, kind);
-        assert_int_equal(seen->folder, folder);
-}
-
-/* --- order --- */
-
-typedef struct Key {
-        char *bytes; /* the path, with a '/' after a folder's */
-        size_t size;
-} Key;
-
-static int compare_keys(const void *a, const void *b) {
-        const Key *x = a, *y = b;
-        int c = memcmp(x->bytes, y->bytes, MIN(x->size, y->size));
-
-        return c != 0 ? c : (x->size > y->size) - (x->size < y->size);
-}
-
-static uint64_t random_state;
-
-static unsigned random_below(unsigned n) {
-        random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407u;
-        return (unsigned) (random_state >> 33) % n;
-}
-
-/* Names that differ about where '/' stands among the bytes. */
-static void random_tree(int fd, unsigned depth) {
-        static const char *const names[] = { "a",   "a-",  "a-b", "a.txt", "a0", "a\x01", "a\xff",
-                                             "ab",  "b",   "-",   " ",     "a/", "\xff",  "\n",
-                                             "a!b", "aa",  "a.",  "a.b",   "A",  "\x01",  "a-b-c",
-                                             "a-.", "a..", "é",   "...",   "a~", "0",     "a b" };
-
-        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-                int child;
-
-                if (strchr(names[i], '/') || random_below(3) == 0)
-                        continue;
-                if (depth == 0 || random_below(5) < 3) {
-                        child = openat(fd, names[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-                        assert_true(child >= 0);
-                        assert_int_equal(close(child), 0);
-                        continue;
-                }
-                assert_int_equal(mkdirat(fd, names[i], 0755), 0);
-                child = openat(fd, names[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                assert_true(child >= 0);
-                if (random_below(4) > 0)
-                        random_tree(child, depth - 1);
-                assert_int_equal(close(child), 0);
-        }
-}
-
-/* What find(1) says, sorted. */
-static size_t oracle(Key *keys, size_t room) {
-        char command[256], type;
-        size_t n = 0;
-        FILE *p;
-
-        (void) snprintf(command, sizeof(command), "find %s -mindepth 1 \\( ! -type d -o -empty \\) -printf '%%y%%P\\0'",
-                        root);
-        p = popen(command, "re"); /* NOLINT(cert-env33-c) */
-        assert_non_null(p);
-        while (fread(&type, 1, 1, p) == 1) {
-                char *line = NULL;
-                size_t line_room = 0;
-                ssize_t size = getdelim(&line, &line_room, '\0', p);
-
-                assert_true(size > 0 && n < room);
-                if (type == 'd') {
-                        line = realloc(line, (size_t) size + 1);
-                        assert_non_null(line);
-                        line[size - 1] = '/';
-                        line[size] = '\0';
-                        size++;
-                }
-                keys[n++] = (Key){ line, (size_t) size - 1 };
-        }
-        assert_int_equal(pclose(p), 0);
-        qsort(keys, n, sizeof(*keys), compare_keys);
-        return n;
-}
-
-static void test_order(void **state) {
-        for (unsigned round = 0; round < 3; round++) {
-                static Key keys[ELEMENTSOF(got)];
-                _cleanup_close_ int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                ScanEnd end;
-                size_t n;
-
-                random_state = round + 1;
-                random_tree(fd, 3);
-                n = oracle(keys, ELEMENTSOF(keys));
-                end = scan("");
-                assert_true(end.complete);
-                assert_int_equal(end.root_state, ROOT_OK);
-                print_message("%zu paths\n", n);
-                assert_int_equal(n_got, n);
-                for (size_t i = 0; i < n; i++) {
-                        bool folder = keys[i].bytes[keys[i].size - 1] == '/';
-
-                        assert_int_equal(got[i].seen.kind, folder ? SEEN_EMPTY_FOLDER : SEEN_FILE);
-                        if (folder)
-                                keys[i].bytes[keys[i].size - 1] = '\0';
-                        assert_string_equal(got[i].path, keys[i].bytes);
-                        free(keys[i].bytes);
-                }
-                assert_int_equal(tear_down_deep(state), 0);
-                assert_int_equal(set_up_shm(state), 0);
-        }
 }
 
 /* --- kinds --- */
@@ -253,6 +80,7 @@ static void test_filter(void **state) {
         make_dir("long", 0755);
         put("long/f", "x");
         make_dir("only-folders", 0755);
+        filter_calls = 0;
         assert_true(scan_with(&walk, "").complete);
         assert_int_equal(n_got, 6);
         assert_int_equal(filter_calls, 7); /* nothing beneath what is not taken */
@@ -610,24 +438,21 @@ static void test_stopped(void **state) {
         assert_int_equal(n_got, 20);
 }
 
-static int clean_up(void **state) {
-        forget();
-        stop_after = 0;
-        dead = false;
-        return tear_down_deep(state);
-}
-
-#define WALK_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_shm, clean_up)
-
 int main(void) {
         const struct CMUnitTest tests[] = {
-                WALK_TEST(test_mounts),        WALK_TEST(test_order),
-                WALK_TEST(test_kinds),         WALK_TEST(test_empty_root),
-                WALK_TEST(test_filter),        WALK_TEST(test_branches),
-                WALK_TEST(test_listing_fails), WALK_TEST(test_root_listing_fails),
-                WALK_TEST(test_unreadable),    WALK_TEST(test_deep),
-                WALK_TEST(test_too_deep),      WALK_TEST(test_many_levels),
-                WALK_TEST(test_roots),         WALK_TEST(test_root_replaced_meanwhile),
+                WALK_TEST(test_mounts),
+                WALK_TEST(test_kinds),
+                WALK_TEST(test_empty_root),
+                WALK_TEST(test_filter),
+                WALK_TEST(test_branches),
+                WALK_TEST(test_listing_fails),
+                WALK_TEST(test_root_listing_fails),
+                WALK_TEST(test_unreadable),
+                WALK_TEST(test_deep),
+                WALK_TEST(test_too_deep),
+                WALK_TEST(test_many_levels),
+                WALK_TEST(test_roots),
+                WALK_TEST(test_root_replaced_meanwhile),
                 WALK_TEST(test_stopped),
         };
 
