@@ -8,6 +8,7 @@
 #include <systemd/sd-id128.h>
 
 #define FOLDER_MAX 4000u
+#define DAY (INT64_C(86400) * NSEC_PER_SEC)
 /* the same application id as the writer's would tell it: another one */
 #define MACHINE_ID SD_ID128_MAKE(7a, 11, 9e, 04, 52, c8, 4f, 63, 8d, 1b, f0, 2c, 95, de, 38, 46)
 
@@ -264,13 +265,13 @@ static int read_policies(ConfigReader *c, const Node *map, MappingConfig *m) {
                 m->watch = (WatchMode) which;
         }
         if ((n = node_get(map, "delete-delay")) &&
-            value_duration(c, n, "mapping", "delete-delay", 0, 30 * 86400 * NSEC_PER_SEC, &m->delete_delay_ns) < 0)
+            value_duration(c, n, "mapping", "delete-delay", 0, 30 * DAY, &m->delete_delay_ns) < 0)
                 r = -EINVAL;
         if ((n = node_get(map, "rescan")) &&
-            value_duration(c, n, "mapping", "rescan", NSEC_PER_SEC, 30 * 86400 * NSEC_PER_SEC, &m->rescan_ns) < 0)
+            value_duration(c, n, "mapping", "rescan", NSEC_PER_SEC, 30 * DAY, &m->rescan_ns) < 0)
                 r = -EINVAL;
-        if ((n = node_get(map, "alert-after")) && value_duration(c, n, "mapping", "alert-after", NSEC_PER_SEC,
-                                                                 365 * 86400 * NSEC_PER_SEC, &m->alert_after_ns) < 0)
+        if ((n = node_get(map, "alert-after")) &&
+            value_duration(c, n, "mapping", "alert-after", NSEC_PER_SEC, 365 * DAY, &m->alert_after_ns) < 0)
                 r = -EINVAL;
         return r;
 }

@@ -109,6 +109,17 @@ static void test_state_directory(void **state) {
                         assert_report(&l, want);
                 }
         }
+        /* neither is there yet */
+        (void) snprintf(text, sizeof(text), "container: abc\nfolder: %s/later\n", root);
+        put("mappings.d/m.yaml", text);
+        (void) snprintf(state_dir, sizeof(state_dir), "%s/later/state", root);
+        {
+                _cleanup_loaded_ Loaded l = load_with(state_dir);
+
+                assert_int_equal(l.r, -EINVAL);
+        }
+        (void) snprintf(text, sizeof(text), "container: abc\nfolder: %s/data\n", root);
+        put("mappings.d/m.yaml", text);
         for (unsigned i = 0; i < 3; i++) {
                 static const char *const outside[] = { "other", "datastate", "" };
 

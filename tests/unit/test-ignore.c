@@ -6,6 +6,14 @@
 #include <sys/wait.h>
 #include <time.h>
 
+/* strcat() with an end */
+static void add(char *to, size_t room, const char *text) {
+        size_t size = strlen(to);
+
+        assert_true(size + strlen(text) < room);
+        (void) snprintf(to + size, room - size, "%s", text);
+}
+
 static Ignore *make(const char *const *patterns, size_t n) {
         Ignore *ignore = NULL;
 
@@ -130,13 +138,13 @@ static void test_hostile(void **state) {
 
         for (size_t i = 0; i + 4 < sizeof(stars); i += 2)
                 memcpy(stars + i, "a*", 3);
-        strcat(stars, "b");
+        add(stars, sizeof(stars), "b");
         for (size_t i = 0; i + 16 < sizeof(deep); i += 5)
                 memcpy(deep + i, "**/a/", 6);
-        strcat(deep, "b");
+        add(deep, sizeof(deep), "b");
         for (size_t i = 0; i + 8 < sizeof(sets); i += 4)
                 memcpy(sets + i, "[a]*", 5);
-        strcat(sets, "b");
+        add(sets, sizeof(sets), "b");
         memset(path, 'a', 4000);
         ignore = make(patterns, 4);
         for (unsigned i = 0; i < 20; i++)
@@ -153,11 +161,11 @@ static void test_deep_pattern(void **state) {
         _cleanup_(ignore_freep) Ignore *ignore = NULL;
 
         for (unsigned i = 0; i < 250; i++) {
-                strcat(pattern, i % 3 ? "a/" : "**/");
-                strcat(path, "a/");
+                add(pattern, sizeof(pattern), i % 3 ? "a/" : "**/");
+                add(path, sizeof(path), "a/");
         }
-        strcat(pattern, "b");
-        strcat(path, "b");
+        add(pattern, sizeof(pattern), "b");
+        add(path, sizeof(path), "b");
         ignore = make(patterns, 1);
         assert_true(ignore_match_deep(ignore, path, false));
         path[strlen(path) - 1] = 'c';
@@ -183,12 +191,12 @@ static void random_pattern(char *ret, size_t room) {
 
         ret[0] = '\0';
         if (draw(6) == 0)
-                strcat(ret, "!");
+                add(ret, room, "!");
         for (unsigned i = 0; i < n; i++)
                 if (strlen(ret) + 16 < room)
-                        strcat(ret, bits[draw(draw(3) ? 9 : ELEMENTSOF(bits))]);
+                        add(ret, room, bits[draw(draw(3) ? 9 : ELEMENTSOF(bits))]);
         if (draw(6) == 0)
-                strcat(ret, "/");
+                add(ret, room, "/");
 }
 
 #define PATHS_MAX 400u
@@ -286,8 +294,8 @@ static void test_git(void **state) {
                 for (size_t i = 0; i < count; i++) {
                         random_pattern(patterns[i], sizeof(patterns[i]));
                         list[i] = patterns[i];
-                        strcat(text, patterns[i]);
-                        strcat(text, "\n");
+                        add(text, sizeof(text), patterns[i]);
+                        add(text, sizeof(text), "\n");
                 }
                 put(".gitignore", text);
                 ignore = make(list, count);
