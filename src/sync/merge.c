@@ -1,12 +1,19 @@
 /* What a scan saw against what the journal knows, in one pass over both in the same order. Decides nothing but which
  * paths are worth a look: what is not seen is a candidate only (pitfalls 4.11), and what could not be listed is
- * unknown, never empty (4.12). */
+ * unknown, never empty (4.12).
+ *
+ * A page of rows may be older than events that came while it was merged: whatever is about to be written is read again
+ * first. A folder that was deleted offline may have a million rows, so each call does a bounded part. */
 #include "sync/state.h"
 
 #include "util/clock.h"
 
 #include <assert.h>
 #include <string.h>
+
+/* What one call may cost: a row passed is 1. About 10 ms. */
+#define STEP 8192
+#define WRITE_COST 16 /* read again, changed and written */
 
 struct Merge {
         Mapping *mapping;
@@ -19,11 +26,13 @@ struct Merge {
         char *last; /* path the page ends with */
         size_t last_size;
         /* Rows not seen under their own name yet which may be a folder's (skipped, failed): a walk comes to a folder
-         * only where "name/" stands in the order, after "name-x" and "name.x". Paths ended by NUL, in order. */
+         * only where "name/" stands in the order, after "name-x" and "name.x". A stack of paths, each ended by NUL:
+         * what is above one begins with it, and its "name/" comes first. */
         Buf deferred;
         bool own_row; /* the row of the branch's own name is still to be met */
         Buf unknown;  /* branch about which nothing may be concluded, ended by '/'; "" : none */
         Buf excluded; /* likewise: its rows are forgotten */
+        int left;     /* of STEP */
         bool failed;
 };
 
@@ -71,7 +80,7 @@ struct Merge *merge_new(Mapping *m, const char *branch) {
                 return NULL;
         g->mapping = m;
         g->branch_size = strlen(branch);
-        g->deferred = BUF_INIT((size_t) 1 << 20);
+        g->deferred = BUF_INIT((size_t) 256 * 1024);
         g->unknown = BUF_INIT(ROW_PATH_MAX + 2);
         g->excluded = BUF_INIT(ROW_PATH_MAX + 2);
         g->branch = strdup(branch);
@@ -120,8 +129,12 @@ static void set_branch(Buf *b, const Seen *seen) {
 static int load(struct Merge *g, const char *path, size_t size, Row *row) {
         Mapping *m = g->mapping;
         Error e = ERROR_NULL;
+        int r = sync_journal(m->sync, journal_get(m->sync->journal, m->record.id, path, size, row, &e), &e);
 
-        return sync_journal(m->sync, journal_get(m->sync->journal, m->record.id, path, size, row, &e), &e);
+        g->left -= WRITE_COST;
+        if (r < 0)
+                g->failed = true;
+        return r;
 }
 
 static void store(struct Merge *g, Row *row) {
@@ -132,27 +145,130 @@ static void store(struct Merge *g, Row *row) {
                 g->failed = true;
 }
 
-static void hint(struct Merge *g, const char *path, size_t size) {
-        Sync *s = g->mapping->sync;
+static void hint(struct Merge *g, Row *row) {
+        row_hint(row, false, clock_boot(), journal_sequence(g->mapping->sync->journal, clock_wall()));
+        store(g, row);
+}
+
+/* A job will look at it anyway, or a person has to decide first. */
+static bool is_left_alone(const Row *row) {
+        return row_is_unsynced(row->state) || row->state == PATH_HELD;
+}
+
+/* No longer ours to mirror; its blob stays (pitfalls 7.6). */
+static void forget(struct Merge *g, Row *row) {
+        Mapping *m = g->mapping;
+        Error e = ERROR_NULL;
+
+        if (row->state != PATH_CLAIMED && /* its job ends first; the next scan sees to it */
+            sync_journal(m->sync, journal_forget(m->sync->journal, m->record.id, row, &e), &e) < 0)
+                g->failed = true;
+}
+
+/* --- rows that were not seen --- */
+
+static void missing(struct Merge *g, const char *path, size_t size) {
         Row row;
 
-        if (load(g, path, size, &row) < 0) {
-                g->failed = true;
+        if (load(g, path, size, &row) <= 0)
                 return;
+        if (beneath(&g->excluded, path, size))
+                forget(g, &row);
+        else if (!is_left_alone(&row))
+                hint(g, &row);
+}
+
+/* The deferred rows whose "name/" is behind `key` were not met. `met`: the folder of which `key` speaks, whose row is.
+ * NULL: the end. */
+static void settle_deferred(struct Merge *g, const char *key, size_t size, const Seen *met) {
+        while (g->deferred.size > 0 && !g->failed) {
+                const char *before = memrchr(g->deferred.data, '\0', g->deferred.size - 1);
+                const char *path = before ? before + 1 : g->deferred.data;
+                size_t n = strlen(path);
+                int c = key ? memcmp(path, key, MIN(n, size)) : -1;
+
+                if (c > 0 || (c == 0 && (n >= size || key[n] < '/'))) /* "name/" is still ahead */
+                        return;
+                if (!met || met->size != n || memcmp(met->path, path, n) != 0)
+                        missing(g, path, n);
+                g->deferred.size -= n + 1;
         }
-        row_hint(&row, false, clock_boot(), journal_sequence(s->journal, clock_wall()));
-        store(g, &row);
+}
+
+static void not_seen(struct Merge *g, const struct JournalSeen *row) {
+        const char *path = g->page.paths + row->path;
+
+        if (beneath(&g->unknown, path, row->size))
+                return;
+        if (!row->confirmed && (row->state == PATH_SKIPPED || row->state == PATH_FAILED) &&
+            !beneath(&g->excluded, path, row->size) && buf_append(&g->deferred, path, row->size + 1) >= 0)
+                return;
+        missing(g, path, row->size);
+}
+
+/* Passes the rows that stand before `key` (NULL: all of them). 1: the next row is `key` itself; -EAGAIN: there are more
+ * than one call may pass. */
+static int merge_advance(struct Merge *g, const char *key, size_t size) {
+        while (!g->failed) {
+                const struct JournalSeen *row;
+                const char *path;
+                int c;
+
+                if (g->at == g->page.n) {
+                        if (!g->more || merge_page(g) < 0)
+                                return 0;
+                        continue;
+                }
+                row = &g->page.rows[g->at];
+                path = g->page.paths + row->path;
+                c = key ? path_compare(path, row->size, key, size) : -1;
+                if (c >= 0)
+                        return c == 0;
+                if (g->left-- <= 0)
+                        return -EAGAIN;
+                settle_deferred(g, path, row->size, NULL);
+                not_seen(g, row);
+                g->at++;
+        }
+        return 0;
+}
+
+/* --- what was seen --- */
+
+static bool is_up_to_date(const Seen *seen, PathState state, bool confirmed, const Stamp *stamp) {
+        switch (state) {
+        case PATH_CLEAN:
+                return confirmed && stamp_equal(stamp, &seen->stamp);
+        case PATH_CONFLICT:
+                return stamp_equal(stamp, &seen->stamp);
+        case PATH_PENDING:
+        case PATH_CLAIMED:
+                return true; /* a job will look */
+        default:
+                return false;
+        }
+}
+
+/* `known`: its row in the page, or NULL. */
+static void merge_file(struct Merge *g, const Seen *seen, const struct JournalSeen *known) {
+        Row row;
+
+        if (known && known->intact && is_up_to_date(seen, known->state, known->confirmed, &known->stamp))
+                return;
+        if (load(g, seen->path, seen->size, &row) < 0 ||
+            (row.exists && is_up_to_date(seen, row.state, row.confirmed, &row.stamp)))
+                return;
+        hint(g, &row);
 }
 
 static void park(struct Merge *g, const Seen *seen, PathState state, const char *reason) {
         Row row;
 
-        if (load(g, seen->path, seen->size, &row) < 0) {
-                g->failed = true;
+        if (load(g, seen->path, seen->size, &row) < 0)
                 return;
-        }
-        if (row.confirmed || row.state == PATH_CLAIMED) {
-                hint(g, seen->path, seen->size); /* a blob stands under this name: a job sees to it */
+        if (row.confirmed || row.doubt || row.state == PATH_CLAIMED) {
+                if (!is_left_alone(&row))
+                        hint(g, &row); /* a blob stands under this name, or may: a job sees to it */
                 return;
         }
         if (row.exists && row.state == state && strcmp(row.reason, reason) == 0)
@@ -162,79 +278,22 @@ static void park(struct Merge *g, const Seen *seen, PathState state, const char 
         store(g, &row);
 }
 
-/* No longer ours to mirror; its blob stays (pitfalls 7.6). */
-static void forget(struct Merge *g, Row *row) {
-        Mapping *m = g->mapping;
-        Error e = ERROR_NULL;
+static void merge_excluded(struct Merge *g, const Seen *seen) {
+        Row row;
 
-        if (sync_journal(m->sync, journal_forget(m->sync->journal, m->record.id, row, &e), &e) < 0)
-                g->failed = true;
-}
-
-static void missing(struct Merge *g, const char *path, size_t size, PathState state) {
-        if (beneath(&g->unknown, path, size))
+        if (load(g, seen->path, seen->size, &row) <= 0)
                 return;
-        if (beneath(&g->excluded, path, size)) {
-                Row row;
-
-                if (state != PATH_CLAIMED && load(g, path, size, &row) > 0)
-                        forget(g, &row);
-                return;
-        }
-        if (!row_is_unsynced(state) && state != PATH_HELD)
-                hint(g, path, size);
+        /* The pattern may be for folders only, so a file of this name that was mirrored is as good as deleted. */
+        if (!seen->folder || (!row.confirmed && !row.doubt))
+                forget(g, &row);
+        else if (!is_left_alone(&row))
+                hint(g, &row);
 }
 
-static bool is_branch(const Seen *seen) {
-        return seen->folder || seen->kind == SEEN_MOUNT || seen->kind == SEEN_EMPTY_FOLDER;
-}
-
-/* Deferred rows whose "name/" is behind us were not met: they are candidates like any other. `key` NULL: the end. */
-static void settle_deferred(struct Merge *g, const char *key, size_t size, const Seen *met) {
-        size_t at = 0;
-
-        while (at < g->deferred.size) {
-                char *path = g->deferred.data + at;
-                size_t n = strlen(path), i = 0;
-
-                if (met && is_branch(met) && met->size == n && memcmp(met->path, path, n) == 0)
-                        ; /* met */
-                else if (key) {
-                        int c = memcmp(path, key, MIN(n, size));
-
-                        if (c > 0 || (c == 0 && (n >= size || key[n] < '/'))) /* "path/" is still ahead */
-                                i = 1;
-                        if (i == 0)
-                                hint(g, path, n);
-                } else
-                        hint(g, path, n);
-                if (i == 1) {
-                        at += n + 1;
-                        continue;
-                }
-                memmove(path, path + n + 1, g->deferred.size - at - n - 1);
-                g->deferred.size -= n + 1;
-        }
-}
-
-static void not_seen(struct Merge *g, const char *path, size_t size, PathState state, bool confirmed) {
-        if (!confirmed && (state == PATH_SKIPPED || state == PATH_FAILED) &&
-            buf_append(&g->deferred, path, size + 1) >= 0)
-                return;
-        missing(g, path, size, state);
-}
-
-static void compare(struct Merge *g, const Seen *seen, const Stamp *stamp, PathState state, bool confirmed,
-                    bool intact) {
+static void merge_kind(struct Merge *g, const Seen *seen, const struct JournalSeen *known) {
         switch (seen->kind) {
         case SEEN_FILE:
-                if (state == PATH_CLEAN && intact && confirmed && stamp_equal(stamp, &seen->stamp))
-                        return;
-                if (state == PATH_PENDING || state == PATH_CLAIMED)
-                        return;
-                if (state == PATH_CONFLICT && stamp_equal(stamp, &seen->stamp))
-                        return;
-                hint(g, seen->path, seen->size);
+                merge_file(g, seen, known);
                 return;
         case SEEN_SYMLINK:
                 park(g, seen, PATH_SKIPPED, "symbolic link: not stored yet");
@@ -256,98 +315,70 @@ static void compare(struct Merge *g, const Seen *seen, const Stamp *stamp, PathS
                      seen->unreadable ? "cannot be read: permission denied" : "cannot be read: input/output error");
                 return;
         case SEEN_EXCLUDED:
-                break;
+                merge_excluded(g, seen);
+                return;
         }
 }
 
-/* A folder of which only this one line is said: its own row is met here, whatever its place in the order. */
-static void merge_branch(struct Merge *g, const Seen *seen) {
-        Row row;
+/* False: to be called again with the same. */
+static bool merge_one(struct Merge *g, const Seen *seen) {
+        _cleanup_buf_ Buf key = BUF_INIT(ROW_PATH_MAX + 1);
+        const struct JournalSeen *known = NULL;
+        int r = 0;
 
-        if (seen->kind == SEEN_EXCLUDED) {
+        if (seen->size > ROW_PATH_MAX)
+                return true; /* a row cannot have that name, and the filter has named the folder it is in */
+        if (buf_append(&key, seen->path, seen->size) < 0 || (seen->folder && buf_puts(&key, "/") < 0)) {
+                g->failed = true;
+                return true;
+        }
+        if (g->branch_size > 0 && seen->size == g->branch_size)
+                g->own_row = false; /* the branch's own name stands before its range in the order: met by itself */
+        else
+                r = merge_advance(g, key.data, key.size);
+        if (r == -EAGAIN)
+                return false;
+        if (r > 0)
+                known = &g->page.rows[g->at++];
+        settle_deferred(g, key.data, key.size, seen->folder ? seen : NULL);
+        merge_kind(g, seen, known);
+        if (seen->folder && seen->kind == SEEN_EXCLUDED)
                 set_branch(&g->excluded, seen);
-                return;
-        }
-        if (seen->kind != SEEN_EMPTY_FOLDER)
+        else if (seen->folder && seen->kind != SEEN_EMPTY_FOLDER)
                 set_branch(&g->unknown, seen);
-        if (load(g, seen->path, seen->size, &row) < 0) {
-                g->failed = true;
-                return;
-        }
-        compare(g, seen, &row.stamp, row.exists ? row.state : PATH_CLEAN, row.confirmed, true);
+        return true;
 }
 
-/* Passes the rows that stand before `key` (NULL: all of them). 1: the next row is `key` itself. */
-static int merge_advance(struct Merge *g, const char *key, size_t size) {
-        for (;;) {
-                const struct JournalSeen *row;
-                int c;
-
-                if (g->at == g->page.n) {
-                        if (!g->more || merge_page(g) < 0)
-                                return 0;
-                        continue;
-                }
-                row = &g->page.rows[g->at];
-                c = key ? path_compare(g->page.paths + row->path, row->size, key, size) : -1;
-                if (c >= 0)
-                        return c == 0;
-                g->at++;
-                not_seen(g, g->page.paths + row->path, row->size, row->state, row->confirmed);
-        }
-}
-
-static void merge_one(struct Merge *g, const Seen *seen) {
-        _cleanup_buf_ Buf key = BUF_INIT(ROW_PATH_MAX + 1024);
-        const struct JournalSeen *row;
-        bool branch = is_branch(seen);
-        Row own;
-
-        if (buf_append(&key, seen->path, seen->size) < 0 || (branch && buf_puts(&key, "/") < 0)) {
-                g->failed = true;
-                return;
-        }
-        if (g->own_row && seen->size == g->branch_size) {
-                /* the branch's own name stands before its '/' range in the order: met by itself */
-                g->own_row = false;
-                if (!branch && load(g, seen->path, seen->size, &own) >= 0)
-                        compare(g, seen, &own.stamp, own.exists ? own.state : PATH_CLEAN, own.confirmed, true);
-        } else if (merge_advance(g, key.data, key.size) > 0) {
-                row = &g->page.rows[g->at++];
-                if (seen->kind == SEEN_EXCLUDED) {
-                        if (load(g, seen->path, seen->size, &own) > 0 && own.state != PATH_CLAIMED)
-                                forget(g, &own);
-                } else
-                        compare(g, seen, &row->stamp, row->state, row->confirmed, row->intact);
-        } else if (!branch && seen->kind != SEEN_EXCLUDED)
-                compare(g, seen, &(Stamp){ 0 }, PATH_CLEAN, false, true);
-        if (branch)
-                merge_branch(g, seen);
-        settle_deferred(g, key.data, key.size, seen);
-}
-
-void merge_seen(struct Merge *g, const Seen *seen, size_t n) {
-        for (size_t i = 0; i < n && !g->failed; i++)
-                merge_one(g, &seen[i]);
+static void merge_touched(const struct Merge *g) {
         sync_touch(g->mapping->sync);
         sync_kick(g->mapping->sync);
 }
 
-void merge_end(struct Merge *g, bool complete) {
+size_t merge_seen(struct Merge *g, const Seen *seen, size_t n) {
+        size_t i = 0;
+
+        g->left = STEP;
+        while (i < n && g->left > 0 && !g->failed && merge_one(g, &seen[i]))
+                i++;
+        merge_touched(g);
+        return g->failed ? n : i;
+}
+
+bool merge_end(struct Merge *g, bool complete) {
         Mapping *m = g->mapping;
 
+        g->left = STEP;
         if (complete && !g->failed) {
-                if (g->own_row) {
-                        Row row;
-
-                        if (load(g, g->branch, g->branch_size, &row) > 0)
-                                missing(g, g->branch, g->branch_size, row.state);
+                if (merge_advance(g, NULL, 0) == -EAGAIN) {
+                        merge_touched(g);
+                        return false;
                 }
-                (void) merge_advance(g, NULL, 0);
                 settle_deferred(g, NULL, 0, NULL);
+                if (g->own_row && !g->failed)
+                        missing(g, g->branch, g->branch_size);
         }
         if (!complete || g->failed)
                 m->record.scan = true; /* owed again */
-        sync_touch(m->sync);
-        sync_kick(m->sync);
+        merge_touched(g);
+        return true;
 }

@@ -86,11 +86,10 @@ void mapping_scan_next(Mapping *m) {
         sync_touch(m->sync);
 }
 
-static void on_seen(const Seen *seen, size_t n, void *userdata) {
+static size_t on_seen(const Seen *seen, size_t n, void *userdata) {
         Mapping *m = userdata;
 
-        if (m->merge)
-                merge_seen(m->merge, seen, n);
+        return m->merge ? merge_seen(m->merge, seen, n) : n;
 }
 
 static void say_unwatched(Mapping *m, const ScanEnd *end) {
@@ -117,15 +116,14 @@ static void rescan_arm(Mapping *m, int64_t took) {
         timer_set(m->rescan, clock_boot() + clock_policy(wait));
 }
 
-static void on_scan_end(const ScanEnd *end, void *userdata) {
+static bool on_scan_end(const ScanEnd *end, void *userdata) {
         Mapping *m = userdata;
         bool full = m->running.path && m->running.path[0] == '\0';
         bool complete = end->complete && end->root_state == ROOT_OK;
 
-        if (m->merge) {
-                merge_end(m->merge, complete);
-                m->merge = merge_free(m->merge);
-        }
+        if (m->merge && !merge_end(m->merge, complete))
+                return false;
+        m->merge = merge_free(m->merge);
         m->scans_done = MAX(m->scans_done, m->running.number);
         free(TAKE_PTR(m->running.path));
 
@@ -166,6 +164,7 @@ static void on_scan_end(const ScanEnd *end, void *userdata) {
         mapping_scan_next(m);
         sync_touch(m->sync);
         sync_kick(m->sync);
+        return true;
 }
 
 static void on_rescan(void *userdata) {

@@ -217,8 +217,9 @@ bool mapping_scanning(const Mapping *m);
 /* merge.c: what a scan saw against the journal */
 struct Merge *merge_new(Mapping *m, const char *branch);
 struct Merge *merge_free(struct Merge *merge);
-void merge_seen(struct Merge *merge, const Seen *seen, size_t n);
-void merge_end(struct Merge *merge, bool complete);
+/* Each call does a bounded part. */
+size_t merge_seen(struct Merge *merge, const Seen *seen, size_t n); /* how many are done */
+bool merge_end(struct Merge *merge, bool complete);                 /* false: call again */
 
 /* contact.c: the container is met, and what it holds is listed, before the first write */
 void contact_run(Mapping *m);

@@ -1,0 +1,712 @@
+/* What a scan saw against a real journal: pitfalls 4.10-4.12, 2.5, 6.7, 7.6. What the rest of sync/ would do is left
+ * out: its three calls are here. */
+#include "scratch.h"
+#include "sync/state.h"
+#include "util/clock.h"
+
+#define PATHS_MAX 4096u
+#define NAME_ROOM 64
+
+int sync_journal(Sync *s, int r, const Error *e) {
+        if (r < 0)
+                print_error("%s\n", e->text);
+        assert_true(r >= 0);
+        return r;
+}
+
+void sync_touch(Sync *s) {
+}
+
+void sync_kick(Sync *s) {
+}
+
+static Sync sync_of;
+static Mapping mapping;
+
+static int open_journal(void **state) {
+        Error e = ERROR_NULL;
+        bool quarantined;
+
+        if (set_up_shm(state) < 0)
+                return -1;
+        sync_of = (Sync){ 0 };
+        mapping = (Mapping){ .sync = &sync_of };
+        assert_int_equal(journal_open(&sync_of.journal, top, &quarantined, &e), 0);
+        assert_int_equal(journal_mapping(sync_of.journal, "m", &mapping.record, &e), 0);
+        mapping.record.scan = false;
+        return 0;
+}
+
+static int close_journal(void **state) {
+        sync_of.journal = journal_close(sync_of.journal);
+        return tear_down(state);
+}
+
+/* --- rows --- */
+
+static Stamp stamp_of(unsigned version) {
+        return (Stamp){
+                .size = version, .mtime_ns = 5, .ctime_ns = 6, .btime_ns = 7, .ino = 8, .mode = S_IFREG | 0644
+        };
+}
+
+static Row *get(const char *path) {
+        static Row row;
+
+        assert_true(journal_get(sync_of.journal, mapping.record.id, path, strlen(path), &row, NULL) >= 0);
+        return &row;
+}
+
+static void store(Row *row) {
+        assert_int_equal(journal_put(sync_of.journal, mapping.record.id, row, NULL), 0);
+}
+
+/* A row as some job left it. Rows in the states of deletions, and those that a job has, are confirmed. */
+static void make_row(const char *path, PathState state, bool confirmed, unsigned version) {
+        Stamp stamp = stamp_of(version);
+        Row *row = get(path);
+
+        row_hint(row, false, 1, journal_sequence(sync_of.journal, 1));
+        if (confirmed) {
+                row_claim(row);
+                row_confirm(row, row->gen, &stamp, "\"etag\"", NULL, 1);
+        }
+        switch (state) {
+        case PATH_CLEAN:
+                assert_true(confirmed);
+                break;
+        case PATH_PENDING:
+                row_hint(row, false, 1, journal_sequence(sync_of.journal, 1));
+                break;
+        case PATH_CLAIMED:
+                row_hint(row, false, 1, journal_sequence(sync_of.journal, 1));
+                row_claim(row);
+                break;
+        default:
+                row->first = 0;
+                row_park(row, row->gen, state, 1, "as it was");
+                break;
+        }
+        store(row);
+}
+
+/* --- what is seen --- */
+
+typedef struct Sight {
+        const char *path;
+        SeenKind kind;
+        bool folder;
+        unsigned version; /* FILE */
+} Sight;
+
+#define FILE_AT(path, version) \
+        { path, SEEN_FILE, false, version }
+#define LEAF(path, kind) \
+        { path, SEEN_##kind, false, 0 }
+#define FOLDER(path, kind) \
+        { path, SEEN_##kind, true, 0 }
+
+/* Hands over so many at once. Returns the calls it took. */
+static unsigned merge(const char *branch, const Sight *sights, size_t n, size_t batch) {
+        struct Merge *g = merge_new(&mapping, branch);
+        _cleanup_free_ Seen *seen = calloc(MAX(n, (size_t) 1), sizeof(*seen));
+        unsigned calls = 0;
+
+        assert_non_null(g);
+        assert_non_null(seen);
+        for (size_t i = 0; i < n; i++)
+                seen[i] = (Seen){
+                        .path = sights[i].path,
+                        .size = strlen(sights[i].path),
+                        .kind = sights[i].kind,
+                        .folder = sights[i].folder,
+                        .unreadable = sights[i].kind == SEEN_UNKNOWN,
+                        .error = sights[i].kind == SEEN_UNKNOWN ? EACCES : 0,
+                        .stamp = stamp_of(sights[i].version),
+                };
+        for (size_t at = 0; at < n;) {
+                at += merge_seen(g, seen + at, MIN(batch, n - at));
+                calls++;
+        }
+        do
+                calls++;
+        while (!merge_end(g, true));
+        assert_null(merge_free(g));
+        assert_false(mapping.record.scan);
+        return calls;
+}
+
+/* --- one row at a time --- */
+
+enum { HINTED = 1, KEPT, GONE_, SKIPPED_, FAILED_ };
+
+static void assert_outcome(const char *path, int want, PathState before, uint64_t gen) {
+        const Row *row = get(path);
+
+        switch (want) {
+        case KEPT:
+                assert_true(row->exists);
+                assert_int_equal(row->state, before);
+                assert_int_equal(row->gen, gen);
+                break;
+        case HINTED:
+                assert_true(row->exists);
+                assert_int_equal(row->state, before == PATH_CLAIMED ? PATH_CLAIMED : PATH_PENDING);
+                assert_true(row->gen > gen);
+                assert_true(row->first != 0);
+                assert_true(row->due <= clock_boot());
+                assert_false(row->content); /* a scan knows nothing of the bytes */
+                break;
+        case GONE_:
+                assert_false(row->exists);
+                break;
+        case SKIPPED_:
+        case FAILED_:
+                assert_true(row->exists);
+                assert_int_equal(row->state, want == SKIPPED_ ? PATH_SKIPPED : PATH_FAILED);
+                assert_true(row->reason[0]);
+                assert_int_equal(row->first, 0);
+                break;
+        default:
+                fail();
+        }
+}
+
+#define NONE _PATH_STATES
+
+static void test_one_row(void **state) {
+        static const struct {
+                PathState state; /* of the row "p"; NONE: there is none */
+                bool confirmed;
+                Sight sight; /* path NULL: nothing is seen */
+                int want;
+        } cases[] = {
+                { NONE, false, FILE_AT("p", 1), HINTED }, /* new */
+                { NONE, false, LEAF("p", SYMLINK), SKIPPED_ },
+                { NONE, false, LEAF("p", SPECIAL), SKIPPED_ },
+                { NONE, false, FOLDER("p", EMPTY_FOLDER), SKIPPED_ },
+                { NONE, false, FOLDER("p", MOUNT), SKIPPED_ }, /* 2.5 */
+                { NONE, false, LEAF("p", MOUNT), SKIPPED_ },
+                { NONE, false, FOLDER("p", UNKNOWN), FAILED_ }, /* L5, 5.5 */
+                { NONE, false, LEAF("p", UNKNOWN), FAILED_ },
+                { NONE, false, FOLDER("p", TOO_LONG), FAILED_ }, /* 6.7 */
+                { NONE, false, LEAF("p", TOO_LONG), FAILED_ },
+                { NONE, false, FOLDER("p", EXCLUDED), GONE_ },
+                { NONE, false, LEAF("p", EXCLUDED), GONE_ },
+
+                { PATH_CLEAN, true, FILE_AT("p", 1), KEPT },
+                { PATH_CLEAN, true, FILE_AT("p", 2), HINTED }, /* 4.1 */
+                { PATH_PENDING, true, FILE_AT("p", 2), KEPT }, /* a job will look */
+                { PATH_PENDING, false, FILE_AT("p", 2), KEPT },
+                { PATH_CLAIMED, true, FILE_AT("p", 2), KEPT },
+                { PATH_GONE, true, FILE_AT("p", 1), HINTED }, /* it is back */
+                { PATH_HELD, true, FILE_AT("p", 1), HINTED },
+                { PATH_FAILED, true, FILE_AT("p", 1), HINTED }, /* 5.5: retried by each scan */
+                { PATH_FAILED, false, FILE_AT("p", 1), HINTED },
+                { PATH_SKIPPED, false, FILE_AT("p", 1), HINTED },
+                { PATH_CONFLICT, true, FILE_AT("p", 1), KEPT },
+                { PATH_CONFLICT, true, FILE_AT("p", 2), HINTED },
+
+                /* 4.11: what was not seen is worth a look */
+                { PATH_CLEAN, true, { NULL }, HINTED },
+                { PATH_FAILED, true, { NULL }, HINTED },
+                { PATH_FAILED, false, { NULL }, HINTED },
+                { PATH_SKIPPED, false, { NULL }, HINTED },
+                { PATH_CONFLICT, true, { NULL }, HINTED },
+                { PATH_PENDING, true, { NULL }, KEPT },
+                { PATH_CLAIMED, true, { NULL }, KEPT },
+                { PATH_GONE, true, { NULL }, KEPT },
+                { PATH_HELD, true, { NULL }, KEPT },
+
+                /* a file became something else: a job deletes its blob, under the guard */
+                { PATH_CLEAN, true, LEAF("p", SYMLINK), HINTED },
+                { PATH_CLEAN, true, FOLDER("p", EMPTY_FOLDER), HINTED },
+                { PATH_CLEAN, true, FOLDER("p", UNKNOWN), HINTED },
+                { PATH_CLEAN, true, LEAF("p", UNKNOWN), HINTED },
+                { PATH_CLEAN, true, FOLDER("p", MOUNT), HINTED },
+                { PATH_HELD, true, LEAF("p", SYMLINK), KEPT },
+                { PATH_HELD, true, FOLDER("p", EMPTY_FOLDER), KEPT },
+                { PATH_GONE, true, LEAF("p", SPECIAL), KEPT },
+                { PATH_CLAIMED, true, LEAF("p", SYMLINK), KEPT },
+                { PATH_PENDING, false, LEAF("p", SYMLINK), SKIPPED_ },
+                { PATH_FAILED, false, LEAF("p", SYMLINK), SKIPPED_ },
+                { PATH_SKIPPED, false, FOLDER("p", UNKNOWN), FAILED_ },
+
+                /* 7.6: excluded, its blob stays */
+                { PATH_CLEAN, true, LEAF("p", EXCLUDED), GONE_ },
+                { PATH_GONE, true, LEAF("p", EXCLUDED), GONE_ },
+                { PATH_HELD, true, LEAF("p", EXCLUDED), GONE_ },
+                { PATH_FAILED, false, LEAF("p", EXCLUDED), GONE_ },
+                { PATH_CLAIMED, true, LEAF("p", EXCLUDED), KEPT }, /* its job ends first */
+                /* the folder is excluded; the file that had its name was not */
+                { PATH_CLEAN, true, FOLDER("p", EXCLUDED), HINTED },
+                { PATH_GONE, true, FOLDER("p", EXCLUDED), KEPT },
+                { PATH_SKIPPED, false, FOLDER("p", EXCLUDED), GONE_ },
+                { PATH_FAILED, false, FOLDER("p", EXCLUDED), GONE_ },
+        };
+
+        /* in the middle of others, and as the branch that is scanned */
+        for (unsigned branch = 0; branch < 2; branch++)
+                for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                        const char *path = branch ? "b/p" : "p";
+                        Sight sight = cases[i].sight;
+                        PathState before = PATH_CLEAN;
+                        uint64_t gen = 0;
+
+                        assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                        make_row("b", PATH_CLEAN, true, 1);
+                        make_row("b/p-x", PATH_CLEAN, true, 1);
+                        make_row("b/p0", PATH_CLEAN, true, 1);
+                        if (cases[i].state != NONE) {
+                                make_row(path, cases[i].state, cases[i].confirmed, 1);
+                                before = cases[i].state;
+                                gen = get(path)->gen;
+                        }
+                        sight.path = path;
+                        if (branch)
+                                merge("b/p", &sight, cases[i].sight.path != NULL, 1);
+                        else {
+                                const Sight all[] = { FILE_AT("b", 1), FILE_AT("b/p-x", 1), FILE_AT("b/p0", 1), sight };
+
+                                merge("", all, 3 + (cases[i].sight.path != NULL), 10);
+                        }
+                        assert_outcome(path, cases[i].want, before, gen);
+                        assert_int_equal(get("b")->state, PATH_CLEAN);
+                        assert_int_equal(get("b/p-x")->state, PATH_CLEAN);
+                        assert_int_equal(get("b/p0")->state, PATH_CLEAN);
+                }
+}
+
+/* An earlier write whose outcome is unknown may have left a blob: not ours to say that there is none (L4). */
+static void test_doubt(void **state) {
+        const Sight link[] = { LEAF("p", SYMLINK) };
+        Row *row;
+
+        make_row("p", PATH_FAILED, false, 0);
+        row = get("p");
+        row->doubt = true;
+        store(row);
+        merge("", link, 1, 1);
+        assert_int_equal(get("p")->state, PATH_PENDING);
+}
+
+/* --- the order --- */
+
+/* A folder comes where "name/" stands; its own row where "name" does. */
+static void test_rows_of_folders(void **state) {
+        static const Sight sights[] = {
+                FILE_AT("a", 1),   FILE_AT("a!", 1),          FOLDER("e-", EMPTY_FOLDER),
+                FILE_AT("e.x", 1), FOLDER("e", EMPTY_FOLDER), FOLDER("e0", EMPTY_FOLDER),
+                FILE_AT("n-", 1),  FILE_AT("n/x", 1),         FILE_AT("z", 1),
+        };
+        static const char *const stay[] = { "e-", "e", "e0" };
+        uint64_t gens[ELEMENTSOF(stay)];
+
+        for (size_t i = 0; i < ELEMENTSOF(sights); i++)
+                if (sights[i].kind == SEEN_FILE)
+                        make_row(sights[i].path, PATH_CLEAN, true, 1);
+        merge("", sights, ELEMENTSOF(sights), 3);
+        for (size_t i = 0; i < ELEMENTSOF(stay); i++) {
+                assert_int_equal(get(stay[i])->state, PATH_SKIPPED);
+                gens[i] = get(stay[i])->gen;
+        }
+        /* 5.6: again and again, and nothing happens */
+        make_row("n", PATH_SKIPPED, false, 0); /* was empty, and is not any more */
+        for (unsigned i = 0; i < 3; i++) {
+                merge("", sights, ELEMENTSOF(sights), 1 + i * 4);
+                for (size_t k = 0; k < ELEMENTSOF(stay); k++) {
+                        assert_int_equal(get(stay[k])->state, PATH_SKIPPED);
+                        assert_int_equal(get(stay[k])->gen, gens[k]);
+                }
+        }
+        assert_int_equal(get("n")->state, PATH_PENDING);
+        for (size_t i = 0; i < ELEMENTSOF(sights); i++)
+                if (sights[i].kind == SEEN_FILE)
+                        assert_int_equal(get(sights[i].path)->state, PATH_CLEAN);
+}
+
+/* Neither what could not be listed nor what is beneath another mount is missing; what was skipped in it neither. */
+static void test_beneath_unknown(void **state) {
+        static const SeenKind kinds[] = { SEEN_UNKNOWN, SEEN_MOUNT, SEEN_TOO_LONG };
+
+        for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
+                const Sight sights[] = { { "d", kinds[i], true, 0 } };
+                uint64_t gen;
+
+                assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                make_row("d-", PATH_CLEAN, true, 1);
+                make_row("d/a", PATH_CLEAN, true, 1);
+                make_row("d/link", PATH_SKIPPED, false, 0);
+                make_row("d/sub/b", PATH_FAILED, false, 0);
+                make_row("d0", PATH_CLEAN, true, 1);
+                gen = get("d/sub/b")->gen;
+                merge("", sights, 1, 1);
+                assert_int_equal(get("d-")->state, PATH_PENDING);
+                assert_int_equal(get("d/a")->state, PATH_CLEAN);
+                assert_int_equal(get("d/link")->state, PATH_SKIPPED);
+                assert_outcome("d/sub/b", KEPT, PATH_FAILED, gen);
+                assert_int_equal(get("d0")->state, PATH_PENDING);
+        }
+}
+
+/* What the walk did not finish proves nothing, but what it saw counts. */
+static void test_incomplete(void **state) {
+        Seen seen = { .path = "b", .size = 1, .kind = SEEN_FILE, .stamp = stamp_of(1) };
+        struct Merge *g;
+
+        make_row("a", PATH_CLEAN, true, 1);
+        make_row("c", PATH_CLEAN, true, 1);
+        g = merge_new(&mapping, "");
+        assert_int_equal(merge_seen(g, &seen, 1), 1);
+        assert_true(merge_end(g, false));
+        merge_free(g);
+        assert_int_equal(get("a")->state, PATH_PENDING);
+        assert_int_equal(get("b")->state, PATH_PENDING);
+        assert_int_equal(get("c")->state, PATH_CLEAN);
+        assert_true(mapping.record.scan);
+}
+
+/* Rows change while a page of them is merged: what is written is decided by the row as it is then. */
+static void test_page_is_old(void **state) {
+        static const char *const paths[] = { "a", "b", "c", "d" };
+        Stamp two = stamp_of(2);
+        Seen seen[4];
+        struct Merge *g;
+        Row *row;
+
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++)
+                make_row(paths[i], PATH_CLEAN, true, 1);
+        g = merge_new(&mapping, "");
+        row = get("a"); /* a job has sent the new bytes */
+        row_hint(row, false, 1, 1);
+        row_claim(row);
+        row_confirm(row, row->gen, &two, "\"2\"", NULL, 1);
+        store(row);
+        assert_int_equal(journal_forget(sync_of.journal, mapping.record.id, get("b"), NULL), 0); /* deleted */
+        row = get("c"); /* excluded, but a job has it now */
+        row_hint(row, false, 1, 1);
+        row_claim(row);
+        store(row);
+        make_row("cc", PATH_CLEAN, true, 2); /* new, and sent already */
+        for (size_t i = 0; i < ELEMENTSOF(seen); i++)
+                seen[i] = (Seen){ .size = 1, .kind = SEEN_FILE, .stamp = two };
+        seen[0].path = "a";
+        seen[1].path = "c";
+        seen[1].kind = SEEN_EXCLUDED;
+        seen[2].path = "cc";
+        seen[2].size = 2;
+        seen[3].path = "d";
+        assert_int_equal(merge_seen(g, seen, 4), 4);
+        assert_true(merge_end(g, true));
+        merge_free(g);
+        assert_int_equal(get("a")->state, PATH_CLEAN);
+        assert_false(get("b")->exists);
+        assert_int_equal(get("c")->state, PATH_CLAIMED);
+        assert_int_equal(get("cc")->state, PATH_CLEAN);
+        assert_int_equal(get("d")->state, PATH_PENDING);
+}
+
+/* Many pages, and no call that does all of it: a folder of any size may have been deleted offline. */
+static void test_many_rows(void **state) {
+        static const Sight last[] = { FILE_AT("z", 1) };
+        const JournalCounts *counts = journal_counts(sync_of.journal, mapping.record.id);
+        char path[NAME_ROOM];
+
+        make_row("z", PATH_CLEAN, true, 1);
+        for (unsigned i = 0; i < 6000; i++) {
+                (void) snprintf(path, sizeof(path), "d/%u", i);
+                make_row(path, i % 3 ? PATH_CLEAN : PATH_SKIPPED, i % 3, 1);
+        }
+        assert_true(merge("", last, 1, 1) > 6);
+        assert_int_equal(counts->state[PATH_PENDING], 6000);
+        assert_int_equal(counts->state[PATH_CLEAN], 1);
+
+        /* the same when they are behind the last one that is seen */
+        assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+        make_row("0", PATH_CLEAN, true, 1);
+        for (unsigned i = 0; i < 3000; i++) {
+                (void) snprintf(path, sizeof(path), "d/%u", i);
+                make_row(path, PATH_CLEAN, true, 1);
+        }
+        assert_true(merge("", &(Sight) FILE_AT("0", 1), 1, 1) > 4);
+        counts = journal_counts(sync_of.journal, mapping.record.id);
+        assert_int_equal(counts->state[PATH_PENDING], 3000);
+}
+
+/* The longest path there can be, and one more. */
+static void test_longest(void **state) {
+        _cleanup_free_ char *path = malloc(ROW_PATH_MAX + 2);
+        Sight sights[2] = { { NULL, SEEN_UNKNOWN, true, 0 }, { NULL, SEEN_TOO_LONG, true, 0 } };
+        _cleanup_free_ char *longer = malloc(ROW_PATH_MAX + 2);
+
+        assert_true(path && longer);
+        for (size_t i = 0; i <= ROW_PATH_MAX; i++)
+                path[i] = longer[i] = i % 128 == 127 ? '/' : 'x';
+        path[ROW_PATH_MAX] = longer[ROW_PATH_MAX + 1] = '\0';
+        path[ROW_PATH_MAX - 1] = longer[ROW_PATH_MAX - 1] = longer[ROW_PATH_MAX] = 'y';
+        sights[0].path = path;
+        sights[1].path = longer;
+        merge("", sights, 2, 2);
+        assert_int_equal(get(path)->state, PATH_FAILED);
+        assert_int_equal(journal_counts(sync_of.journal, mapping.record.id)->state[PATH_FAILED], 1);
+}
+
+/* --- anything, against a model that looks at one path at a time --- */
+
+typedef struct Thing {
+        char path[NAME_ROOM];
+        bool seen;
+        Sight sight;
+        bool row, confirmed; /* before */
+        PathState state;
+        unsigned version;
+        uint64_t gen;
+} Thing;
+
+static Thing things[PATHS_MAX];
+static size_t n_things;
+
+static Thing *thing(const char *path) {
+        for (size_t i = 0; i < n_things; i++)
+                if (strcmp(things[i].path, path) == 0)
+                        return &things[i];
+        assert_true(n_things < PATHS_MAX && strlen(path) < NAME_ROOM);
+        things[n_things] = (Thing){ 0 };
+        (void) snprintf(things[n_things].path, NAME_ROOM, "%s", path);
+        return &things[n_things++];
+}
+
+static unsigned draw(unsigned n) {
+        return (unsigned) rand() % n;
+}
+
+/* A folder's contents: what the walk sees, and rows of what it does not. */
+static void fill(const char *folder, unsigned depth, bool visible) {
+        static const char *const names[] = {
+                "a", "a-", "a.b", "a0", "a!", "b", "b-x", "b0", "ab", "\xff", "-", "\x01"
+        };
+        static const SeenKind leaves[] = { SEEN_FILE,  SEEN_FILE,     SEEN_FILE,    SEEN_SYMLINK, SEEN_SPECIAL,
+                                           SEEN_MOUNT, SEEN_EXCLUDED, SEEN_UNKNOWN, SEEN_TOO_LONG };
+        static const SeenKind folders[] = { SEEN_EMPTY_FOLDER, SEEN_MOUNT, SEEN_UNKNOWN, SEEN_EXCLUDED, SEEN_TOO_LONG };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                char path[NAME_ROOM];
+                Thing *t;
+
+                if (draw(3) == 0)
+                        continue;
+                (void) snprintf(path, sizeof(path), "%s%s%s", folder, folder[0] ? "/" : "", names[i]);
+                t = thing(path);
+                if (draw(3) > 0) {
+                        t->row = true;
+                        t->state = (PathState) draw(_PATH_STATES);
+                        t->confirmed = t->state == PATH_CLEAN || t->state == PATH_GONE || t->state == PATH_HELD ||
+                                       t->state == PATH_CONFLICT || (t->state != PATH_SKIPPED && draw(2));
+                        t->version = 1 + draw(2);
+                }
+                switch (draw(4)) {
+                case 0: /* not there */
+                        if (depth > 0 && draw(3) == 0)
+                                fill(path, depth - 1, false);
+                        break;
+                case 1: {
+                        SeenKind kind = leaves[draw(ELEMENTSOF(leaves))];
+
+                        t->seen = visible;
+                        t->sight = (Sight){ t->path, kind, false, 1 };
+                        if (depth > 0 && draw(4) == 0) /* was a folder */
+                                fill(path, depth - 1, false);
+                        break;
+                }
+                case 2:
+                        t->seen = visible;
+                        t->sight = (Sight){ t->path, folders[draw(ELEMENTSOF(folders))], true, 0 };
+                        if (depth > 0)
+                                fill(path, depth - 1, false);
+                        break;
+                default:
+                        if (depth > 0)
+                                fill(path, depth - 1, visible);
+                }
+        }
+}
+
+static const Thing *folder_above(const char *path, bool (*is)(SeenKind kind)) {
+        char above[NAME_ROOM];
+
+        (void) snprintf(above, sizeof(above), "%s", path);
+        for (char *slash; (slash = strrchr(above, '/'));) {
+                *slash = '\0';
+                for (size_t i = 0; i < n_things; i++)
+                        if (things[i].seen && things[i].sight.folder && strcmp(things[i].path, above) == 0 &&
+                            is(things[i].sight.kind))
+                                return &things[i];
+        }
+        return NULL;
+}
+
+static bool is_excluded(SeenKind kind) {
+        return kind == SEEN_EXCLUDED;
+}
+
+static bool is_unknown(SeenKind kind) {
+        return kind == SEEN_MOUNT || kind == SEEN_UNKNOWN || kind == SEEN_TOO_LONG;
+}
+
+static int expect_missing(const Thing *t) {
+        if (t->state == PATH_PENDING || t->state == PATH_CLAIMED || t->state == PATH_GONE || t->state == PATH_HELD)
+                return KEPT;
+        return HINTED;
+}
+
+static int expect(const Thing *t) {
+        SeenKind kind = t->sight.kind;
+
+        if (!t->seen) {
+                if (!t->row)
+                        return GONE_;
+                if (folder_above(t->path, is_unknown))
+                        return KEPT;
+                if (folder_above(t->path, is_excluded))
+                        return t->state == PATH_CLAIMED ? KEPT : GONE_;
+                return expect_missing(t);
+        }
+        if (kind == SEEN_EXCLUDED) {
+                if (!t->row)
+                        return GONE_;
+                if (t->sight.folder && t->confirmed)
+                        return expect_missing(t);
+                return t->state == PATH_CLAIMED ? KEPT : GONE_;
+        }
+        if (kind == SEEN_FILE) {
+                if (!t->row)
+                        return HINTED;
+                if (t->state == PATH_PENDING || t->state == PATH_CLAIMED)
+                        return KEPT;
+                return (t->state == PATH_CLEAN || t->state == PATH_CONFLICT) && t->version == t->sight.version ? KEPT
+                                                                                                               : HINTED;
+        }
+        if (t->row && (t->confirmed || t->state == PATH_CLAIMED))
+                return expect_missing(t);
+        return kind == SEEN_UNKNOWN || kind == SEEN_TOO_LONG ? FAILED_ : SKIPPED_;
+}
+
+static int by_key(const void *a, const void *b) {
+        const Sight *x = a, *y = b;
+        char kx[NAME_ROOM + 1], ky[NAME_ROOM + 1];
+
+        (void) snprintf(kx, sizeof(kx), "%s%s", x->path, x->folder ? "/" : "");
+        (void) snprintf(ky, sizeof(ky), "%s%s", y->path, y->folder ? "/" : "");
+        return strcmp(kx, ky);
+}
+
+static bool in_branch(const char *path, const char *branch) {
+        size_t n = strlen(branch);
+
+        return n == 0 || (strncmp(path, branch, n) == 0 && (path[n] == '\0' || path[n] == '/'));
+}
+
+static size_t sights_of(const char *branch, Sight *ret) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < n_things; i++)
+                if (things[i].seen && in_branch(things[i].path, branch))
+                        ret[n++] = things[i].sight;
+        qsort(ret, n, sizeof(*ret), by_key);
+        return n;
+}
+
+/* As jobs would: files become clean, other rows that are due and no file go. Returns false if something was due. */
+static bool let_jobs_run(void) {
+        bool quiet = true;
+
+        for (size_t i = 0; i < n_things; i++) {
+                Row *row = get(things[i].path);
+                Stamp stamp = stamp_of(things[i].sight.version);
+
+                if (!row->exists || row->state != PATH_PENDING)
+                        continue;
+                quiet = false;
+                if (things[i].seen && things[i].sight.kind == SEEN_FILE) {
+                        row_claim(row);
+                        row_confirm(row, row->gen, &stamp, "\"etag\"", NULL, 1);
+                        store(row);
+                } else
+                        assert_int_equal(journal_forget(sync_of.journal, mapping.record.id, row, NULL), 0);
+        }
+        return quiet;
+}
+
+static void test_anything(void **state) {
+        static Sight sights[PATHS_MAX];
+
+        for (unsigned seed = 0; seed < 150; seed++) {
+                const char *branch = "";
+                size_t n, rows = 0, expected_rows = 0, batch;
+
+                srand(seed);
+                n_things = 0;
+                assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                fill("", 2, true);
+                for (size_t i = 0; i < n_things; i++)
+                        if (things[i].row) {
+                                make_row(things[i].path, things[i].state, things[i].confirmed, things[i].version);
+                                things[i].gen = get(things[i].path)->gen;
+                        }
+                if (seed % 3 == 1 && n_things > 0)
+                        do /* of a branch that the walk can come to */
+                                branch = things[draw((unsigned) n_things)].path;
+                        while (folder_above(branch, is_excluded) || folder_above(branch, is_unknown));
+                n = sights_of(branch, sights);
+                batch = 1 + draw(600);
+                merge(branch, sights, n, batch);
+                for (size_t i = 0; i < n_things; i++) {
+                        const Thing *t = &things[i];
+                        int want = in_branch(t->path, branch) ? expect(t) : t->row ? KEPT : GONE_;
+
+                        assert_outcome(t->path, want, t->row ? t->state : PATH_CLEAN, t->gen);
+                        expected_rows += want != GONE_;
+                }
+                for (size_t i = 0; i < n_things; i++)
+                        rows += get(things[i].path)->exists;
+                assert_int_equal(rows, expected_rows);
+
+                /* No flapping: once the jobs are through, another scan of the same finds nothing to do. Rows of states
+                 * in which something else must happen first are put out of the way. */
+                for (size_t i = 0; i < n_things; i++) {
+                        Row *row = get(things[i].path);
+
+                        if (row->exists && (row->confirmed || row->state == PATH_CLAIMED) && row->state != PATH_CLEAN)
+                                assert_int_equal(journal_forget(sync_of.journal, mapping.record.id, row, NULL), 0);
+                }
+                n = sights_of("", sights);
+                for (unsigned k = 0; k < 3; k++) {
+                        (void) let_jobs_run();
+                        merge("", sights, n, batch);
+                }
+                for (size_t i = 0; i < n_things; i++)
+                        things[i].gen = get(things[i].path)->gen;
+                (void) let_jobs_run();
+                merge("", sights, n, 1 + batch / 2);
+                for (size_t i = 0; i < n_things; i++) {
+                        const Row *row = get(things[i].path);
+
+                        if (row->exists && row->state == PATH_PENDING)
+                                print_error("seed %u: %s is hinted again and again\n", seed, things[i].path);
+                        assert_false(row->exists && row->state == PATH_PENDING);
+                        assert_int_equal(row->gen, things[i].gen);
+                }
+        }
+}
+
+#define WITH_JOURNAL(name) cmocka_unit_test_setup_teardown(name, open_journal, close_journal)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                WITH_JOURNAL(test_one_row),         WITH_JOURNAL(test_doubt),      WITH_JOURNAL(test_rows_of_folders),
+                WITH_JOURNAL(test_beneath_unknown), WITH_JOURNAL(test_incomplete), WITH_JOURNAL(test_page_is_old),
+                WITH_JOURNAL(test_many_rows),       WITH_JOURNAL(test_longest),    WITH_JOURNAL(test_anything),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
