@@ -58,6 +58,10 @@ struct Scanner {
         ScannerCallbacks callbacks;
         void *userdata;
         bool busy;
+        Batch *taking; /* of which `taken` have been told */
+        size_t taken;
+        bool ending; /* with `end` */
+        ScanEnd end;
         bool calling, freed; /* a callback runs, and has freed the scanner: the struct is left to on_news() */
 };
 
@@ -251,42 +255,67 @@ static int start_thread(Shared *s) {
 
 /* --- the loop --- */
 
-/* One batch a turn, so that the loop's other work comes in between. */
-static int on_news(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Scanner *scanner = userdata;
+/* The next batch, or the end. */
+static void take(Scanner *scanner) {
         Shared *s = scanner->shared;
-        _cleanup_(batch_freep) Batch *b = NULL;
-        ScanEnd end = { 0 };
-        bool ended = false;
-        eventfd_t n;
 
-        if (eventfd_read(fd, &n) < 0)
-                return 0;
         (void) pthread_mutex_lock(&s->lock);
-        b = s->first;
-        if (b) {
-                s->first = b->next;
+        if (s->first) {
+                scanner->taking = s->first;
+                scanner->taken = 0;
+                s->first = s->first->next;
                 if (!s->first)
                         s->last = &s->first;
                 s->queued--;
                 (void) pthread_cond_broadcast(&s->changed);
         } else if (s->ended) {
-                ended = true;
                 s->ended = false;
-                end = s->end;
+                scanner->end = s->end;
+                scanner->ending = true;
         }
         (void) pthread_mutex_unlock(&s->lock);
+}
 
+static void tell_seen(Scanner *scanner) {
+        Batch *b = scanner->taking;
+        size_t n = scanner->callbacks.seen(b->seen + scanner->taken, b->n - scanner->taken, scanner->userdata);
+
+        assert(n <= b->n - scanner->taken);
+        scanner->taken += n;
+        if (scanner->taken == b->n)
+                scanner->taking = batch_free(b);
+}
+
+static void tell_end(Scanner *scanner) {
+        scanner->ending = scanner->busy = false; /* the callback may start the next scan */
+        if (!scanner->callbacks.end(&scanner->end, scanner->userdata))
+                scanner->ending = scanner->busy = true;
+}
+
+static void scanner_dispose(Scanner *scanner) {
+        batch_free(scanner->taking);
+        free(scanner);
+}
+
+/* At most one batch a turn, so that the loop's other work comes in between. */
+static int on_news(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Scanner *scanner = userdata;
+        eventfd_t n;
+
+        if (eventfd_read(fd, &n) < 0)
+                return 0;
+        if (!scanner->taking && !scanner->ending)
+                take(scanner);
         scanner->calling = true;
-        if (b && b->n > 0)
-                scanner->callbacks.seen(b->seen, b->n, scanner->userdata);
-        if (ended) {
-                scanner->busy = false; /* the callback may start the next one */
-                scanner->callbacks.end(&end, scanner->userdata);
-        }
+        if (scanner->taking)
+                tell_seen(scanner);
+        else if (scanner->ending)
+                tell_end(scanner);
         scanner->calling = false;
         if (scanner->freed)
-                free(scanner);
+                scanner_dispose(scanner);
+        else if (scanner->taking || scanner->ending)
+                (void) eventfd_write(fd, 1); /* the rest in the next turn */
         return 0;
 }
 
@@ -355,7 +384,7 @@ Scanner *scanner_free(Scanner *scanner) {
         s = TAKE_PTR(scanner->shared);
         scanner->freed = true;
         if (!scanner->calling)
-                free(scanner);
+                scanner_dispose(scanner);
         if (!s)
                 return NULL;
         (void) clock_gettime(CLOCK_MONOTONIC, &until);

@@ -16,6 +16,9 @@ typedef struct Fixture {
         unsigned ends;
         ScanEnd end;
         char *last;
+        size_t at_most;        /* taken of a batch; 0: all */
+        unsigned ends_refused; /* so often */
+        bool refuse;
         bool sorted, free_in_seen, free_in_end, again_in_end;
         bool found[FILES]; /* "f%u", anywhere */
         char *branches[16384];
@@ -33,10 +36,17 @@ static void note(const char *path) {
                 f.found[i] = true;
 }
 
-static void on_seen(const Seen *seen, size_t n, void *userdata) {
+static size_t on_seen(const Seen *seen, size_t n, void *userdata) {
         assert_ptr_equal(userdata, &f);
         assert_true(n > 0 && n <= 512);
         assert_true(scanner_busy(f.s));
+        if (f.at_most > 0 && n > f.at_most)
+                n = f.at_most;
+        if (f.refuse) { /* not now */
+                f.refuse = false;
+                return 0;
+        }
+        f.refuse = f.at_most > 0;
         f.batches++;
         f.seen += n;
         f.largest = MAX(f.largest, n);
@@ -50,9 +60,14 @@ static void on_seen(const Seen *seen, size_t n, void *userdata) {
         }
         if (f.free_in_seen)
                 f.s = scanner_free(f.s);
+        return n;
 }
 
-static void on_end(const ScanEnd *end, void *userdata) {
+static bool on_end(const ScanEnd *end, void *userdata) {
+        if (f.ends_refused > 0) {
+                f.ends_refused--;
+                return false;
+        }
         f.ends++;
         f.end = *end;
         assert_false(scanner_busy(f.s));
@@ -63,6 +78,7 @@ static void on_end(const ScanEnd *end, void *userdata) {
         }
         if (f.free_in_end)
                 f.s = scanner_free(f.s);
+        return true;
 }
 
 static void on_news(const char *path, unsigned news, void *userdata) {
@@ -149,6 +165,24 @@ static void test_batches(void **state) {
         }
         for (unsigned i = 0; i < FILES; i++)
                 assert_true(f.found[i]);
+        end();
+}
+
+/* Whoever takes them takes as many as it has time for, perhaps none. */
+static void test_taken_in_parts(void **state) {
+        make_files(FILES);
+        begin(false);
+        f.at_most = 100;
+        f.ends_refused = 3;
+        scan("");
+        assert_int_equal(f.seen, FILES);
+        assert_int_equal(f.ends_refused, 0);
+        assert_int_equal(f.largest, 100);
+        assert_true(f.sorted && f.end.complete);
+        assert_false(scanner_busy(f.s));
+        assert_int_equal(scanner_start(f.s, ""), 0); /* freed with a batch half taken */
+        for (unsigned i = 0; i < 4; i++)
+                turn();
         end();
 }
 
@@ -361,10 +395,15 @@ static int clean_up(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                SCANNER_TEST(test_batches),        SCANNER_TEST(test_branches_and_absence),
-                SCANNER_TEST(test_root_gone),      SCANNER_TEST(test_again_and_freed_in_callbacks),
-                SCANNER_TEST(test_cancelled),      SCANNER_TEST(test_filter),
-                SCANNER_TEST(test_watches_follow), SCANNER_TEST(test_nothing_is_missed),
+                SCANNER_TEST(test_batches),
+                SCANNER_TEST(test_taken_in_parts),
+                SCANNER_TEST(test_branches_and_absence),
+                SCANNER_TEST(test_root_gone),
+                SCANNER_TEST(test_again_and_freed_in_callbacks),
+                SCANNER_TEST(test_cancelled),
+                SCANNER_TEST(test_filter),
+                SCANNER_TEST(test_watches_follow),
+                SCANNER_TEST(test_nothing_is_missed),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
