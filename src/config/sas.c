@@ -25,6 +25,7 @@ static const char *parameter(const char *sas, const char *name, size_t *ret_size
 }
 
 const char *sas_fault(const char *sas) {
+        _cleanup_buf_ Buf b = BUF_INIT(256); /* of 44 characters */
         const char *sig;
         size_t size = 0;
 
@@ -38,6 +39,9 @@ const char *sas_fault(const char *sas) {
         sig = parameter(sas, "sig", &size);
         if (!sig || size == 0)
                 return "no shared access signature: sig= is missing in it";
+        if (percent_decode(&b, sig, size) < 0 || memchr(b.data, '\0', b.size))
+                return "its sig= is not one: it is cut or encoded twice";
+        explicit_bzero(b.data, b.size);
         if (memchr(sig, '+', size))
                 return "a bare '+' in its sig=; expected it as it was issued, with %2B";
         return NULL;

@@ -1,4 +1,6 @@
 /* Configuration: each kind of mistake with its exact place and words, what hostile files cost, and what is read. */
+#include "util/clock.h"
+
 #include "config-fixture.h"
 
 static const struct {
@@ -242,6 +244,40 @@ static void test_good(void **state) {
         assert_int_equal(unsetenv("AZSYNC_TEST_SAS"), 0);
 }
 
+/* A signature that ends soon is used, and said. */
+static void test_expiry(void **state) {
+        static const struct {
+                int64_t left; /* seconds; 0: at a fixed date long ago */
+                const char *words;
+        } cases[] = { { 0, ": sas: the shared access signature ended on 2001-09-09; have a new one issued\n" },
+                      { 86400, ": sas: the shared access signature ends soon, on " },
+                      { 30 * 86400, NULL } };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                int64_t end = cases[i].left ? clock_wall() + cases[i].left * NSEC_PER_SEC
+                                            : INT64_C(1000000000) * NSEC_PER_SEC;
+                char when[36], text[512];
+
+                clock_format_rfc3339(end, when);
+                (void) snprintf(
+                        text, sizeof(text),
+                        "accounts: {a: {account: contoso, auth: {method: sas, sas: 'se=%.19sZ&sig=" SIG "'}}}\n", when);
+                put_mode("azsyncd.yaml", text, 0600);
+                {
+                        _cleanup_loaded_ Loaded l = load();
+                        const char *warnings;
+
+                        assert_int_equal(l.r, 0);
+                        warnings = buf_text(&l.config->warnings);
+                        assert_null(strstr(warnings, SIG));
+                        if (cases[i].words)
+                                assert_non_null(strstr(warnings, cases[i].words));
+                        else
+                                assert_string_equal(warnings, "");
+                }
+        }
+}
+
 static void test_nothing(void **state) {
         for (unsigned i = 0; i < 3; i++) {
                 if (i == 1)
@@ -343,14 +379,9 @@ static void test_schema(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CONFIG_TEST(test_bad),
-                CONFIG_TEST(test_no_secret_shown),
-                CONFIG_TEST(test_good),
-                CONFIG_TEST(test_nothing),
-                CONFIG_TEST(test_limits),
-                CONFIG_TEST(test_collects),
-                CONFIG_TEST(test_report_is_bounded),
-                cmocka_unit_test(test_schema),
+                CONFIG_TEST(test_bad),      CONFIG_TEST(test_no_secret_shown),   CONFIG_TEST(test_good),
+                CONFIG_TEST(test_expiry),   CONFIG_TEST(test_nothing),           CONFIG_TEST(test_limits),
+                CONFIG_TEST(test_collects), CONFIG_TEST(test_report_is_bounded), cmocka_unit_test(test_schema),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

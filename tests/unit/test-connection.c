@@ -229,6 +229,8 @@ static const struct {
         { "sv=1&xsig=a", "no shared access signature: sig= is missing in it", 0 },
         { "sig=a+b", "a bare '+' in its sig=; expected it as it was issued, with %2B", 0 },
         { "https://x/?sig=a", "a whole URL; expected only what follows its '?'", 0 },
+        { "sig=a%2", "its sig= is not one: it is cut or encoded twice", 0 },
+        { "sig=a%00", "its sig= is not one: it is cut or encoded twice", 0 },
         { "sig=a b", "a blank, quote or other character that no shared access signature has", 0 },
         { "sig=a\r\nX: y", "a blank, quote or other character that no shared access signature has", 0 },
 };
