@@ -93,18 +93,6 @@ int config_warn(ConfigReader *c, const Node *node, const char *key, const char *
         return 0;
 }
 
-const char *config_shown(const char *text, char *ret, size_t room) {
-        size_t size = strlen(text);
-
-        /* a pasted connection string, a SAS or its URL, a Base64 key */
-        if (strcasestr(text, "sig=") || strcasestr(text, "key=") || strcasestr(text, "signature=") ||
-            (size >= 40 && text[size - 1] == '=')) {
-                (void) snprintf(ret, room, "(not shown: it may be a secret)");
-                return ret;
-        }
-        return path_display(text, size, ret, room);
-}
-
 int config_note(ConfigReader *c, const Error *e) {
         note(c, (unsigned) MAX(e->native, 1), e->text);
         return -EINVAL;

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "config/config.h"
+#include "config/shown.h"
 #include "config/yaml.h"
-#include "util/path.h"
 
 /* What the pieces of a configuration are read with. */
 typedef struct ConfigReader {
@@ -23,12 +23,6 @@ typedef struct ConfigReader {
 int config_refuse(ConfigReader *c, const Node *node, const char *key, const char *format, ...) _printf_(4, 5);
 int config_warn(ConfigReader *c, const Node *node, const char *key, const char *format, ...) _printf_(4, 5);
 int config_note(ConfigReader *c, const Error *e); /* a complaint that has its place already */
-
-/* A value for a message: escaped, cut, and left out if it looks like a secret that was put in the wrong place. */
-const char *config_shown(const char *text, char *ret, size_t room);
-#define SHOWN_ROOM 200
-#define SHOWN(text) config_shown((text), (char[SHOWN_ROOM]){ 0 }, SHOWN_ROOM)
-#define SHOWN_PATH(text) config_shown((text), (char[PATH_DISPLAY_ROOM]){ 0 }, PATH_DISPLAY_ROOM)
 
 /* Checks the keys of `map` against the table; unknown and unbuilt ones are refused. 0, or -EINVAL with all of them
  * noted. */

@@ -1,6 +1,6 @@
 #include "config/yaml.h"
 
-#include "util/path.h"
+#include "config/shown.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -195,7 +195,7 @@ static int parse_children(Parse *p, Node *n, yaml_event_type_t last) {
                                 char what[256];
 
                                 (void) snprintf(what, sizeof(what), "%.100s: this key stands here twice",
-                                                PATH_SHOWN(item->text));
+                                                SHOWN(item->text));
                                 r = refuse(p, event.start_mark, what);
                         }
                 }
