@@ -201,7 +201,7 @@ static void not_seen(struct Merge *g, const struct JournalSeen *row) {
         if (beneath(&g->unknown, path, row->size))
                 return;
         if (!row->confirmed && (row->state == PATH_SKIPPED || row->state == PATH_FAILED) &&
-            !beneath(&g->excluded, path, row->size) && buf_append(&g->deferred, path, row->size + 1) >= 0)
+            buf_append(&g->deferred, path, row->size + 1) >= 0)
                 return;
         missing(g, path, row->size);
 }

@@ -44,8 +44,7 @@ void mapping_scan(Mapping *m, const char *branch) {
                 if (path_beneath(m->branches[i].path, branch))
                         branch_drop(m, i);
                 else if (path_beneath(branch, m->branches[i].path)) {
-                        m->branches[i].number = m->scans_asked;
-                        return;
+                        return; /* it has not begun, so it sees what this one is about */
                 }
         path = strdup(branch);
         more = reallocarray(m->branches, m->n_branches + 1, sizeof(*more));
@@ -112,7 +111,7 @@ static void rescan_arm(Mapping *m, int64_t took) {
                 wait = MIN(wait, MAX(POLL_LEAST,
                                      20 * took)); /* cost-aware: at most a twentieth of the time is spent walking */
         (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
-        wait = wait / 4 * 3 + (int64_t) ((double) (wait / 2) * ((double) random / UINT32_MAX)); /* 3/4 .. 5/4 (4.10) */
+        wait = wait / 4 * 3 + (int64_t) ((double) wait / 2 * ((double) random / UINT32_MAX)); /* 3/4 .. 5/4 (4.10) */
         timer_set(m->rescan, clock_boot() + clock_policy(wait));
 }
 
@@ -124,7 +123,11 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
         if (m->merge && !merge_end(m->merge, complete))
                 return false;
         m->merge = merge_free(m->merge);
-        m->scans_done = MAX(m->scans_done, m->running.number);
+        /* all that was asked for, up to the oldest that is still in line (one asked for again is in it with its first
+         * number) */
+        m->scans_done = m->scans_asked;
+        for (size_t i = 0; i < m->n_branches; i++)
+                m->scans_done = MIN(m->scans_done, m->branches[i].number - 1);
         free(TAKE_PTR(m->running.path));
 
         if (end->root_state != ROOT_OK) {

@@ -103,6 +103,8 @@ typedef struct Sight {
         { path, SEEN_FILE, false, version }
 #define LEAF(path, kind) \
         { path, SEEN_##kind, false, 0 }
+#define NOTHING \
+        { NULL, SEEN_FILE, false, 0 }
 #define FOLDER(path, kind) \
         { path, SEEN_##kind, true, 0 }
 
@@ -208,15 +210,15 @@ static void test_one_row(void **state) {
                 { PATH_CONFLICT, true, FILE_AT("p", 2), HINTED },
 
                 /* 4.11: what was not seen is worth a look */
-                { PATH_CLEAN, true, { NULL }, HINTED },
-                { PATH_FAILED, true, { NULL }, HINTED },
-                { PATH_FAILED, false, { NULL }, HINTED },
-                { PATH_SKIPPED, false, { NULL }, HINTED },
-                { PATH_CONFLICT, true, { NULL }, HINTED },
-                { PATH_PENDING, true, { NULL }, KEPT },
-                { PATH_CLAIMED, true, { NULL }, KEPT },
-                { PATH_GONE, true, { NULL }, KEPT },
-                { PATH_HELD, true, { NULL }, KEPT },
+                { PATH_CLEAN, true, NOTHING, HINTED },
+                { PATH_FAILED, true, NOTHING, HINTED },
+                { PATH_FAILED, false, NOTHING, HINTED },
+                { PATH_SKIPPED, false, NOTHING, HINTED },
+                { PATH_CONFLICT, true, NOTHING, HINTED },
+                { PATH_PENDING, true, NOTHING, KEPT },
+                { PATH_CLAIMED, true, NOTHING, KEPT },
+                { PATH_GONE, true, NOTHING, KEPT },
+                { PATH_HELD, true, NOTHING, KEPT },
 
                 /* a file became something else: a job deletes its blob, under the guard */
                 { PATH_CLEAN, true, LEAF("p", SYMLINK), HINTED },
@@ -311,7 +313,10 @@ static void test_rows_of_folders(void **state) {
                 gens[i] = get(stay[i])->gen;
         }
         /* 5.6: again and again, and nothing happens */
-        make_row("n", PATH_SKIPPED, false, 0); /* was empty, and is not any more */
+        assert_int_equal(journal_commit(sync_of.journal, NULL), 0);
+        merge("", sights, ELEMENTSOF(sights), 100);
+        assert_false(journal_open_transaction(sync_of.journal)); /* not even written */
+        make_row("n", PATH_SKIPPED, false, 0);                   /* was empty, and is not any more */
         for (unsigned i = 0; i < 3; i++) {
                 merge("", sights, ELEMENTSOF(sights), 1 + i * 4);
                 for (size_t k = 0; k < ELEMENTSOF(stay); k++) {
@@ -433,6 +438,42 @@ static void test_many_rows(void **state) {
         assert_int_equal(counts->state[PATH_PENDING], 3000);
 }
 
+/* What is as it was costs no more than the page it is read with. */
+static void test_many_clean_rows(void **state) {
+        _cleanup_free_ Sight *sights = calloc(2000, sizeof(*sights));
+        _cleanup_free_ char *paths = calloc(2000, NAME_ROOM);
+
+        assert_true(sights && paths);
+        for (unsigned i = 0; i < 2000; i++) {
+                char *path = paths + (size_t) i * NAME_ROOM;
+
+                (void) snprintf(path, NAME_ROOM, "d/%04u", i);
+                make_row(path, PATH_CLEAN, true, 1);
+                sights[i] = (Sight) FILE_AT(path, 1);
+        }
+        assert_int_equal(journal_commit(sync_of.journal, NULL), 0);
+        assert_int_equal(merge("", sights, 2000, 2000), 2);
+        assert_int_equal(merge("d", sights, 2000, 500), 5);
+        assert_false(journal_open_transaction(sync_of.journal));
+}
+
+/* However many folders and links are gone, one that is still there is met. */
+static void test_many_skipped_rows(void **state) {
+        static const Sight sights[] = { FILE_AT("exactly-x", 1), FOLDER("exactly", EMPTY_FOLDER) };
+        char path[300];
+        uint64_t gen;
+
+        merge("", sights, 2, 2);
+        gen = get("exactly")->gen;
+        for (unsigned i = 0; i < 1500; i++) {
+                (void) snprintf(path, sizeof(path), i < 1300 ? "d/%0200u" : "dd/%u", i);
+                make_row(path, PATH_SKIPPED, false, 1);
+        }
+        merge("", sights, 2, 2);
+        assert_outcome("exactly", KEPT, PATH_SKIPPED, gen);
+        assert_int_equal(journal_counts(sync_of.journal, mapping.record.id)->state[PATH_PENDING], 1501);
+}
+
 /* The longest path there can be, and one more. */
 static void test_longest(void **state) {
         _cleanup_free_ char *path = malloc(ROW_PATH_MAX + 2);
@@ -454,13 +495,13 @@ static void test_longest(void **state) {
 /* --- anything, against a model that looks at one path at a time --- */
 
 typedef struct Thing {
-        char path[NAME_ROOM];
-        bool seen;
         Sight sight;
-        bool row, confirmed; /* before */
+        uint64_t gen; /* of its row, before; so are the next */
         PathState state;
         unsigned version;
-        uint64_t gen;
+        bool row, confirmed;
+        bool seen;
+        char path[NAME_ROOM];
 } Thing;
 
 static Thing things[PATHS_MAX];
@@ -476,8 +517,11 @@ static Thing *thing(const char *path) {
         return &things[n_things++];
 }
 
+static uint64_t drawn;
+
 static unsigned draw(unsigned n) {
-        return (unsigned) rand() % n;
+        drawn = drawn * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        return (unsigned) (drawn >> 33) % n;
 }
 
 /* A folder's contents: what the walk sees, and rows of what it does not. */
@@ -644,7 +688,7 @@ static void test_anything(void **state) {
                 const char *branch = "";
                 size_t n, rows = 0, expected_rows = 0, batch;
 
-                srand(seed);
+                drawn = seed;
                 n_things = 0;
                 assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
                 fill("", 2, true);
@@ -703,9 +747,10 @@ static void test_anything(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                WITH_JOURNAL(test_one_row),         WITH_JOURNAL(test_doubt),      WITH_JOURNAL(test_rows_of_folders),
-                WITH_JOURNAL(test_beneath_unknown), WITH_JOURNAL(test_incomplete), WITH_JOURNAL(test_page_is_old),
-                WITH_JOURNAL(test_many_rows),       WITH_JOURNAL(test_longest),    WITH_JOURNAL(test_anything),
+                WITH_JOURNAL(test_one_row),           WITH_JOURNAL(test_doubt),      WITH_JOURNAL(test_rows_of_folders),
+                WITH_JOURNAL(test_beneath_unknown),   WITH_JOURNAL(test_incomplete), WITH_JOURNAL(test_page_is_old),
+                WITH_JOURNAL(test_many_rows),         WITH_JOURNAL(test_longest),    WITH_JOURNAL(test_many_clean_rows),
+                WITH_JOURNAL(test_many_skipped_rows), WITH_JOURNAL(test_anything),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
