@@ -89,10 +89,14 @@ static int read_connection(ConfigReader *c, const Node *n, AccountConfig *a) {
 }
 
 /* Not refused even if it is over: the clock may not be set yet, and the service has the last word. */
-static int warn_expiry(ConfigReader *c, const Node *n, const char *sas) {
+static int warn_sas(ConfigReader *c, const Node *n, const char *sas) {
         int64_t end = sas_expiry(sas), left = end - clock_wall();
         char text[36];
 
+        if (sas_old(sas))
+                (void) config_warn(c, n, "sas",
+                                   "the shared access signature is of a version (sv=) before 2019-12-12, whose smaller "
+                                   "limits the service may apply; have a new one issued");
         if (end == 0 || left > INT64_C(7) * 86400 * NSEC_PER_SEC)
                 return 0;
         clock_format_rfc3339(end, text);
@@ -108,7 +112,7 @@ static int check_secret(ConfigReader *c, const Node *n, const AccountConfig *a) 
         if (a->method == AUTH_SAS) {
                 const char *fault = sas_fault(a->secret);
 
-                return fault ? config_refuse(c, n, "sas", "%s", fault) : warn_expiry(c, n, a->secret);
+                return fault ? config_refuse(c, n, "sas", "%s", fault) : warn_sas(c, n, a->secret);
         }
         r = base64_decode(a->secret, strlen(a->secret), key, sizeof(key), &size);
         explicit_bzero(key, sizeof(key));

@@ -69,3 +69,16 @@ int64_t sas_expiry(const char *sas) {
         }
         return 0;
 }
+
+bool sas_old(const char *sas) {
+        static const char full[] = "2019-12-12"; /* 4000 MiB a block and 5000 MiB a blob at once; 100 and 256 before */
+        size_t size = 0;
+        const char *text = parameter(sas, "sv", &size);
+
+        if (!text || size != sizeof(full) - 1)
+                return false;
+        for (size_t i = 0; i < size; i++)
+                if (full[i] == '-' ? text[i] != '-' : text[i] < '0' || text[i] > '9')
+                        return false; /* not in a form we know */
+        return memcmp(text, full, size) < 0;
+}

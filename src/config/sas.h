@@ -7,3 +7,5 @@
 const char *sas_fault(const char *sas);
 /* When it ends (se=), in ns since 1970; 0 if it does not say so in a form we know. */
 int64_t sas_expiry(const char *sas);
+/* Is its version (sv=) one with smaller limits? The service then ignores the version that a request names. */
+bool sas_old(const char *sas);

@@ -278,6 +278,21 @@ static void test_expiry(void **state) {
         }
 }
 
+/* azure-blob.md 0: smaller limits come with it */
+static void test_old_version(void **state) {
+        put_mode("azsyncd.yaml",
+                 "accounts: {a: {account: contoso, auth: {method: sas, sas: 'sv=2018-03-28&sig=" SIG "'}}}\n", 0600);
+        {
+                _cleanup_loaded_ Loaded l = load();
+
+                assert_int_equal(l.r, 0);
+                assert_null(strstr(buf_text(&l.config->warnings), SIG));
+                assert_non_null(strstr(buf_text(&l.config->warnings),
+                                       "azsyncd.yaml:1:40: sas: the shared access signature is of a version (sv=) "
+                                       "before 2019-12-12"));
+        }
+}
+
 static void test_nothing(void **state) {
         for (unsigned i = 0; i < 3; i++) {
                 if (i == 1)
@@ -379,9 +394,10 @@ static void test_schema(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CONFIG_TEST(test_bad),      CONFIG_TEST(test_no_secret_shown),   CONFIG_TEST(test_good),
-                CONFIG_TEST(test_expiry),   CONFIG_TEST(test_nothing),           CONFIG_TEST(test_limits),
-                CONFIG_TEST(test_collects), CONFIG_TEST(test_report_is_bounded), cmocka_unit_test(test_schema),
+                CONFIG_TEST(test_bad),         CONFIG_TEST(test_no_secret_shown), CONFIG_TEST(test_good),
+                CONFIG_TEST(test_expiry),      CONFIG_TEST(test_old_version),     CONFIG_TEST(test_nothing),
+                CONFIG_TEST(test_limits),      CONFIG_TEST(test_collects),        CONFIG_TEST(test_report_is_bounded),
+                cmocka_unit_test(test_schema),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

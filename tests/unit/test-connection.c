@@ -235,12 +235,37 @@ static const struct {
         { "sig=a\r\nX: y", "a blank, quote or other character that no shared access signature has", 0 },
 };
 
+static void test_sas_version(void **state) {
+        static const struct {
+                const char *sas;
+                bool old;
+        } cases[] = {
+                { "sv=2019-12-11&sig=x", true },
+                { "sig=x&sv=2015-04-05", true },
+                { "sv=2019-12-12&sig=x", false },
+                { "sv=2025-11-05&sig=x", false },
+                { "sig=x", false },
+                { "sv=&sig=x", false },
+                { "sv=2019-12-1&sig=x", false },
+                { "sv=2019-12-111&sig=x", false },
+                { "sv=2019/12/11&sig=x", false },
+                { "sv=201x-12-11&sig=x", false },
+                { "xsv=2015-04-05&sig=x", false },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                if (sas_old(cases[i].sas) != cases[i].old)
+                        fail_msg("%s", cases[i].sas);
+}
+
 static void test_sas(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(sases); i++) {
                 const char *fault = sas_fault(sases[i].sas);
 
                 if (!sases[i].fault ? fault != NULL : !fault || strcmp(fault, sases[i].fault) != 0)
                         fail_msg("%s: %s", sases[i].sas, fault ? fault : "accepted");
+                if (sas_old(sases[i].sas))
+                        fail_msg("%s is old", sases[i].sas);
                 if (sas_expiry(sases[i].sas) != sases[i].expiry * 1000000000)
                         fail_msg("%s ends %lld", sases[i].sas, (long long) sas_expiry(sases[i].sas));
         }
@@ -249,7 +274,7 @@ static void test_sas(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_good),      cmocka_unit_test(test_bad), cmocka_unit_test(test_long),
-                cmocka_unit_test(test_endpoints), cmocka_unit_test(test_sas),
+                cmocka_unit_test(test_endpoints), cmocka_unit_test(test_sas), cmocka_unit_test(test_sas_version),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
