@@ -34,17 +34,21 @@ static void branch_drop(Mapping *m, size_t i) {
 
 void mapping_scan(Mapping *m, const char *branch) {
         Branch *more;
+        uint64_t number;
         char *path;
 
         if (m->n_branches >= BRANCHES_MAX)
                 branch = "";
-        m->scans_asked++;
-        /* whatever is asked for and covered by this one need not be done twice */
+        number = ++m->scans_asked;
+        /* one that has not begun and covers this one sees what this one is about */
+        for (size_t i = 0; i < m->n_branches; i++)
+                if (path_beneath(branch, m->branches[i].path))
+                        return;
+        /* and those that this one covers are done with it: it is as old as the oldest of them */
         for (size_t i = m->n_branches; i-- > 0;)
-                if (path_beneath(m->branches[i].path, branch))
+                if (path_beneath(m->branches[i].path, branch)) {
+                        number = MIN(number, m->branches[i].number);
                         branch_drop(m, i);
-                else if (path_beneath(branch, m->branches[i].path)) {
-                        return; /* it has not begun, so it sees what this one is about */
                 }
         path = strdup(branch);
         more = reallocarray(m->branches, m->n_branches + 1, sizeof(*more));
@@ -55,7 +59,7 @@ void mapping_scan(Mapping *m, const char *branch) {
                 m->record.scan = true; /* not forgotten: the next scan is of the whole tree */
                 return;
         }
-        m->branches[m->n_branches++] = (Branch){ path, m->scans_asked };
+        m->branches[m->n_branches++] = (Branch){ path, number };
         mapping_scan_next(m);
 }
 
