@@ -242,6 +242,13 @@ static int push(State *s, int fd, const Listing *l) {
         return 0;
 }
 
+/* Deleted since it was opened: then its listing is no broken one (4.12), but of nothing. */
+static bool is_deleted(int fd) {
+        struct stat st;
+
+        return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
 /* The open folder at the present path: watch first, then list (1.1). Takes `fd`. A negative errno: nothing can be said
  * of what is in it. */
 static int enter(State *s, int folder_fd) {
@@ -253,6 +260,10 @@ static int enter(State *s, int folder_fd) {
         if (s->stopped)
                 return 0;
         r = listing_read(&listing, fd, s->buffer, s->walk->getdents);
+        if (r == -ENOENT && s->path.size > 0 && is_deleted(fd)) {
+                unwatch(s);
+                return 0;
+        }
         if (r < 0)
                 return r;
         s->end->folders++;
@@ -296,7 +307,7 @@ static void visit_folder(State *s, int parent, const char *name) {
         if (fd == -EXDEV || is_gone(-fd))
                 return;
         r = fd < 0 ? fd : enter(s, fd);
-        if (r < 0) /* ENOENT too, once it was open: a listing that is cut short proves nothing (4.12) */
+        if (r < 0) /* ENOENT too, if it is still there: a listing that is cut short proves nothing (4.12) */
                 emit(s, SEEN_UNKNOWN, true, -r, NULL);
 }
 

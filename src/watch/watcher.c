@@ -420,6 +420,21 @@ static int put(Watcher *w, const char *path, int wd) {
         return r;
 }
 
+/* Drops what is known at `path`. `watched`: only if that is watched itself. True: there was something. */
+static bool cut(Watcher *w, const char *path, bool watched) {
+        TreeNode *dropped = NULL, *n;
+
+        (void) pthread_mutex_lock(&w->lock);
+        n = tree_find(w->tree, path);
+        if (n && watched && tree_wd(n) < 0)
+                n = NULL;
+        if (n)
+                tree_cut(w->tree, n, &dropped);
+        (void) pthread_mutex_unlock(&w->lock);
+        remove_watches(w, dropped);
+        return n != NULL;
+}
+
 /* Is `wd` known under another path? Sets *ret_path to it; caller frees. */
 static int known_elsewhere(Watcher *w, const char *path, int wd, char **ret_path) {
         const TreeNode *n;
@@ -451,6 +466,10 @@ WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const 
         assert(w && path && path[0] != '/' && fd >= 0);
 
         wd = w->add(w->inotify_fd, fd, MASK);
+        /* A folder that is watched already gives its number even then. So a watch that we know here is of one that
+         * stood here before, and what it holds may be just what is missing. */
+        if (wd == -ENOSPC && cut(w, path, true))
+                wd = w->add(w->inotify_fd, fd, MASK);
         if (wd == -ENOSPC)
                 return say_limit(w, path, e);
         if (wd < 0) {
@@ -479,16 +498,9 @@ WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const 
 }
 
 void watcher_remove(Watcher *w, const char *path) {
-        TreeNode *dropped = NULL, *n;
-
         assert(w && path && path[0] != '/');
 
-        (void) pthread_mutex_lock(&w->lock);
-        n = tree_find(w->tree, path);
-        if (n)
-                tree_cut(w->tree, n, &dropped);
-        (void) pthread_mutex_unlock(&w->lock);
-        remove_watches(w, dropped);
+        (void) cut(w, path, false);
 }
 
 void watcher_keep_only(Watcher *w, const char *path, const char *const *names, size_t n) {

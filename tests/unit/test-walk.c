@@ -185,6 +185,29 @@ static void test_listing_fails(void **state) {
         assert_int_equal(n_got, 52);
 }
 
+static ssize_t deleting_getdents(int fd, void *buffer, size_t room) {
+        ssize_t n;
+
+        if (rmdir(at("a/gone")) < 0)
+                assert_int_equal(errno, ENOENT);
+        n = syscall(SYS_getdents64, fd, buffer, room);
+        return n < 0 ? -errno : n;
+}
+
+/* Deleted between being opened and being listed: gone like any other, nothing that a person has to hear of. */
+static void test_deleted_while_listed(void **state) {
+        Walk walk = walk_of();
+
+        walk.getdents = deleting_getdents;
+        make_dir("a", 0755);
+        put("a/f", "x");
+        for (unsigned i = 0; i < 2; i++) {
+                make_dir("a/gone", 0755);
+                assert_true(scan_with(&walk, i ? "a/gone" : "a").complete);
+                assert_int_equal(n_got, i ? 0 : 1);
+        }
+}
+
 static void test_root_listing_fails(void **state) {
         Walk walk = walk_of();
         ScanEnd end;
@@ -446,6 +469,7 @@ int main(void) {
                 WALK_TEST(test_filter),
                 WALK_TEST(test_branches),
                 WALK_TEST(test_listing_fails),
+                WALK_TEST(test_deleted_while_listed),
                 WALK_TEST(test_root_listing_fails),
                 WALK_TEST(test_unreadable),
                 WALK_TEST(test_deep),

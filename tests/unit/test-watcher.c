@@ -331,6 +331,13 @@ static int add_until_limit(int inotify_fd, int folder_fd, uint32_t mask) {
         return n++ < 2 ? (int) n : -ENOSPC;
 }
 
+static int add_after_one_more(int inotify_fd, int folder_fd, uint32_t mask) {
+        static const int said[] = { 1, 2, -ENOSPC, 3 };
+        static unsigned n;
+
+        return said[n++ % ELEMENTSOF(said)];
+}
+
 static int add_refused(int inotify_fd, int folder_fd, uint32_t mask) {
         return -EACCES;
 }
@@ -355,6 +362,17 @@ static void test_limit(void **state) { /* 1.12: "No space left on device" is tak
         for (size_t i = 0; i < ELEMENTSOF(said); i++)
                 assert_non_null(strstr(e.text, said[i]));
         assert_null(strstr(e.text, "No space"));
+        assert_int_equal(watcher_watches(f.w), 2);
+        end(&f);
+
+        /* the watch of the folder that stood there before is what the new one needs (1.6) */
+        assert_int_equal(sd_event_new(&f.loop), 0);
+        assert_int_equal(watcher_new_on(&f.w, f.loop, inotify_init1(IN_NONBLOCK | IN_CLOEXEC), add_after_one_more,
+                                        on_news, &f, NULL),
+                         0);
+        assert_int_equal(watcher_add(f.w, "", fd, NULL, NULL, &e), WATCH_ADDED);
+        assert_int_equal(watcher_add(f.w, "x", fd, NULL, NULL, &e), WATCH_ADDED);
+        assert_int_equal(watcher_add(f.w, "x", fd, NULL, NULL, &e), WATCH_ADDED);
         assert_int_equal(watcher_watches(f.w), 2);
         end(&f);
 
