@@ -217,17 +217,18 @@ static int read_account(ConfigReader *c, const Node *n, const Node *map, Mapping
 }
 
 static int read_guard(ConfigReader *c, const Node *n, MappingConfig *m) {
+        int r = schema_check(c, n, "delete-guard");
         const Node *v;
 
-        if (schema_check(c, n, "delete-guard") < 0 || n->kind != NODE_MAP)
-                return -EINVAL;
+        if (n->kind != NODE_MAP)
+                return r;
         if ((v = node_get(n, "files")) &&
             value_number(c, v, "delete-guard", "files", 1, 1000000000, &m->guard_files) < 0)
-                return -EINVAL;
+                r = -EINVAL;
         if ((v = node_get(n, "percent")) &&
             value_number(c, v, "delete-guard", "percent", 1, 100, &m->guard_percent) < 0)
-                return -EINVAL;
-        return 0;
+                r = -EINVAL;
+        return r;
 }
 
 static int read_policies(ConfigReader *c, const Node *map, MappingConfig *m) {

@@ -98,7 +98,11 @@ int config_note(ConfigReader *c, const Error *e) {
         return -EINVAL;
 }
 
-/* Optimal string alignment: a swap of neighbours, the commonest slip, counts as one. */
+static char lower(char c) {
+        return c >= 'A' && c <= 'Z' ? (char) (c + ('a' - 'A')) : c;
+}
+
+/* Optimal string alignment: a swap of neighbours, the commonest slip, counts as one. Case does not count at all. */
 static unsigned distance(const char *a, const char *b) {
         size_t n = strlen(a), m = strlen(b);
         unsigned rows[3][WORD_MAX + 1], *before = rows[0], *last = rows[1], *now = rows[2];
@@ -112,10 +116,10 @@ static unsigned distance(const char *a, const char *b) {
 
                 now[0] = (unsigned) i;
                 for (size_t k = 1; k <= m; k++) {
-                        unsigned cost = a[i - 1] != b[k - 1];
+                        unsigned cost = lower(a[i - 1]) != lower(b[k - 1]);
 
                         now[k] = MIN(MIN(last[k], now[k - 1]) + 1, last[k - 1] + cost);
-                        if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
+                        if (i > 1 && k > 1 && lower(a[i - 1]) == lower(b[k - 2]) && lower(a[i - 2]) == lower(b[k - 1]))
                                 now[k] = MIN(now[k], before[k - 2] + 1);
                 }
                 before = last;

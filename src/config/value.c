@@ -53,16 +53,28 @@ int value_enum(ConfigReader *c, const Node *n, const char *where, const char *ke
                              schema_expects(where, key), meant);
 }
 
+static const struct {
+        const char *unit;
+        int64_t ns;
+} units[] = { { "d", 86400 * NSEC_PER_SEC },
+              { "h", 3600 * NSEC_PER_SEC },
+              { "m", 60 * NSEC_PER_SEC },
+              { "s", NSEC_PER_SEC },
+              { "ms", NSEC_PER_MSEC } };
+
+/* As a person would write it: in the largest unit that does so without a fraction. */
+static const char *duration_shown(int64_t ns, char ret[static 24]) {
+        size_t i = ns == 0 ? 3 : 0;
+
+        while (i + 1 < ELEMENTSOF(units) && ns % units[i].ns != 0)
+                i++;
+        (void) snprintf(ret, 24, "%lld%s", (long long) (ns / units[i].ns), units[i].unit);
+        return ret;
+}
+
 int value_duration(ConfigReader *c, const Node *n, const char *where, const char *key, int64_t least, int64_t most,
                    int64_t *ret) {
-        static const struct {
-                const char *unit;
-                int64_t ns;
-        } units[] = { { "ms", NSEC_PER_MSEC },
-                      { "s", NSEC_PER_SEC },
-                      { "m", 60 * NSEC_PER_SEC },
-                      { "h", 3600 * NSEC_PER_SEC },
-                      { "d", 86400 * NSEC_PER_SEC } };
+        char from[24], to[24];
         size_t digits;
 
         if (n->kind != NODE_SCALAR)
@@ -77,9 +89,8 @@ int value_duration(ConfigReader *c, const Node *n, const char *where, const char
                         /* nine digits of days are more ns than there are */
                         value = number > INT64_MAX / units[i].ns ? INT64_MAX : number * units[i].ns;
                         if (value < least || value > most)
-                                return config_refuse(c, n, key, "%s is out of range; expected from %lld ms to %lld s",
-                                                     n->text, (long long) (least / NSEC_PER_MSEC),
-                                                     (long long) (most / NSEC_PER_SEC));
+                                return config_refuse(c, n, key, "%s is out of range; expected from %s to %s", n->text,
+                                                     duration_shown(least, from), duration_shown(most, to));
                         *ret = value;
                         return 0;
                 }
@@ -89,13 +100,13 @@ int value_duration(ConfigReader *c, const Node *n, const char *where, const char
 int value_number(ConfigReader *c, const Node *n, const char *where, const char *key, unsigned least, unsigned most,
                  unsigned *ret) {
         size_t digits;
-        long value;
+        long long value;
 
         if (n->kind != NODE_SCALAR || n->quoted)
                 return expected(c, n, where, key);
         digits = strspn(n->text, "0123456789");
-        value = digits > 0 && digits <= 9 && n->text[digits] == '\0' ? strtol(n->text, NULL, 10) : -1;
-        if (value < (long) least || value > (long) most)
+        value = digits > 0 && digits <= 10 && n->text[digits] == '\0' ? strtoll(n->text, NULL, 10) : -1;
+        if (value < least || value > most)
                 return expected(c, n, where, key);
         *ret = (unsigned) value;
         return 0;

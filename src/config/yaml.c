@@ -309,6 +309,10 @@ int yaml_parse(Node **ret, const char *file, const char *text, size_t size, Erro
 
         assert(ret && file && (text || size == 0));
 
+        if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) { /* a mark some editors begin a file with */
+                text += 3;
+                size -= 3;
+        }
         r = check_text(&p, text, size);
         if (r < 0)
                 return r;

@@ -39,9 +39,19 @@ static const struct {
         { NULL, OK "delete-delay: 5\n",
           MAP "3:15: delete-delay: \"5\" is not right; expected a duration such as 5s\n" },
         { NULL, OK "rescan: 1w\n", MAP "3:9: rescan: \"1w\" is not right; expected a duration such as 1h\n" },
-        { NULL, OK "rescan: 1ms\n", MAP "3:9: rescan: 1ms is out of range; expected from 1000 ms to 2592000 s\n" },
-        { NULL, OK "rescan: 999999999d\n",
-          MAP "3:9: rescan: 999999999d is out of range; expected from 1000 ms to 2592000 s\n" },
+        { NULL, OK "rescan: 1ms\n", MAP "3:9: rescan: 1ms is out of range; expected from 1s to 30d\n" },
+        { NULL, OK "rescan: 999999999d\n", MAP "3:9: rescan: 999999999d is out of range; expected from 1s to 30d\n" },
+        { NULL, OK "delete-delay: 31d\n", MAP "3:15: delete-delay: 31d is out of range; expected from 0s to 30d\n" },
+        { NULL, OK "alert-after: 0s\n", MAP "3:14: alert-after: 0s is out of range; expected from 1s to 365d\n" },
+        { NULL, OK "delete-guard: {files: 0, percent: 101, fiels: 5}\n",
+          MAP "3:40: fiels: unknown key (did you mean \"files\"?)\n" MAP
+              "3:23: files: \"0\" is not right; expected a number from 1 to 1000000000\n" MAP
+              "3:35: percent: \"101\" is not right; expected a number from 1 to 100\n" },
+        { NULL, OK "delete-guard: 5\n", MAP "3:15: delete-guard: expected keys and values (key: value), one a line\n" },
+        { NULL, OK "deletes:\n", MAP "3:9: deletes: \"\" is not right; expected mirror or keep\n" },
+        { NULL, "FOLDER: /x\ncontainer: abc\n",
+          MAP "1:1: FOLDER: unknown key (did you mean \"folder\"?)\n" MAP
+              "1:1: folder: missing; expected an absolute path\n" },
         { NULL, OK "rescan: 999999999999999999999h\n",
           MAP "3:9: rescan: \"999999999999999999999h\" is not right; expected a duration such as 1h\n" },
         { NULL, OK "exclude: '*.tmp'\n",
@@ -293,6 +303,32 @@ static void test_old_version(void **state) {
         }
 }
 
+static void test_guard(void **state) {
+        static const struct {
+                const char *text;
+                unsigned files, percent;
+                int64_t alert_after; /* seconds */
+        } cases[] = {
+                { OK, 1000, 50, 3600 },
+                { OK "delete-guard: {files: 5}\n", 5, 50, 3600 },
+                { OK "delete-guard: {percent: 100}\nalert-after: 2d\n", 1000, 100, 2 * 86400 },
+                { "\xEF\xBB\xBF" OK "delete-guard: {percent: 1, files: 1000000000}\n", 1000000000, 1, 3600 },
+        };
+
+        put("azsyncd.yaml", "\xEF\xBB\xBF" DEV); /* as some editors write it */
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                put("mappings.d/m.yaml", cases[i].text);
+                {
+                        _cleanup_loaded_ Loaded l = load();
+
+                        assert_string_equal(buf_text(&l.report), "");
+                        assert_int_equal(l.config->mappings[0].guard_files, cases[i].files);
+                        assert_int_equal(l.config->mappings[0].guard_percent, cases[i].percent);
+                        assert_int_equal(l.config->mappings[0].alert_after_ns, cases[i].alert_after * NSEC_PER_SEC);
+                }
+        }
+}
+
 static void test_nothing(void **state) {
         for (unsigned i = 0; i < 3; i++) {
                 if (i == 1)
@@ -394,9 +430,11 @@ static void test_schema(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CONFIG_TEST(test_bad),         CONFIG_TEST(test_no_secret_shown), CONFIG_TEST(test_good),
-                CONFIG_TEST(test_expiry),      CONFIG_TEST(test_old_version),     CONFIG_TEST(test_nothing),
-                CONFIG_TEST(test_limits),      CONFIG_TEST(test_collects),        CONFIG_TEST(test_report_is_bounded),
+                CONFIG_TEST(test_bad),         CONFIG_TEST(test_no_secret_shown),
+                CONFIG_TEST(test_good),        CONFIG_TEST(test_expiry),
+                CONFIG_TEST(test_old_version), CONFIG_TEST(test_guard),
+                CONFIG_TEST(test_nothing),     CONFIG_TEST(test_limits),
+                CONFIG_TEST(test_collects),    CONFIG_TEST(test_report_is_bounded),
                 cmocka_unit_test(test_schema),
         };
 
