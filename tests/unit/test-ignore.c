@@ -182,18 +182,22 @@ static unsigned draw(unsigned n) {
 }
 
 static void random_pattern(char *ret, size_t room) {
-        static const char *const bits[] = { "a",       "b", "ab",   "*",    "**",     "?",
-                                            "/",       "/", "[ab]", "[!a]", "[^b-c]", "\\a",
-                                            "\\*",     " ", "[a-",  "\\",   "[]a]",   "[[:alpha:]]",
-                                            "!",       "#", "***",  "**/",  "/**",    "[a\\]]",
-                                            "[[:x:]]", "c", ".",    "-",    "[[:a]",  "[a-b-c]" };
+        static const char *const bits[] = {
+                "a",        "b",           "ab",     "*",     "**",    "?",       "/",         "/",
+                "[ab]",     "[!a]",        "[^b-c]", "\\a",   "\\*",   " ",       "[a-",       "\\",
+                "[]a]",     "[[:alpha:]]", "!",      "#",     "***",   "**/",     "/**",       "[a\\]]",
+                "[[:x:]]",  "c",           ".",      "-",     "[[:a]", "[a-b-c]", "\\/",       "[/]",
+                "[a/]",     "**\\/",       "a**",    "[!/a]", "\\\\",  "]",       "[:alpha:]", "[[:upper:][:digit:]]",
+                "[[:]",     "[[::]]",      "[^]",    "[]",    "[]-a]", "[--a]",   "[a-\\z]",   "[a-[:alpha:]]",
+                "\xc3\xa9", "[\xc3]",      "/**/"
+        };
         unsigned n = 1 + draw(6);
 
         ret[0] = '\0';
         if (draw(6) == 0)
                 add(ret, room, "!");
         for (unsigned i = 0; i < n; i++)
-                if (strlen(ret) + 16 < room)
+                if (strlen(ret) + 24 < room)
                         add(ret, room, bits[draw(draw(3) ? 9 : ELEMENTSOF(bits))]);
         if (draw(6) == 0)
                 add(ret, room, "/");
@@ -206,8 +210,8 @@ static size_t n_paths;
 
 /* Folders and files of all names of this small alphabet, three levels deep in part. */
 static void grow(const char *above, unsigned depth) {
-        static const char *const names[] = { "a",   "b",  "ab", "aab", "ba", "c",    "*",
-                                             "a b", "#a", "!a", "a]",  "-a", "ac.b", "a\\" };
+        static const char *const names[] = { "a",  "b",  "ab", "aab",  "ba",  "c",        "*",  "a b", "#a",
+                                             "!a", "a]", "-a", "ac.b", "a\\", "\xc3\xa9", "Q7", "]" };
 
         for (size_t i = 0; i < ELEMENTSOF(names) && n_paths < PATHS_MAX; i++) {
                 bool folder = depth > 0 && (i < 3 || draw(5) == 0);
