@@ -1,40 +1,52 @@
+/* Each verb fills the client's one Request, which is signed and handed to the pool within the call; what is kept per
+ * call is a BlobCall. Of an answer, only what belongs to the question counts: see on_answer(). */
 #include "azure/blob.h"
 
+#include "azure/properties.h"
 #include "azure/request.h"
 #include "util/clock.h"
 #include "util/encode.h"
+#include "util/log.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 
 #define LIST_PAGE_MAX ((size_t) 16 * 1024 * 1024)  /* pitfalls 10.9 */
 #define BLOCK_LIST_MAX ((size_t) 24 * 1024 * 1024) /* 150,000 blocks, both kinds */
-#define ERROR_BODY_MAX ((size_t) 64 * 1024)
+#define COPY_SOURCE_MAX ((size_t) 2048)            /* azure-blob.md 1.4 */
+#define EXPECT_SIZE ((size_t) 1024 * 1024)
+#define EXPECT_TIME (60 * NSEC_PER_SEC)
+#define CLOCK_TRUSTED (5 * 60 * NSEC_PER_SEC)
 
 struct BlobClient {
         AzureEndpoint endpoint;
         Credential *credential;
         HttpPool *http;
         BlobCall *calls;
+        Request request; /* of the call that is being made */
         uint64_t requests, session;
+        int64_t busy_until_ns;    /* boot time: large bodies ask first (10.7) */
+        int64_t service_clock_ns; /* what the service's clock said, minus our boot time; INT64_MIN: not heard yet */
 };
 
 struct BlobCall {
         BlobClient *client;
         BlobCall *next, *prev;
         HttpRequest *http;
-        AzureVerb verb;
         BlobFn fn;
         void *userdata;
         XmlListFn each_blob;
         XmlBlockFn each_block;
-        Buf body;                          /* a block list on its way */
-        char content_md5[BASE64_ROOM(16)]; /* of a Put Blob, to compare with the echo */
-        char if_match[BLOB_ETAG_ROOM];
+        AzureVerb verb;
+        size_t body_size;
+        int64_t correction_ns; /* added to our clock for the signature */
+        uint64_t number;       /* of the client-request-id */
+        Buf body;              /* a block list on its way */
+        bool has_md5;
+        uint8_t md5[16]; /* of the body, to compare with the echo */
 };
 
 int blob_client_new(BlobClient **ret, sd_event *loop, BlobClientOptions *options, Error *e) {
@@ -48,8 +60,11 @@ int blob_client_new(BlobClient **ret, sd_event *loop, BlobClientOptions *options
                 options->credential = credential_free(options->credential);
                 return error_oom(e);
         }
+        request_init(&c->request);
         c->credential = TAKE_PTR(options->credential);
-        (void) getrandom(&c->session, sizeof(c->session), GRND_NONBLOCK);
+        c->service_clock_ns = INT64_MIN;
+        if (getrandom(&c->session, sizeof(c->session), GRND_NONBLOCK) != (ssize_t) sizeof(c->session))
+                c->session = (uint64_t) clock_wall(); /* early in boot; it only tells requests apart */
         r = azure_endpoint_init(&c->endpoint, options->endpoint_url, options->account, e);
         if (r >= 0)
                 r = http_pool_new(&c->http, loop, &options->http, e);
@@ -64,15 +79,18 @@ BlobClient *blob_client_free(BlobClient *c) {
                 return NULL;
         while (c->calls)
                 blob_cancel(c->calls);
-        http_pool_free(c->http);
-        credential_free(c->credential);
+        (void) http_pool_free(c->http);
+        (void) credential_free(c->credential);
         azure_endpoint_done(&c->endpoint);
+        request_done(&c->request);
         free(c);
         return NULL;
 }
 
 void blob_client_set_credential(BlobClient *c, Credential *credential) {
-        credential_free(c->credential);
+        assert(credential);
+
+        (void) credential_free(c->credential);
         c->credential = credential;
 }
 
@@ -96,8 +114,9 @@ static void call_free(BlobCall *call) {
 }
 
 void blob_cancel(BlobCall *call) {
-        if (call->http)
-                http_cancel(call->http);
+        assert(call->http); /* not in its own callback */
+
+        http_cancel(call->http);
         call_free(call);
 }
 
@@ -107,60 +126,45 @@ uint64_t blob_call_sent(const BlobCall *call) {
 
 /* --- answers --- */
 
-static bool etag_is_whole(const char *etag) {
-        size_t n = strlen(etag);
+/* What to add to our clock for the service to believe the date: nothing, unless ours is minutes off (10.11). It is the
+ * boot clock that goes on from what the service said, so setting the wall clock right takes effect at once. */
+static int64_t clock_correction(const BlobClient *c) {
+        int64_t off;
 
-        return n > 2 && etag[0] == '"' && etag[n - 1] == '"' && !memchr(etag + 1, '"', n - 2);
-}
-
-static int64_t clock_skew(const char *headers, int64_t now) {
-        char date[64];
-        int64_t there;
-
-        if (http_header(headers, "Date", date, sizeof(date)) < 0 || clock_parse_http(date, &there) < 0)
+        if (c->service_clock_ns == INT64_MIN)
                 return 0;
-        return there - now;
+        off = clock_boot() + c->service_clock_ns - clock_wall();
+        return off > CLOCK_TRUSTED || off < -CLOCK_TRUSTED ? off : 0;
 }
 
-static void read_metadata(const char *headers, ListedBlob *blob) {
-        static const char prefix[] = "x-ms-meta-";
-
-        for (const char *line = headers; *line;) {
-                size_t n = strcspn(line, "\r\n");
-                const char *colon = memchr(line, ':', n);
-
-                if (colon && strncasecmp(line, prefix, sizeof(prefix) - 1) == 0) {
-                        char name[128], value[256];
-                        const char *v = colon + 1 + strspn(colon + 1, " \t");
-
-                        if ((size_t) (colon - line) - (sizeof(prefix) - 1) < sizeof(name) && line + n >= v &&
-                            (size_t) (line + n - v) < sizeof(value)) {
-                                (void) snprintf(name, sizeof(name), "%.*s",
-                                                (int) (colon - line - (ptrdiff_t) (sizeof(prefix) - 1)),
-                                                line + sizeof(prefix) - 1);
-                                (void) snprintf(value, sizeof(value), "%.*s", (int) (line + n - v), v);
-                                listed_blob_metadata(blob, name, value);
-                        }
-                }
-                line += n;
-                line += strspn(line, "\r\n");
-        }
+static void client_request_id(char ret[static 40], uint64_t session, uint64_t number) {
+        (void) snprintf(ret, 40, "%016" PRIx64 "-%" PRIu64, session, number);
 }
 
-static void read_properties(const char *headers, BlobAnswer *answer) {
-        ListedBlob *b = &answer->props;
-        char text[64];
-        size_t n;
+/* Is it from the service, and to this request? The service repeats our id. */
+static bool is_to_us(const BlobCall *call, const char *headers) {
+        char ours[40], id[1025];
+        int r;
 
-        memcpy(b->etag, answer->etag, MIN(sizeof(b->etag), sizeof(answer->etag)));
-        if (http_header(headers, "Content-Length", text, sizeof(text)) >= 0)
-                b->size = strtoull(text, NULL, 10);
-        if (http_header(headers, "Content-MD5", text, sizeof(text)) >= 0)
-                b->has_md5 = base64_decode(text, strlen(text), b->md5, sizeof(b->md5), &n) >= 0 && n == sizeof(b->md5);
-        (void) http_header(headers, "x-ms-blob-type", b->blob_type, sizeof(b->blob_type));
-        (void) http_header(headers, "x-ms-access-tier", b->access_tier, sizeof(b->access_tier));
-        b->leased = http_header(headers, "x-ms-lease-state", text, sizeof(text)) >= 0 && strcmp(text, "leased") == 0;
-        read_metadata(headers, b);
+        r = http_header(headers, "x-ms-client-request-id", id, sizeof(id));
+        client_request_id(ours, call->client->session, call->number);
+        if (r != -ENOENT && (r < 0 || strcmp(id, ours) != 0))
+                return false;
+        return http_header(headers, "x-ms-request-id", id, sizeof(id)) >= 0;
+}
+
+/* Does the answer repeat an MD5 other than that of what we sent? */
+static bool echo_differs(const BlobCall *call, const char *headers) {
+        char ours[BASE64_ROOM(16)], theirs[64];
+        int r;
+
+        if (!call->has_md5)
+                return false;
+        r = http_header(headers, "Content-MD5", theirs, sizeof(theirs));
+        if (r == -ENOENT)
+                return false;
+        base64_encode(call->md5, sizeof(call->md5), ours);
+        return r < 0 || strcmp(ours, theirs) != 0;
 }
 
 /* The bodies that are more than an error: a listing that is not whole never counts (10.3). */
@@ -176,11 +180,28 @@ static void read_body(BlobCall *call, const HttpAnswer *http, BlobAnswer *answer
                 answer->verdict = VERDICT_RETRY;
 }
 
+static void read_details(BlobCall *call, const HttpAnswer *http, BlobAnswer *answer, char **ret_marker) {
+        if (call->verb == VERB_HEAD_BLOB)
+                properties_read(http->headers, &answer->props);
+        else if (call->verb == VERB_COPY_BLOB &&
+                 http_header(http->headers, "x-ms-copy-status", answer->copy_status, sizeof(answer->copy_status)) < 0)
+                (void) snprintf(answer->copy_status, sizeof(answer->copy_status), "pending"); /* so it is asked for */
+        else
+                read_body(call, http, answer, ret_marker);
+}
+
+static void learn(BlobClient *c, const BlobAnswer *answer, const AnswerInput *in, int64_t now) {
+        if (answer->verdict == VERDICT_BUSY)
+                c->busy_until_ns = clock_boot() + EXPECT_TIME;
+        if (in->has_request_id && answer->clock_skew_ns != 0)
+                c->service_clock_ns = now + answer->clock_skew_ns - clock_boot();
+}
+
 static void on_answer(const HttpAnswer *http, void *userdata) {
         BlobCall *call = userdata;
         _cleanup_free_ char *marker = NULL;
         int64_t now = clock_wall();
-        char code[64] = "", text[BLOB_ETAG_ROOM];
+        char code[64] = "";
         BlobAnswer answer = { .requested = http->sent || http->status != 0, .body_sent = http->body_sent };
         AnswerInput in = {
                 .verb = call->verb,
@@ -192,24 +213,29 @@ static void on_answer(const HttpAnswer *http, void *userdata) {
         };
 
         call->http = NULL;
-        answer.clock_skew_ns = in.clock_skew_ns = clock_skew(http->headers, now);
-        if (http_header(http->headers, "x-ms-error-code", code, sizeof(code)) < 0 && http->status >= 300)
-                xml_parse_error(http->body, http->body_size, code);
-        in.has_request_id = http_header(http->headers, "x-ms-request-id", text, sizeof(text)) >= 0;
-        in.has_etag =
-                http_header(http->headers, "ETag", answer.etag, sizeof(answer.etag)) >= 0 && etag_is_whole(answer.etag);
-        if (call->content_md5[0] && http_header(http->headers, "Content-MD5", text, sizeof(text)) >= 0)
-                in.md5_differs = strcmp(text, call->content_md5) != 0;
+        if (in.result == CURLE_OK && in.status < 300 &&
+            http->body_sent < call->body_size) { /* a captive portal (10.2) */
+                in.result = CURLE_SEND_ERROR;
+                in.curl_error = "answered before it had read the request";
+        }
+        if (http_header(http->headers, "x-ms-error-code", code, sizeof(code)) < 0) {
+                code[0] = '\0';
+                if (http->status >= 300)
+                        xml_parse_error(http->body, http->body_size, code);
+        }
+        answer.clock_skew_ns = properties_clock_skew(http->headers, now);
+        in.clock_skew_ns = answer.clock_skew_ns != 0 ? answer.clock_skew_ns - call->correction_ns : 0;
+        in.has_request_id = is_to_us(call, http->headers);
+        in.has_etag = properties_etag(http->headers, answer.etag, sizeof(answer.etag));
+        in.md5_differs = echo_differs(call, http->headers);
         answer.retry_after_ns = answer_retry_after(http->headers, now);
         answer.verdict = answer_verdict(&in, &answer.error);
-        if (answer.verdict == VERDICT_OK) {
-                if (call->verb == VERB_HEAD_BLOB)
-                        read_properties(http->headers, &answer);
-                if (call->verb == VERB_COPY_BLOB)
-                        (void) http_header(http->headers, "x-ms-copy-status", answer.copy_status,
-                                           sizeof(answer.copy_status));
-                read_body(call, http, &answer, &marker);
-        }
+        learn(call->client, &answer, &in, now);
+        if (answer.verdict == VERDICT_OK)
+                read_details(call, http, &answer, &marker);
+        else
+                log_debug("request %016" PRIx64 "-%" PRIu64 ": %s: %s", call->client->session, call->number,
+                          verdict_name(answer.verdict), answer.error.text);
         answer.marker = marker ? marker : "";
         call->fn(&answer, call->userdata);
         call_free(call);
@@ -217,7 +243,8 @@ static void on_answer(const HttpAnswer *http, void *userdata) {
 
 /* --- requests --- */
 
-static BlobCall *call_new(BlobClient *c, AzureVerb verb, BlobFn fn, void *userdata) {
+/* A new call, and the client's Request begun for it. */
+static BlobCall *call_new(BlobClient *c, AzureVerb verb, const char *method, BlobFn fn, void *userdata) {
         BlobCall *call = calloc(1, sizeof(*call));
 
         if (!call)
@@ -231,44 +258,55 @@ static BlobCall *call_new(BlobClient *c, AzureVerb verb, BlobFn fn, void *userda
         if (c->calls)
                 c->calls->prev = call;
         c->calls = call;
+        request_begin(&c->request, method);
         return call;
 }
 
-static int call_send(BlobCall *call, Request *r, const char *container, const char *blob, const void *body, size_t size,
-                     size_t max_answer, BlobCall **ret) {
+static int call_submit(BlobCall *call, const char *container, const char *blob, const void *body, size_t size,
+                       size_t max_answer) {
         BlobClient *c = call->client;
-        const char *lines[REQUEST_HEADERS + 6];
-        Buf url = BUF_INIT((size_t) 64 * 1024);
-        char date[30];
-        size_t n = 0;
+        Request *r = &c->request;
+        HttpSend send;
+        char text[40];
         int k;
 
-        clock_format_http(clock_wall(), date);
-        r->content_length = size;
-        request_header(r, "x-ms-client-request-id: %016" PRIx64 "-%" PRIu64, c->session, c->requests);
-        request_header(r, "x-ms-date: %s", date);
-        request_header(r, "x-ms-version: " AZURE_VERSION);
-        k = request_finish(r, &c->endpoint, c->credential, container, blob, &url, lines, &n);
-        if (k >= 0) {
-                HttpSend send = {
-                        .method = r->method,
-                        .url = url.data,
-                        .headers = lines,
-                        .n_headers = n,
-                        .body = body,
-                        .body_size = size,
-                        .max_answer = max_answer,
-                        .fn = on_answer,
-                        .userdata = call,
-                };
-
-                k = http_send(c->http, &send, &call->http);
-        }
-        secret_wipe(&url);
-        request_done(r);
-        if (k < 0) {
-                call_free(call);
+        call->number = c->requests;
+        call->correction_ns = clock_correction(c);
+        call->body_size = r->content_length = size;
+        client_request_id(text, c->session, call->number);
+        request_header(r, "x-ms-client-request-id", text);
+        clock_format_http(clock_wall() + call->correction_ns, text);
+        request_header(r, "x-ms-date", text);
+        request_header(r, "x-ms-version", AZURE_VERSION);
+        if (credential_older_than(c->credential, AZURE_VERSION)) /* else a SAS decides the protocol's version */
+                request_query(r, "api-version", AZURE_VERSION);
+        k = request_finish(r, &c->endpoint, c->credential, container, blob);
+        if (k < 0)
                 return k;
+        send = (HttpSend){
+                .method = r->method,
+                .url = buf_text(&r->url),
+                .headers = r->lines,
+                .n_headers = r->n_lines,
+                .body = body,
+                .body_size = size,
+                .max_answer = max_answer,
+                .expect_continue = size >= EXPECT_SIZE && clock_boot() < c->busy_until_ns,
+                .fn = on_answer,
+                .userdata = call,
+        };
+        return http_send(c->http, &send, &call->http);
+}
+
+static int call_send(BlobCall *call, const char *container, const char *blob, const void *body, size_t size,
+                     size_t max_answer, BlobCall **ret) {
+        BlobClient *c = call->client;
+        int r;
+
+        r = call_submit(call, container, blob, body, size, max_answer);
+        if (r < 0) {
+                call_free(call);
+                return r;
         }
         c->requests++;
         if (ret)
@@ -277,76 +315,76 @@ static int call_send(BlobCall *call, Request *r, const char *container, const ch
 }
 
 static void add_meta(Request *r, const BlobMeta *meta) {
-        if (meta->writer)
-                request_header(r, "x-ms-meta-azsyncd: %s", meta->writer);
-        request_header(r, "x-ms-meta-azsyncdgen: %" PRIu64, meta->generation);
-        if (meta->fuzzy)
-                request_header(r, "x-ms-meta-azsyncdbusy: true");
-        if (meta->stamp) {
-                char mtime[36];
+        char text[36];
 
-                clock_format_rfc3339(meta->stamp->mtime_ns, mtime);
-                request_header(r, "x-ms-meta-mtime: %s", mtime);
-                request_header(r, "x-ms-meta-modtime: %" PRId64, meta->stamp->mtime_ns);
-                request_header(r, "x-ms-meta-permissions: %" PRIu32, meta->stamp->mode);
-                request_header(r, "x-ms-meta-posix_owner: %" PRIu32, meta->stamp->uid);
-                request_header(r, "x-ms-meta-posix_group: %" PRIu32, meta->stamp->gid);
-        }
-        if (meta->tier)
-                request_header(r, "x-ms-access-tier: %s", meta->tier);
+        if (meta->writer)
+                request_header(r, "x-ms-meta-azsyncd", meta->writer);
+        if (meta->fuzzy)
+                request_header(r, "x-ms-meta-azsyncdbusy", "true");
+        request_header_number(r, "x-ms-meta-azsyncdgen", (int64_t) meta->generation);
+        if (!meta->stamp)
+                return;
+        clock_format_rfc3339(meta->stamp->mtime_ns, text);
+        request_header_number(r, "x-ms-meta-modtime", meta->stamp->mtime_ns);
+        request_header(r, "x-ms-meta-mtime", text);
+        request_header_number(r, "x-ms-meta-permissions", meta->stamp->mode);
+        request_header_number(r, "x-ms-meta-posix_group", meta->stamp->gid);
+        request_header_number(r, "x-ms-meta-posix_owner", meta->stamp->uid);
 }
 
-/* Whatever takes a condition has one (pitfalls 10.6). The ETag is copied: the caller's row may change meanwhile. */
-static void add_condition(BlobCall *call, Request *r, const BlobCondition *condition) {
-        assert(!condition->if_match != !condition->if_absent);
+/* Whatever takes a condition has one (10.6). */
+static void add_condition(Request *r, const BlobCondition *condition) {
+        assert(condition && !condition->if_match != !condition->if_absent);
 
-        if (condition->if_match) {
-                (void) snprintf(call->if_match, sizeof(call->if_match), "%s", condition->if_match);
-                r->if_match = call->if_match;
-        } else
-                r->if_none_match = "*";
+        r->if_match = condition->if_match;
+        r->if_none_match = condition->if_absent ? "*" : NULL;
+}
+
+static void add_md5(BlobCall *call, const uint8_t md5[static 16], char text[static BASE64_ROOM(16)]) {
+        memcpy(call->md5, md5, sizeof(call->md5));
+        call->has_md5 = true;
+        base64_encode(md5, 16, text);
+        call->client->request.content_md5 = text;
 }
 
 int blob_put(BlobClient *c, const char *container, const char *blob, const void *body, size_t size,
              const uint8_t md5[static 16], const char *content_type, const BlobMeta *meta,
              const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) {
-        BlobCall *call = call_new(c, VERB_PUT_BLOB, fn, userdata);
-        Request r;
+        BlobCall *call = call_new(c, VERB_PUT_BLOB, "PUT", fn, userdata);
+        char text[BASE64_ROOM(16)];
+        Request *r = &c->request;
 
         if (!call)
                 return -ENOMEM;
-        request_init(&r, "PUT");
-        base64_encode(md5, 16, call->content_md5);
-        r.content_md5 = call->content_md5;
-        request_header(&r, "x-ms-blob-type: BlockBlob");
-        request_header(&r, "x-ms-blob-content-type: %s", content_type);
-        add_meta(&r, meta);
-        add_condition(call, &r, condition);
-        return call_send(call, &r, container, blob, body, size, ERROR_BODY_MAX, ret);
+        if (meta->tier)
+                request_header(r, "x-ms-access-tier", meta->tier);
+        request_header(r, "x-ms-blob-content-type", content_type);
+        request_header(r, "x-ms-blob-type", "BlockBlob");
+        add_meta(r, meta);
+        add_md5(call, md5, text);
+        add_condition(r, condition);
+        return call_send(call, container, blob, body, size, 0, ret);
 }
 
 int blob_put_block(BlobClient *c, const char *container, const char *blob, const char *block_id, const void *body,
                    size_t size, const uint8_t md5[static 16], BlobFn fn, void *userdata, BlobCall **ret) {
-        BlobCall *call = call_new(c, VERB_PUT_BLOCK, fn, userdata);
+        BlobCall *call = call_new(c, VERB_PUT_BLOCK, "PUT", fn, userdata);
         char text[BASE64_ROOM(16)];
-        Request r;
 
         if (!call)
                 return -ENOMEM;
-        request_init(&r, "PUT");
-        base64_encode(md5, 16, text);
-        r.content_md5 = text;
-        request_query(&r, "comp", "block");
-        request_query(&r, "blockid", block_id);
-        return call_send(call, &r, container, blob, body, size, ERROR_BODY_MAX, ret);
+        add_md5(call, md5, text);
+        request_query(&c->request, "comp", "block");
+        request_query(&c->request, "blockid", block_id);
+        return call_send(call, container, blob, body, size, 0, ret);
 }
 
 int blob_put_block_list(BlobClient *c, const char *container, const char *blob, const char *const *ids, size_t n,
                         const uint8_t md5[static 16], const char *content_type, const BlobMeta *meta,
                         const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) {
-        BlobCall *call = call_new(c, VERB_PUT_BLOCK_LIST, fn, userdata);
+        BlobCall *call = call_new(c, VERB_PUT_BLOCK_LIST, "PUT", fn, userdata);
         char text[BASE64_ROOM(16)];
-        Request r;
+        Request *r = &c->request;
         int k;
 
         if (!call)
@@ -356,59 +394,52 @@ int blob_put_block_list(BlobClient *c, const char *container, const char *blob, 
                 call_free(call);
                 return k;
         }
-        request_init(&r, "PUT");
         base64_encode(md5, 16, text);
-        request_query(&r, "comp", "blocklist");
-        request_header(&r, "x-ms-blob-content-type: %s", content_type);
-        request_header(&r, "x-ms-blob-content-md5: %s", text);
-        add_meta(&r, meta);
-        add_condition(call, &r, condition);
-        return call_send(call, &r, container, blob, call->body.data, call->body.size, ERROR_BODY_MAX, ret);
+        request_query(r, "comp", "blocklist");
+        if (meta->tier)
+                request_header(r, "x-ms-access-tier", meta->tier);
+        request_header(r, "x-ms-blob-content-md5", text); /* the whole blob's; stored, not checked */
+        request_header(r, "x-ms-blob-content-type", content_type);
+        add_meta(r, meta);
+        add_condition(r, condition);
+        return call_send(call, container, blob, call->body.data, call->body.size, 0, ret);
 }
 
 int blob_get_block_list(BlobClient *c, const char *container, const char *blob, XmlBlockFn each, BlobFn fn,
                         void *userdata, BlobCall **ret) {
-        BlobCall *call = call_new(c, VERB_GET_BLOCK_LIST, fn, userdata);
-        Request r;
+        BlobCall *call = call_new(c, VERB_GET_BLOCK_LIST, "GET", fn, userdata);
 
         if (!call)
                 return -ENOMEM;
         call->each_block = each;
-        request_init(&r, "GET");
-        request_query(&r, "comp", "blocklist");
-        request_query(&r, "blocklisttype", "all");
-        return call_send(call, &r, container, blob, NULL, 0, BLOCK_LIST_MAX, ret);
+        request_query(&c->request, "comp", "blocklist");
+        request_query(&c->request, "blocklisttype", "all");
+        return call_send(call, container, blob, NULL, 0, BLOCK_LIST_MAX, ret);
 }
 
 int blob_head(BlobClient *c, const char *container, const char *blob, BlobFn fn, void *userdata, BlobCall **ret) {
-        BlobCall *call = call_new(c, VERB_HEAD_BLOB, fn, userdata);
-        Request r;
+        BlobCall *call = call_new(c, VERB_HEAD_BLOB, "HEAD", fn, userdata);
 
-        if (!call)
-                return -ENOMEM;
-        request_init(&r, "HEAD");
-        return call_send(call, &r, container, blob, NULL, 0, ERROR_BODY_MAX, ret);
+        return call ? call_send(call, container, blob, NULL, 0, 0, ret) : -ENOMEM;
 }
 
 int blob_set_metadata(BlobClient *c, const char *container, const char *blob, const BlobMeta *meta,
                       const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) {
-        BlobCall *call = call_new(c, VERB_SET_METADATA, fn, userdata);
-        Request r;
+        BlobCall *call = call_new(c, VERB_SET_METADATA, "PUT", fn, userdata);
 
         if (!call)
                 return -ENOMEM;
-        request_init(&r, "PUT");
-        request_query(&r, "comp", "metadata");
-        add_meta(&r, meta);
-        add_condition(call, &r, condition);
-        return call_send(call, &r, container, blob, NULL, 0, ERROR_BODY_MAX, ret);
+        request_query(&c->request, "comp", "metadata");
+        add_meta(&c->request, meta);
+        add_condition(&c->request, condition);
+        return call_send(call, container, blob, NULL, 0, 0, ret);
 }
 
 int blob_copy(BlobClient *c, const char *container, const char *blob, const char *source_blob, const char *source_etag,
               const BlobMeta *meta, const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) {
-        _cleanup_buf_ Buf source = BUF_INIT((size_t) 16 * 1024);
+        _cleanup_buf_ Buf source = BUF_INIT(COPY_SOURCE_MAX);
+        Request *r = &c->request;
         BlobCall *call;
-        Request r;
         int k;
 
         if (credential_kind(c->credential) == CREDENTIAL_SAS)
@@ -417,61 +448,56 @@ int blob_copy(BlobClient *c, const char *container, const char *blob, const char
         if (k >= 0)
                 k = azure_path(&source, &c->endpoint, container, source_blob);
         if (k < 0)
-                return k;
-        call = call_new(c, VERB_COPY_BLOB, fn, userdata);
+                return k == -EMSGSIZE ? -EOPNOTSUPP : k;
+        call = call_new(c, VERB_COPY_BLOB, "PUT", fn, userdata);
         if (!call)
                 return -ENOMEM;
-        request_init(&r, "PUT");
-        request_header(&r, "x-ms-copy-source: %s", source.data);
-        request_header(&r, "x-ms-source-if-match: %s", source_etag);
-        add_meta(&r, meta);
-        add_condition(call, &r, condition);
-        return call_send(call, &r, container, blob, NULL, 0, ERROR_BODY_MAX, ret);
+        if (meta->tier)
+                request_header(r, "x-ms-access-tier", meta->tier);
+        request_header(r, "x-ms-copy-source", source.data);
+        add_meta(r, meta);
+        request_header(r, "x-ms-source-if-match", source_etag);
+        add_condition(r, condition);
+        return call_send(call, container, blob, NULL, 0, 0, ret);
 }
 
 int blob_delete(BlobClient *c, const char *container, const char *blob, const char *if_match, BlobFn fn, void *userdata,
                 BlobCall **ret) {
-        BlobCall *call = call_new(c, VERB_DELETE_BLOB, fn, userdata);
-        BlobCondition condition = { .if_match = if_match };
-        Request r;
+        BlobCall *call = call_new(c, VERB_DELETE_BLOB, "DELETE", fn, userdata);
 
         if (!call)
                 return -ENOMEM;
-        request_init(&r, "DELETE");
-        request_header(&r, "x-ms-delete-snapshots: include");
-        add_condition(call, &r, &condition);
-        return call_send(call, &r, container, blob, NULL, 0, ERROR_BODY_MAX, ret);
+        request_header(&c->request, "x-ms-delete-snapshots", "include");
+        add_condition(&c->request, &(BlobCondition){ .if_match = if_match });
+        return call_send(call, container, blob, NULL, 0, 0, ret);
 }
 
 int blob_list(BlobClient *c, const char *container, const char *prefix, const char *marker, unsigned max,
               XmlListFn each, BlobFn fn, void *userdata, BlobCall **ret) {
-        BlobCall *call = call_new(c, VERB_LIST, fn, userdata);
+        BlobCall *call = call_new(c, VERB_LIST, "GET", fn, userdata);
+        Request *r = &c->request;
         char count[16];
-        Request r;
 
         if (!call)
                 return -ENOMEM;
         call->each_blob = each;
-        request_init(&r, "GET");
-        request_query(&r, "restype", "container");
-        request_query(&r, "comp", "list");
-        request_query(&r, "include", "metadata");
         (void) snprintf(count, sizeof(count), "%u", max);
-        request_query(&r, "maxresults", count);
+        request_query(r, "restype", "container");
+        request_query(r, "comp", "list");
+        request_query(r, "include", "metadata");
+        request_query(r, "maxresults", count);
         if (prefix && prefix[0])
-                request_query(&r, "prefix", prefix);
+                request_query(r, "prefix", prefix);
         if (marker && marker[0])
-                request_query(&r, "marker", marker);
-        return call_send(call, &r, container, NULL, NULL, 0, LIST_PAGE_MAX, ret);
+                request_query(r, "marker", marker);
+        return call_send(call, container, NULL, NULL, 0, LIST_PAGE_MAX, ret);
 }
 
 int blob_create_container(BlobClient *c, const char *container, BlobFn fn, void *userdata, BlobCall **ret) {
-        BlobCall *call = call_new(c, VERB_CREATE_CONTAINER, fn, userdata);
-        Request r;
+        BlobCall *call = call_new(c, VERB_CREATE_CONTAINER, "PUT", fn, userdata);
 
         if (!call)
                 return -ENOMEM;
-        request_init(&r, "PUT");
-        request_query(&r, "restype", "container");
-        return call_send(call, &r, container, NULL, NULL, 0, ERROR_BODY_MAX, ret);
+        request_query(&c->request, "restype", "container");
+        return call_send(call, container, NULL, NULL, 0, 0, ret);
 }

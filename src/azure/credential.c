@@ -17,6 +17,7 @@ struct Credential {
         CredentialKind kind;
         SignKey *key;
         char *sas;
+        char sas_version[16];
 };
 
 Credential *credential_free(Credential *c) {
@@ -72,6 +73,7 @@ int credential_new_sas(Credential **ret, const char *sas, Error *e) {
         if (!c)
                 return error_oom(e);
         c->kind = CREDENTIAL_SAS;
+        memcpy(c->sas_version, facts.version, sizeof(c->sas_version));
         c->sas = strdup(sas + (sas[0] == '?'));
         if (!c->sas)
                 return error_oom(e);
@@ -83,6 +85,12 @@ CredentialKind credential_kind(const Credential *c) {
         assert(c);
 
         return c->kind;
+}
+
+bool credential_older_than(const Credential *c, const char *version) {
+        assert(c && version);
+
+        return c->sas_version[0] != '\0' && strcmp(c->sas_version, version) < 0; /* dates, so text sorts them */
 }
 
 int credential_apply(Credential *c, const SignInput *in, Buf *header, Buf *query) {

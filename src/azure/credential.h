@@ -16,6 +16,8 @@ DEFINE_CLEANUP(Credential *, credential_free);
 
 typedef enum CredentialKind { CREDENTIAL_SHARED_KEY, CREDENTIAL_SAS } CredentialKind;
 CredentialKind credential_kind(const Credential *c);
+/* A SAS whose sv= is before `version` ("2021-12-02"): it would decide the protocol's version. */
+bool credential_older_than(const Credential *c, const char *version);
 
 /* Appends what goes into the request: either an "Authorization: ..." line (no line end) to `header`, or
  * "name=value&..." to `query` (the SAS, byte for byte; after a '&' unless `query` is empty or ends in '?' or '&'). The

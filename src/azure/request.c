@@ -3,142 +3,188 @@
 #include "util/encode.h"
 
 #include <assert.h>
-#include <stdarg.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define TEXT_MAX ((size_t) 64 * 1024)
 
-void request_init(Request *r, const char *method) {
-        *r = (Request){ .method = method, .text = BUF_INIT(TEXT_MAX) };
+void request_init(Request *r) {
+        *r = (Request){ .text = BUF_INIT(TEXT_MAX),
+                        .path = BUF_INIT(TEXT_MAX),
+                        .authorization = BUF_INIT(TEXT_MAX),
+                        .sas = BUF_INIT(TEXT_MAX),
+                        .url = BUF_INIT(TEXT_MAX) };
 }
 
 void request_done(Request *r) {
         secret_wipe(&r->text);
+        secret_wipe(&r->path);
+        secret_wipe(&r->authorization);
+        secret_wipe(&r->sas);
+        secret_wipe(&r->url);
 }
 
-static size_t keep(Request *r, const char *text) {
-        size_t at = r->text.size;
-        int k = buf_append(&r->text, text, strlen(text) + 1);
+static void forget(Buf *b) {
+        if (b->data)
+                explicit_bzero(b->data, b->size);
+        buf_clear(b);
+}
 
-        if (k < 0 && r->failed == 0)
-                r->failed = k;
+void request_begin(Request *r, const char *method) {
+        r->method = method;
+        buf_clear(&r->text);
+        buf_clear(&r->path);
+        forget(&r->authorization);
+        forget(&r->sas);
+        forget(&r->url); /* a SAS may stand in it */
+        r->n_headers = r->n_query = r->n_lines = 0;
+        r->if_match = r->if_none_match = r->content_md5 = NULL;
+        r->content_length = 0;
+        r->failed = 0;
+}
+
+static void fail(Request *r, int error) {
+        if (r->failed == 0)
+                r->failed = error;
+}
+
+static bool printable(const char *text) {
+        for (; *text; text++)
+                if (*text < ' ' || *text > '~')
+                        return false;
+        return true;
+}
+
+/* Appends a piece of text, as it is. Returns where it stands. */
+static size_t keep(Request *r, const char *text, size_t size) {
+        size_t at = r->text.size;
+        int k = buf_append(&r->text, text, size);
+
+        if (k < 0)
+                fail(r, k);
         return at;
 }
 
-void request_header(Request *r, const char *format, ...) {
-        size_t at = r->text.size;
-        char line[4096];
-        va_list ap;
-        int n;
+static size_t keep_line(Request *r, const char *name, const char *value) {
+        size_t at;
 
-        va_start(ap, format);
-        n = vsnprintf(line, sizeof(line), format, ap);
-        va_end(ap);
-        if (r->failed < 0)
-                return;
-        if (n < 0 || (size_t) n >= sizeof(line) || r->n_headers == REQUEST_HEADERS || strpbrk(line, "\r\n")) {
-                r->failed = -EINVAL;
+        if (!printable(value))
+                fail(r, -EINVAL);
+        at = keep(r, name, strlen(name));
+        (void) keep(r, ": ", 2);
+        (void) keep(r, value, strlen(value) + 1);
+        return at;
+}
+
+void request_header(Request *r, const char *name, const char *value) {
+        if (r->n_headers == REQUEST_MS_HEADERS) {
+                fail(r, -E2BIG);
                 return;
         }
-        at = keep(r, line);
-        r->headers[r->n_headers++] = at;
+        r->headers[r->n_headers++] = keep_line(r, name, value);
+}
+
+void request_header_number(Request *r, const char *name, int64_t value) {
+        char text[24];
+
+        (void) snprintf(text, sizeof(text), "%" PRId64, value);
+        request_header(r, name, text);
 }
 
 void request_query(Request *r, const char *name, const char *value) {
-        if (r->failed < 0)
+        if (r->n_query == REQUEST_QUERY) {
+                fail(r, -E2BIG);
                 return;
-        assert(r->n_query < REQUEST_QUERY);
-        r->query_names[r->n_query] = keep(r, name);
-        r->query_values[r->n_query++] = keep(r, value);
+        }
+        r->query_names[r->n_query] = keep(r, name, strlen(name) + 1);
+        r->query_values[r->n_query++] = keep(r, value, strlen(value) + 1);
 }
 
-static int write_url(Request *r, const AzureEndpoint *ep, const char *path, Buf *url) {
-        int k = buf_append(url, ep->base, strlen(ep->base) - strlen(ep->path));
+static int sign(Request *r, const AzureEndpoint *ep, Credential *credential) {
+        SignQuery query[REQUEST_QUERY];
+        SignInput in = {
+                .method = r->method,
+                .content_length = r->content_length,
+                .content_md5 = r->content_md5,
+                .if_match = r->if_match,
+                .if_none_match = r->if_none_match,
+                .ms_headers = r->lines,
+                .n_ms_headers = r->n_headers,
+                .account = ep->account,
+                .path = buf_text(&r->path),
+                .query = query,
+                .n_query = r->n_query,
+        };
+
+        for (size_t i = 0; i < r->n_query; i++)
+                query[i] = (SignQuery){ r->text.data + r->query_names[i], r->text.data + r->query_values[i] };
+        for (size_t i = 0; i < r->n_headers; i++)
+                r->lines[i] = r->text.data + r->headers[i];
+        return credential_apply(credential, &in, &r->authorization, &r->sas);
+}
+
+static int write_url(Request *r, const AzureEndpoint *ep) {
+        int k = buf_append(&r->url, ep->base, strlen(ep->base) - strlen(ep->path));
 
         if (k >= 0)
-                k = buf_puts(url, path);
+                k = buf_append(&r->url, r->path.data, r->path.size);
         for (size_t i = 0; i < r->n_query && k >= 0; i++) {
                 const char *value = r->text.data + r->query_values[i];
 
-                k = buf_puts(url, i == 0 ? "?" : "&");
+                k = buf_append(&r->url, i == 0 ? "?" : "&", 1);
                 if (k >= 0)
-                        k = buf_puts(url, r->text.data + r->query_names[i]);
+                        k = buf_puts(&r->url, r->text.data + r->query_names[i]);
                 if (k >= 0)
-                        k = buf_puts(url, "=");
+                        k = buf_append(&r->url, "=", 1);
                 if (k >= 0)
-                        k = percent_encode(url, value, strlen(value), false);
+                        k = percent_encode(&r->url, value, strlen(value), false);
+        }
+        if (k >= 0 && r->sas.size > 0) { /* after ours, byte for byte (azure-blob.md 2.2) */
+                k = buf_append(&r->url, r->n_query > 0 ? "&" : "?", 1);
+                if (k >= 0)
+                        k = buf_append(&r->url, r->sas.data, r->sas.size);
         }
         return k;
 }
 
-int request_finish(Request *r, const AzureEndpoint *ep, Credential *credential, const char *container, const char *blob,
-                   Buf *ret_url, const char **lines, size_t *ret_n) {
-        _cleanup_buf_ Buf path = BUF_INIT(TEXT_MAX);
-        Buf header = BUF_INIT(TEXT_MAX), query = BUF_INIT(TEXT_MAX);
-        SignQuery sign_query[REQUEST_QUERY];
-        size_t n = 0, n_ms = 0;
-        SignInput in;
+/* The lines, x-ms- ones first. Nothing may be added to `text` afterwards: the lines point into it. */
+static int write_lines(Request *r) {
+        const struct {
+                const char *name, *value;
+        } plain[] = { { "Content-MD5", r->content_md5 },
+                      { "If-Match", r->if_match },
+                      { "If-None-Match", r->if_none_match } };
+        size_t extra[ELEMENTSOF(plain)], n = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(plain); i++)
+                if (plain[i].value)
+                        extra[n++] = keep_line(r, plain[i].name, plain[i].value);
+        if (r->failed < 0)
+                return r->failed;
+
+        r->n_lines = 0;
+        for (size_t i = 0; i < r->n_headers; i++)
+                r->lines[r->n_lines++] = r->text.data + r->headers[i];
+        for (size_t i = 0; i < n; i++)
+                r->lines[r->n_lines++] = r->text.data + extra[i];
+        if (r->authorization.size > 0)
+                r->lines[r->n_lines++] = r->authorization.data;
+        return 0;
+}
+
+int request_finish(Request *r, const AzureEndpoint *ep, Credential *credential, const char *container,
+                   const char *blob) {
         int k;
+
+        assert(r->method && !(r->if_match && r->if_none_match));
 
         if (r->failed < 0)
                 return r->failed;
-        k = azure_path(&path, ep, container, blob);
-        if (k < 0)
-                return k;
-        for (size_t i = 0; i < r->n_query; i++)
-                sign_query[i] = (SignQuery){ r->text.data + r->query_names[i], r->text.data + r->query_values[i] };
-        for (size_t i = 0; i < r->n_headers; i++)
-                lines[n_ms++] = r->text.data + r->headers[i];
-        in = (SignInput){
-                .method = r->method,
-                .content_length = r->content_length,
-                .content_md5 = r->content_md5,
-                .content_type = r->content_type,
-                .if_match = r->if_match,
-                .if_none_match = r->if_none_match,
-                .ms_headers = lines,
-                .n_ms_headers = n_ms,
-                .account = ep->account,
-                .path = path.data,
-                .query = sign_query,
-                .n_query = r->n_query,
-        };
-        k = credential_apply(credential, &in, &header, &query);
+        k = azure_path(&r->path, ep, container, blob);
         if (k >= 0)
-                k = write_url(r, ep, path.data, ret_url);
-        if (k >= 0 && query.size > 0) {
-                k = buf_puts(ret_url, r->n_query > 0 ? "&" : "?");
-                if (k >= 0)
-                        k = buf_puts(ret_url, query.data);
-        }
-        if (k >= 0) {
-                /* what the signature covers beside x-ms-*; offsets first, since `text` may move while it grows */
-                size_t extra[6], n_extra = 0, at;
-
-                at = r->n_headers;
-                if (r->content_md5)
-                        request_header(r, "Content-MD5: %s", r->content_md5);
-                if (r->content_type)
-                        request_header(r, "Content-Type: %s", r->content_type);
-                if (r->if_match)
-                        request_header(r, "If-Match: %s", r->if_match);
-                if (r->if_none_match)
-                        request_header(r, "If-None-Match: %s", r->if_none_match);
-                if (header.size > 0)
-                        request_header(r, "%s", header.data);
-                for (; at < r->n_headers; at++)
-                        extra[n_extra++] = r->headers[at];
-                k = r->failed;
-                for (size_t i = 0; i < n_ms; i++)
-                        lines[n++] = r->text.data + r->headers[i];
-                for (size_t i = 0; i < n_extra; i++)
-                        lines[n++] = r->text.data + extra[i];
-        }
-        secret_wipe(&header);
-        secret_wipe(&query);
-        if (k < 0)
-                return k;
-        *ret_n = n;
-        return 0;
+                k = sign(r, ep, credential);
+        if (k >= 0)
+                k = write_url(r, ep);
+        return k < 0 ? k : write_lines(r);
 }

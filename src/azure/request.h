@@ -1,32 +1,41 @@
-/* One request being put together: headers, query, signature, URL. Used by blob.c only. */
+/* One request being put together: headers, parameters, signature, URL. A BlobClient has one and uses it again, so that
+ * nothing is allocated for a small request once the buffers have their size. Inside of src/azure/ only. */
 #pragma once
 
 #include "azure/credential.h"
 #include "azure/uri.h"
 #include "util/buf.h"
 
-#define REQUEST_HEADERS 24u
-#define REQUEST_QUERY 8u
+#define REQUEST_MS_HEADERS 24 /* x-ms-... */
+#define REQUEST_LINES (REQUEST_MS_HEADERS + 5)
+#define REQUEST_QUERY 8
 
 typedef struct Request {
         const char *method;
-        Buf text; /* header lines and query values, each ended by a NUL; never grows past its ceiling */
-        size_t headers[REQUEST_HEADERS]; /* offsets in `text` */
-        size_t n_headers;
+        Buf text; /* header lines, names and values of parameters, each ended by a NUL */
+        Buf path, authorization, sas;
+        size_t headers[REQUEST_MS_HEADERS]; /* offsets in `text` */
         size_t query_names[REQUEST_QUERY], query_values[REQUEST_QUERY];
-        size_t n_query;
-        const char *if_match, *if_none_match, *content_md5, *content_type; /* borrowed */
+        size_t n_headers, n_query;
+        const char *if_match, *if_none_match, *content_md5; /* the caller's, until request_finish() */
         uint64_t content_length;
-        int failed; /* first error; the adders are no-ops then */
+        int failed; /* the first failure; what is added after it is dropped */
+
+        /* the outcome, valid until the next request_begin() */
+        Buf url;
+        const char *lines[REQUEST_LINES];
+        size_t n_lines;
 } Request;
 
-void request_init(Request *r, const char *method);
+void request_init(Request *r);
 void request_done(Request *r); /* wipes */
+void request_begin(Request *r, const char *method);
 
-void request_header(Request *r, const char *format, ...) _printf_(2, 3); /* "x-ms-name: value" */
-void request_query(Request *r, const char *name, const char *value);     /* value decoded */
+/* Whatever is not printable ASCII in a value fails the request: -EINVAL (6.8). */
+void request_header(Request *r, const char *name, const char *value); /* an x-ms- one */
+void request_header_number(Request *r, const char *name, int64_t value);
+void request_query(Request *r, const char *name, const char *value); /* decoded */
 
-/* Signs and finishes: `ret_url` is the whole URL, `lines` the headers to send (pointing into `r`), at most
- * REQUEST_HEADERS + 6. */
-int request_finish(Request *r, const AzureEndpoint *ep, Credential *credential, const char *container, const char *blob,
-                   Buf *ret_url, const char **lines, size_t *ret_n) _must_check_;
+/* Signs, and sets the outcome. `container` and `blob` may be NULL. */
+int request_finish(Request *r, const AzureEndpoint *ep, Credential *credential, const char *container,
+                   const char *blob) _must_check_;
