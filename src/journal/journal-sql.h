@@ -44,11 +44,11 @@
         X(STATE_CHANGE, COLD, "UPDATE path SET state = 1, due = 0, gen = gen + 1, attempts = 0, "                         \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND state = ?2 AND state > 0")     \
         X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL), sum(busy), sum(CASE WHEN etag IS NOT NULL THEN size ELSE 0 END), " \
-                "sum(state IN (4, 6) AND NOT approved AND NOT moved) "                                                    \
+                "sum(state IN (3, 5) AND NOT approved AND NOT moved) "                                                    \
                 "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
-        X(HOLD, COLD, "UPDATE path SET state = 6, due = 0 WHERE mapping = ?1 AND state = 4 AND state > 0 AND NOT approved AND NOT moved") \
-        X(APPROVE, COLD, "UPDATE path SET state = 4, due = 0, approved = 1, reason = NULL WHERE mapping = ?1 AND state = 6 AND state > 0") \
-        X(REJECT, COLD, "DELETE FROM path WHERE mapping = ?1 AND state = 6 AND state > 0")                                \
+        X(HOLD, COLD, "UPDATE path SET state = 5, due = 0 WHERE mapping = ?1 AND state = 3 AND state > 0 AND NOT approved AND NOT moved") \
+        X(APPROVE, COLD, "UPDATE path SET state = 3, due = 0, approved = 1, reason = NULL WHERE mapping = ?1 AND state = 5 AND state > 0") \
+        X(REJECT, COLD, "DELETE FROM path WHERE mapping = ?1 AND state = 5 AND state > 0")                                \
         X(WINDOW_ADD, HOT, "INSERT INTO window (mapping, minute, deletions, overwrites) VALUES (?1, ?2, ?3, ?4) "         \
                 "ON CONFLICT (mapping, minute) DO UPDATE SET deletions = deletions + excluded.deletions, "                \
                 "overwrites = overwrites + excluded.overwrites")                                                          \
@@ -56,7 +56,7 @@
         X(WINDOW_PRUNE, COLD, "DELETE FROM window WHERE mapping = ?1 AND minute <= ?2")                                   \
         X(WIPE, COLD, "DELETE FROM path WHERE mapping = ?1")                                                              \
         X(UNCLAIM, COLD, "UPDATE path SET state = 1, due = 0, doubt = 1 WHERE mapping = ?1 AND state = 2 AND state > 0")  \
-        X(UNDUE, COLD, "UPDATE path SET due = 0 WHERE state IN (1, 4)")                                                   \
+        X(UNDUE, COLD, "UPDATE path SET due = 0 WHERE state IN (1, 3)")                                                   \
         X(LAST_FIRST, COLD, "SELECT max(first) FROM path WHERE state > 0")
 
 #define JOURNAL_SCHEMA_VERSION 1

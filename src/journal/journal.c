@@ -10,6 +10,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+/* journal-sql.h writes states as numbers */
+static_assert(PATH_CLEAN == 0 && PATH_PENDING == 1 && PATH_CLAIMED == 2 && PATH_GONE == 3 && PATH_HELD == 5,
+              "the numbers in journal-sql.h are those of PathState");
+
 static const char *const statements[_STMTS] = {
 #define X(name, heat, sql) [STMT_##name] = sql,
         JOURNAL_STATEMENTS(X)

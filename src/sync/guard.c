@@ -38,7 +38,8 @@ bool guard_lets(Mapping *m) {
         r = sync_journal(s, journal_window(s->journal, m->record.id, this_minute() - GUARD_WINDOW_MINUTES, &w, &e), &e);
         if (r < 0)
                 return false;
-        in = (GuardInput){ c->deletions, w.deletions, c->files + w.deletions, m->config->guard_files,
+        in = (GuardInput){ c->deletions, w.deletions,
+                           c->files + w.deletions - MIN((uint64_t) m->n_deleting, w.deletions), m->config->guard_files,
                            m->config->guard_percent };
         if (!guard_trips(&in))
                 return true;

@@ -75,6 +75,7 @@ Job *job_free(Job *job) {
         if (job->next)
                 job->next->prev = job->prev;
         m->n_jobs--;
+        m->n_deleting -= job->was_gone;
         free(job->name);
         free(job->source_path);
         free(job);

@@ -167,6 +167,8 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
                         m->overflows = 0;
                 mapping_save(m, false);
                 rescan_arm(m, clock_boot() - m->scan_started);
+        } else if (complete && end->unwatched > 0 && m->polled == 0) {
+                mapping_scan(m, ""); /* it says how many there are, and polls them from now on (1.12) */
         }
         mapping_scan_next(m);
         sync_touch(m->sync);

@@ -122,6 +122,7 @@ struct Mapping {
         /* jobs */
         Job *ready_first, **ready_last; /* claimed, not started */
         unsigned n_ready, n_jobs, n_unlooked;
+        unsigned n_deleting; /* jobs that carry out a deletion: still files, yet counted as done by the guard */
         Job *jobs; /* every job, ready ones included */
 
         /* since process start */
