@@ -104,10 +104,10 @@ static void on_recover(void *userdata) {
 
 static void on_work(void *userdata) {
         Sync *s = userdata;
-        int64_t next;
+        int64_t now = clock_boot(), next; /* one now for both, or what comes due between them is nobody's */
 
-        uploader_run(s);
-        next = journal_broken(s->journal) ? INT64_MAX : uploader_next(s);
+        uploader_run(s, now);
+        next = journal_broken(s->journal) ? INT64_MAX : uploader_next(s, now);
         if (next == INT64_MAX)
                 timer_stop(s->wake);
         else

@@ -123,7 +123,7 @@ struct Mapping {
         Job *ready_first, **ready_last; /* claimed, not started */
         unsigned n_ready, n_jobs, n_unlooked;
         unsigned n_deleting; /* jobs that carry out a deletion: still files, yet counted as done by the guard */
-        Job *jobs; /* every job, ready ones included */
+        Job *jobs;           /* every job, ready ones included */
 
         /* since process start */
         uint64_t uploaded_files, uploaded_bytes, copied_files, deleted_files, requests;
@@ -226,9 +226,9 @@ bool merge_end(struct Merge *merge, bool complete);                 /* false: ca
 void contact_run(Mapping *m);
 
 /* uploader.c */
-void uploader_run(Sync *s);     /* claims what is due and starts what may start */
-void uploader_ready(Job *job);  /* back into the ready list */
-int64_t uploader_next(Sync *s); /* boot ns of the next thing due; INT64_MAX: nothing */
+void uploader_run(Sync *s, int64_t now);     /* claims what is due and starts what may start */
+void uploader_ready(Job *job);               /* back into the ready list */
+int64_t uploader_next(Sync *s, int64_t now); /* boot ns of the next thing due after `now`; INT64_MAX: nothing */
 bool uploader_busy_with(const Mapping *m, const char *path);
 
 /* job.c */

@@ -154,9 +154,7 @@ static void return_ready(Mapping *m) {
         m->ready_last = &m->ready_first;
 }
 
-void uploader_run(Sync *s) {
-        int64_t now = clock_boot();
-
+void uploader_run(Sync *s, int64_t now) {
         if (s->closing || journal_broken(s->journal) || s->n_mappings == 0)
                 return;
         s->turn = (s->turn + 1) % s->n_mappings;
@@ -196,12 +194,12 @@ static int64_t mapping_next(Mapping *m, int64_t now) {
         }
         if (m->account->gate != GATE_OPEN)
                 next = MAX(next, m->account->retry_at);
-        /* due already, yet not started: the end of a job or a scan kicks us */
+        /* due already, yet not started by the run at `now`: the end of a job or a scan kicks us */
         return next <= now ? INT64_MAX : next;
 }
 
-int64_t uploader_next(Sync *s) {
-        int64_t now = clock_boot(), next = INT64_MAX;
+int64_t uploader_next(Sync *s, int64_t now) {
+        int64_t next = INT64_MAX;
 
         for (size_t i = 0; i < s->n_mappings; i++)
                 next = MIN(next, mapping_next(s->mappings[i], now));
