@@ -196,6 +196,21 @@ void engine_listen(Engine *engine, void (*fn)(void *userdata), void *userdata) {
         s->listeners[s->n_listeners++].userdata = userdata;
 }
 
+/* A disk came or went. Only mappings that it concerns are looked at, and whole: the walk begins with the root's
+ * identity. */
+static void on_mounts(const Buf *table, void *userdata) {
+        Sync *s = userdata;
+
+        for (size_t i = 0; i < s->n_mappings; i++) {
+                Mapping *m = s->mappings[i];
+                uint64_t seen = mounts_digest(buf_text(table), m->config->folder);
+
+                if (seen != m->mounts_seen && m->mounts_seen != 0)
+                        mapping_scan(m, "");
+                m->mounts_seen = seen;
+        }
+}
+
 int engine_new(Engine **ret, sd_event *loop, const EngineOptions *options, Error *e) {
         _cleanup_(engine_freep) Engine *engine = NULL;
         bool quarantined;
@@ -235,6 +250,8 @@ int engine_new(Engine **ret, sd_event *loop, const EngineOptions *options, Error
                 r = timer_new(&s->recover, loop, on_recover, s, e);
         if (r >= 0)
                 r = timer_new(&s->tell, loop, on_tell, s, e);
+        if (r >= 0 && !s->once && mounts_new(&s->mounts, loop, on_mounts, s, NULL) < 0)
+                log_debug("no mountinfo: a missing disk is noticed when something is to be done");
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(engine);
@@ -273,6 +290,7 @@ Engine *engine_free(Engine *engine) {
         timer_free(s->commit);
         timer_free(s->recover);
         timer_free(s->tell);
+        mounts_free(s->mounts);
         defer_free(s->work);
         defer_free(s->settled);
         journal_close(s->journal);

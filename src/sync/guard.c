@@ -24,7 +24,7 @@ static int64_t this_minute(void) {
         return clock_wall() / (60 * NSEC_PER_SEC);
 }
 
-bool guard_lets(Mapping *m) {
+bool guard_lets(Mapping *m, bool settled) {
         Sync *s = m->sync;
         const JournalCounts *c = journal_counts(s->journal, m->record.id);
         uint64_t held = c->state[PATH_HELD];
@@ -43,6 +43,8 @@ bool guard_lets(Mapping *m) {
                            m->config->guard_percent };
         if (!guard_trips(&in))
                 return true;
+        if (!settled)
+                return false;      /* it may look better in a moment */
         if (c->deletions > held) { /* what is decided and not carried out is held, durably: a person's word must not be
                                       forgotten (9.1) */
                 r = journal_hold(s->journal, m->record.id, &e);

@@ -19,8 +19,9 @@ bool guard_trips(const GuardInput *in) _pure_;
 /* Most files were overwritten within the window (ransomware does that): worth a loud warning, not a hold. */
 bool guard_warns(uint64_t overwritten, uint64_t known) _pure_;
 
-/* Asked before deletions are claimed. True: those that are left (moves, approved ones, or all of them) may go. */
-bool guard_lets(Mapping *m);
+/* Asked before deletions are claimed. `settled`: nothing is under way that may turn one of them into a move. True:
+ * those that are left (moves, approved ones, or all of them) may go. */
+bool guard_lets(Mapping *m, bool settled);
 /* A deletion of `row` begins (+1) or did not happen after all (-1). */
 void guard_count(Mapping *m, const Row *row, int deletions);
 void guard_overwritten(Mapping *m, Row *row); /* its bytes are replaced by others */

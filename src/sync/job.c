@@ -453,7 +453,7 @@ static void hint_other_names(Job *job) {
                 return;
         for (size_t at = 0; at < names.size; at += strlen(names.data + at) + 1)
                 if (strcmp(names.data + at, job->row.path) != 0)
-                        mapping_hint(m, names.data + at, false, clock_boot());
+                        mapping_hint(m, names.data + at, false, clock_boot(), job->row.first);
 }
 
 static void on_looked(const SourceAnswer *answer, void *userdata) {

@@ -170,7 +170,7 @@ static void hint_parent(Mapping *m, const char *path) {
         }
 }
 
-void mapping_hint(Mapping *m, const char *path, bool content, int64_t due) {
+void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64_t first) {
         Sync *s = m->sync;
         Error e = ERROR_NULL;
         Row row;
@@ -182,7 +182,7 @@ void mapping_hint(Mapping *m, const char *path, bool content, int64_t due) {
         if (r == 0)
                 hint_parent(m, path);
         if (r >= 0) {
-                row_hint(&row, content, due, journal_sequence(s->journal, clock_wall()));
+                row_hint(&row, content, due, first > 0 ? first : journal_sequence(s->journal, clock_wall()));
                 r = journal_put(s->journal, m->record.id, &row, &e);
         }
         (void) sync_journal(s, r, &e);
@@ -215,7 +215,7 @@ static void on_news(const char *path, unsigned news, void *userdata) {
         }
         if (path[0] == '\0' || mapping_excluded(m, path, false))
                 return;
-        mapping_hint(m, path, news & WATCH_CONTENT, settle_news(m->settle, path, news, clock_boot()));
+        mapping_hint(m, path, news & WATCH_CONTENT, settle_news(m->settle, path, news, clock_boot()), 0);
 }
 
 /* One loud line when something has not reached the cloud for long; again only for another change. */

@@ -8,6 +8,7 @@
 #include "sync/engine.h"
 #include "sync/plan.h"
 #include "util/timer.h"
+#include "watch/mounts.h"
 #include "watch/scanner.h"
 #include "watch/settle.h"
 #include "watch/source.h"
@@ -32,6 +33,7 @@ struct Sync {
         Timer *wake;    /* something becomes due */
         Defer *settled; /* the loop is idle: commit what was gathered */
         Timer *commit;  /* at the latest after 50 ms under load (9.1) */
+        Mounts *mounts; /* NULL: no /proc */
         Timer *recover; /* the journal is out of order: try again */
         unsigned recover_attempts;
         Error journal_error;
@@ -110,6 +112,7 @@ struct Mapping {
         bool fs_tells;
         const char *fs_name;
         unsigned folders, polled;
+        uint64_t mounts_seen;    /* mounts_digest() of the folder */
         unsigned overflows;      /* since the last quiet scan: each makes the next scan wait longer (1.10) */
         int64_t scan_not_before; /* boot ns */
 
@@ -200,8 +203,8 @@ void mapping_alert(Mapping *m); /* sets its timer for the oldest unsynced change
 void mapping_block(Mapping *m, Block block, const char *format, ...) _printf_(3, 4);
 void mapping_unblock(Mapping *m);
 void mapping_save(Mapping *m, bool durable);
-/* Marks a path; `due` boot ns. */
-void mapping_hint(Mapping *m, const char *path, bool content, int64_t due);
+/* Marks a path; `due` boot ns; `first`: as old as that change, 0: a new one. */
+void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64_t first);
 bool mapping_excluded(const Mapping *m, const char *path, bool folder);
 bool mapping_runs(const Mapping *m); /* neither paused nor blocked */
 uint64_t mapping_pending(const Mapping *m);

@@ -76,6 +76,13 @@ static int claim_one(Mapping *m, const char *path) {
         return 0;
 }
 
+static bool copying(const Mapping *m) {
+        for (const Job *job = m->jobs; job; job = job->next)
+                if (job->source_path)
+                        return true;
+        return false;
+}
+
 /* A deletion waits for every change that was due before it: one of them may turn out to be the same file under a new
  * name. */
 static bool deletions_may_run(Mapping *m, int64_t *ret_before) {
@@ -101,7 +108,7 @@ static void claim(Mapping *m, int64_t now, unsigned room) {
 
         r = sync_journal(
                 s, journal_due(s->journal, m->record.id, PATH_PENDING, now, MIN(room, CLAIM_MAX), on_due, &c, &e), &e);
-        if (r >= 0 && c.n < room && deletions_may_run(m, &before) && guard_lets(m))
+        if (r >= 0 && c.n < room && deletions_may_run(m, &before) && guard_lets(m, before > now && !copying(m)))
                 r = sync_journal(s,
                                  journal_due(s->journal, m->record.id, PATH_GONE, MIN(now, before),
                                              MIN(room, CLAIM_MAX), on_due, &c, &e),

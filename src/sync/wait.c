@@ -1,6 +1,7 @@
 /* Promise 3: "in sync" is said only when every change that the kernel had reported before the question is in the cloud.
- * So the question first drains the kernel's queue (a barrier in each watcher), then notes the journal's sequence, then
- * waits until nothing older is left. */
+ * So the question first drains the kernel's queue (a barrier in each watcher) and lets every scan end that was asked
+ * for by then, for what they find is as old as the question; then it notes the journal's sequence, and waits until
+ * nothing older is left. */
 #include "sync/state.h"
 
 #include "util/clock.h"
@@ -16,7 +17,7 @@ typedef struct Part {
         EngineWait *wait; /* NULL: given up while the barrier was under way; the barrier frees it */
         char *mapping;
         bool barrier;   /* under way */
-        int64_t target; /* the journal's sequence after the barrier */
+        int64_t target; /* the journal's sequence when all of that had come in; 0: not yet */
         uint64_t scans;
         int64_t asked_at;
 } Part;
@@ -44,7 +45,7 @@ static void part_free(Part *p) {
 static void part_aim(Part *p) {
         Mapping *m = sync_find(p->wait->sync, p->mapping);
 
-        p->target = journal_sequence_last(p->wait->sync->journal);
+        p->target = 0;
         p->scans = m ? m->scans_asked : 0;
         defer_arm(p->wait->sync->settled);
 }
@@ -151,6 +152,8 @@ static Progress part_check(Part *p, char *why, size_t room) {
         if (p->barrier || journal_broken(s->journal) || !m->record.contacted || !m->scanned_once || m->record.scan ||
             m->scans_done < p->scans)
                 return PROGRESS_WAIT;
+        if (p->target == 0) /* what those scans and the listing found has its place in the sequence by now */
+                p->target = journal_sequence_last(s->journal);
         pending = mapping_pending(m);
         if (pending > 0) {
                 int64_t now = clock_boot();
