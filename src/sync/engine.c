@@ -450,6 +450,8 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
         drop_mappings(s, config);
         add_mappings(s, config);
         drop_accounts(s);
+        if (s->mounts)
+                mounts_ask(s->mounts);
         qsort(s->mappings, s->n_mappings, sizeof(*s->mappings), by_name);
         drop_configs(engine);
         sync_touch(s);

@@ -73,7 +73,7 @@ static int read_table(int fd, Buf *ret) {
         return n < 0 ? -errno : 0;
 }
 
-static void tell(Mounts *m) {
+void mounts_ask(Mounts *m) {
         _cleanup_buf_ Buf table = BUF_INIT(TABLE_MAX);
 
         if (read_table(m->fd, &table) >= 0)
@@ -81,7 +81,7 @@ static void tell(Mounts *m) {
 }
 
 static int on_change(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        tell(userdata);
+        mounts_ask(userdata);
         return 0;
 }
 

@@ -15,6 +15,9 @@ int mounts_new(Mounts **ret, sd_event *loop, MountsFn fn, void *userdata, Error 
 Mounts *mounts_free(Mounts *m);
 DEFINE_CLEANUP(Mounts *, mounts_free);
 
+/* Tells of the table as it is now, at once: what later changes are measured against. */
+void mounts_ask(Mounts *m);
+
 /* A number over every mount at, above or beneath `folder` (absolute). If it differs, the folder may show something else
  * now. */
 uint64_t mounts_digest(const char *table, const char *folder) _pure_;
