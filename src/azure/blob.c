@@ -19,7 +19,7 @@
 #define COPY_SOURCE_MAX ((size_t) 2048)            /* azure-blob.md 1.4 */
 #define EXPECT_SIZE ((size_t) 1024 * 1024)
 #define EXPECT_TIME (60 * NSEC_PER_SEC)
-#define CLOCK_TRUSTED (5 * 60 * NSEC_PER_SEC)
+#define CLOCK_TRUSTED (300 * NSEC_PER_SEC)
 
 struct BlobClient {
         AzureEndpoint endpoint;
@@ -134,7 +134,7 @@ static int64_t clock_correction(const BlobClient *c) {
         if (c->service_clock_ns == INT64_MIN)
                 return 0;
         off = clock_boot() + c->service_clock_ns - clock_wall();
-        return off > CLOCK_TRUSTED || off < -CLOCK_TRUSTED ? off : 0;
+        return off > CLOCK_TRUSTED || -off > CLOCK_TRUSTED ? off : 0;
 }
 
 static void client_request_id(char ret[static 40], uint64_t session, uint64_t number) {
