@@ -1,8 +1,6 @@
 """`azsyncctl wait` never says "in sync" while it is not (promise 3), and says it soon. An idle daemon is idle."""
 import os
 import pathlib
-import statistics
-import subprocess
 import time
 
 import pytest
@@ -23,30 +21,6 @@ def test_wait_means_it(make, account, folder):
             (folder / f"d000/f{n:05d}.txt").write_text(f"version {n}")
             d.wait_sync()
             assert box.download_blob(f"d000/f{n:05d}.txt").readall() == f"version {n}".encode()
-
-
-@pytest.mark.timing
-def test_wait_is_quick(make, folder):
-    """Median at most 60 ms from close() to exit 0 of `azsyncctl wait`, at real speed. Best of five rounds: the machine
-    is shared, and the figure is the program's, not its neighbours'."""
-    with make(speedup=None) as d:
-        d.wait_sync()
-        medians = []
-        for _ in range(5):
-            took = []
-            for n in range(11):
-                # each file rests between two changes, or it counts as one that is written all the time (4.8)
-                with open(folder / f"file{len(medians)}-{n}", "wb") as f:
-                    f.write(b"a small file\n")
-                began = time.monotonic()
-                done = subprocess.run(d.ctl_arguments("wait", "--timeout", "30"), env=d.environment(), check=False)
-                took.append((time.monotonic() - began) * 1000)
-                assert done.returncode == 0
-            medians.append(statistics.median(took))
-            if medians[-1] <= 60:
-                break
-        print(f"wait: medians {[round(m, 1) for m in medians]} ms")
-        assert min(medians) <= 60, medians
 
 
 @pytest.mark.asan
