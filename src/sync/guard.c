@@ -28,7 +28,7 @@ bool guard_lets(Mapping *m, bool settled) {
         Sync *s = m->sync;
         const JournalCounts *c = journal_counts(s->journal, m->record.id);
         uint64_t held = c->state[PATH_HELD];
-        JournalWindow w;
+        JournalWindow w = { 0 };
         GuardInput in;
         Error e = ERROR_NULL;
         int r;
@@ -83,7 +83,7 @@ void guard_overwritten(Mapping *m, Row *row) {
         int64_t now = clock_wall(), window = GUARD_WINDOW_MINUTES * 60 * NSEC_PER_SEC;
         uint64_t known = journal_counts(s->journal, m->record.id)->files;
         Error e = ERROR_NULL;
-        JournalWindow w;
+        JournalWindow w = { 0 };
         int r;
 
         /* one file counts once, however often it is saved */
