@@ -12,6 +12,7 @@
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -237,7 +238,7 @@ static int daemon_reload(Buf *report, Error *e, void *userdata) {
 }
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
-        _cleanup_buf_ Buf report = BUF_INIT(64 * 1024);
+        _cleanup_buf_ Buf report = BUF_INIT((size_t) 64 * 1024);
         Error e = ERROR_NULL;
 
         (void) daemon_reload(&report, &e, userdata);
@@ -273,9 +274,8 @@ static int print_mapping(const MappingStatus *status, void *userdata) {
                                status->detail);
         (void) engine_queue(userdata, status->name, NULL, left, print_unsynced, &left);
         if (status->pending + status->failed + status->held + status->conflicts > 1000)
-                (void) fprintf(
-                        stderr, "azsyncd: ... and more: %s: %llu in all\n", status->name,
-                        (unsigned long long) (status->pending + status->failed + status->held + status->conflicts));
+                (void) fprintf(stderr, "azsyncd: ... and more: %s: %" PRIu64 " in all\n", status->name,
+                               status->pending + status->failed + status->held + status->conflicts);
         return 0;
 }
 
@@ -358,7 +358,7 @@ static int start(Daemon *d, Config **config, Error *e) {
 
 static int run(Daemon *d) {
         _cleanup_(config_freep) Config *config = NULL;
-        _cleanup_buf_ Buf report = BUF_INIT(64 * 1024);
+        _cleanup_buf_ Buf report = BUF_INIT((size_t) 64 * 1024);
         Error e = ERROR_NULL;
         int r;
 

@@ -5,6 +5,7 @@
 #include "util/log.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 bool guard_trips(const GuardInput *in) {
         uint64_t n = in->waiting + in->done;
@@ -58,11 +59,11 @@ bool guard_lets(Mapping *m, bool settled) {
 
                 log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
                 log_commit(&l, LOG_ERR, MSG_DELETIONS_HELD,
-                           "%s: %llu of %llu files are gone or emptied within an hour, more than delete-guard allows. "
+                           "%s: %" PRIu64 " of %" PRIu64
+                           " files are gone or emptied within an hour, more than delete-guard allows. "
                            "Nothing of it is "
                            "deleted in the cloud until: azsyncctl approve %s (or reject).",
-                           m->config->name, (unsigned long long) (in.waiting + in.done), (unsigned long long) in.known,
-                           m->config->name);
+                           m->config->name, in.waiting + in.done, in.known, m->config->name);
         }
         sync_touch(s);
         return true;
@@ -80,7 +81,7 @@ void guard_count(Mapping *m, const Row *row, int deletions) {
 
 void guard_overwritten(Mapping *m, Row *row) {
         Sync *s = m->sync;
-        int64_t now = clock_wall(), window = GUARD_WINDOW_MINUTES * 60 * NSEC_PER_SEC;
+        int64_t now = clock_wall(), window = NSEC_PER_SEC * 60 * GUARD_WINDOW_MINUTES;
         uint64_t known = journal_counts(s->journal, m->record.id)->files;
         Error e = ERROR_NULL;
         JournalWindow w = { 0 };

@@ -524,7 +524,7 @@ static void job_look(Job *job) {
 
 /* -EMSGSIZE: no blob can have this name; `job->name` stays NULL, and `unnamed` says why. */
 static int job_set_name(Job *job) {
-        _cleanup_buf_ Buf name = BUF_INIT(4 * ROW_PATH_MAX);
+        _cleanup_buf_ Buf name = BUF_INIT((size_t) 4 * ROW_PATH_MAX);
         BlobName verdict = BLOB_NAME_TOO_LONG;
         int r = blobname_from_path(&name, job->mapping->config->prefix, job->row.path, job->row.path_size, &verdict);
 
