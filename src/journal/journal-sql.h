@@ -6,7 +6,7 @@
 /* clang-format off */
 #define ROW_COLUMNS                                                                                                       \
         "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                 \
-        "state, content, doubt, busy, gen, due, first, attempts, seen_ino, reason, approved, moved, changed, sum"
+        "state, content, doubt, marked, gen, due, first, attempts, seen_ino, reason, approved, moved, changed, sum"
 
 #define JOURNAL_STATEMENTS(X)                                                                                             \
         X(BEGIN, COLD, "BEGIN IMMEDIATE")                                                                                 \
@@ -25,7 +25,7 @@
                 "ON CONFLICT (mapping, name) DO UPDATE SET etag = excluded.etag, foreign_blob = excluded.foreign_blob, "  \
                 "md5 = excluded.md5, size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime, "              \
                 "btime = excluded.btime, ino = excluded.ino, mode = excluded.mode, uid = excluded.uid, gid = excluded.gid, " \
-                "state = excluded.state, content = excluded.content, doubt = excluded.doubt, busy = excluded.busy, "      \
+                "state = excluded.state, content = excluded.content, doubt = excluded.doubt, marked = excluded.marked, "  \
                 "gen = excluded.gen, due = excluded.due, first = excluded.first, attempts = excluded.attempts, "          \
                 "seen_ino = excluded.seen_ino, reason = excluded.reason, approved = excluded.approved, moved = excluded.moved, " \
                 "changed = excluded.changed, sum = excluded.sum")                                                         \
@@ -43,7 +43,7 @@
         X(SEEN_INODE, HOT, "SELECT 1 FROM path WHERE mapping = ?1 AND seen_ino = ?2 LIMIT 1")                             \
         X(STATE_CHANGE, COLD, "UPDATE path SET state = 1, due = 0, gen = gen + 1, attempts = 0, "                         \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND state = ?2 AND state > 0")     \
-        X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL), sum(busy), sum(CASE WHEN etag IS NOT NULL THEN size ELSE 0 END), " \
+        X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL), sum(marked != 0), sum(CASE WHEN etag IS NOT NULL THEN size ELSE 0 END), " \
                 "sum(state IN (3, 5) AND NOT approved AND NOT moved) "                                                    \
                 "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
         X(HOLD, COLD, "UPDATE path SET state = 5, due = 0 WHERE mapping = ?1 AND state = 3 AND state > 0 AND NOT approved AND NOT moved") \
@@ -74,7 +74,7 @@
         "  etag TEXT, foreign_blob INTEGER NOT NULL, md5 BLOB, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"            \
         "  ctime INTEGER NOT NULL, btime INTEGER NOT NULL, ino INTEGER, mode INTEGER NOT NULL, uid INTEGER NOT NULL,"     \
         "  gid INTEGER NOT NULL,"                                                                                         \
-        "  state INTEGER NOT NULL, content INTEGER NOT NULL, doubt INTEGER NOT NULL, busy INTEGER NOT NULL,"              \
+        "  state INTEGER NOT NULL, content INTEGER NOT NULL, doubt INTEGER NOT NULL, marked INTEGER NOT NULL,"            \
         "  gen INTEGER NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, attempts INTEGER NOT NULL,"                \
         "  seen_ino INTEGER, reason TEXT, approved INTEGER NOT NULL, moved INTEGER NOT NULL, changed INTEGER NOT NULL,"   \
         "  sum INTEGER NOT NULL,"                                                                                         \

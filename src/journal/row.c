@@ -90,8 +90,23 @@ void row_confirm(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, c
         if (md5)
                 memcpy(row->md5, md5, sizeof(row->md5));
         row->doubt = false;
-        row->busy = false;
+        row->marked = 0;
         row_settle(row, gen, stamp, claimed);
+}
+
+void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, const uint8_t *md5, int64_t wall_now,
+              int64_t due) {
+        int64_t first = row->first;
+
+        row_confirm(row, gen, stamp, etag, md5, first);
+        row->marked = wall_now;
+        row->content = true;
+        row->first = first;
+        if (row->state == PATH_CLEAN) {
+                row->state = PATH_PENDING;
+                row->due = due;
+        }
+        set_reason(row, "it never rests: a marked copy was sent, and a quiet moment is waited for");
 }
 
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
@@ -102,7 +117,8 @@ void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
 }
 
 void row_unconfirm(Row *row) {
-        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->busy = row->approved = row->moved = false;
+        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->approved = row->moved = false;
+        row->marked = 0;
         row->etag[0] = '\0';
         memset(row->md5, 0, sizeof(row->md5));
         row->stamp = (Stamp){ 0 };

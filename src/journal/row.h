@@ -40,7 +40,8 @@ typedef struct Row {
         PathState state;
         bool content;    /* an event said that bytes changed: the stamp must not be believed (pitfalls 4.3) */
         bool doubt;      /* an earlier write's outcome is unknown: ask the service first (L4) */
-        bool busy;       /* only a marked copy could be sent (promise 2) */
+        int64_t marked;  /* wall ns when a marked copy was sent of a file that never rests (promise 2); 0: none is there
+                          */
         bool approved;   /* a person let this deletion go ahead */
         bool moved;      /* what stood here is confirmed under another name: no deletion in the guard's eyes (7.4) */
         int64_t changed; /* wall ns when its bytes were last counted as overwritten; 0: never */
@@ -54,7 +55,7 @@ typedef struct Row {
         /* as stored, for the journal's counters */
         struct {
                 PathState state;
-                bool confirmed, busy, counted;
+                bool confirmed, marked, counted;
                 uint64_t size;
         } stored;
 } Row;
@@ -70,6 +71,9 @@ void row_release(Row *row, uint64_t gen, int64_t due, bool attempted, bool doubt
  * `gen`; else it stays pending, with `claimed` (the journal's sequence when the job claimed it) as its age: not younger
  * than any hint that came since, so that `wait` cannot miss it. */
 void row_confirm(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, const uint8_t *md5, int64_t claimed);
+/* A copy that may hold bytes of several moments is in the cloud, marked as such: it stays due, and as old as it was. */
+void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, const uint8_t *md5, int64_t wall_now,
+              int64_t due);
 /* Looked at and found as confirmed, nothing sent. The stamp may have changed (ctime). */
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed);
 /* There is nothing in the cloud under this name any more. */

@@ -8,7 +8,7 @@
 static void row_remember(Row *row) {
         row->stored.state = row->state;
         row->stored.confirmed = row->confirmed;
-        row->stored.busy = row->busy;
+        row->stored.marked = row->marked != 0;
         row->stored.counted = row_is_deletion(row);
         row->stored.size = row->stamp.size;
 }
@@ -46,7 +46,7 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
         row->state = state >= 0 && state < _PATH_STATES ? (PathState) state : PATH_PENDING;
         row->content = sqlite3_column_int(stmt, 13);
         row->doubt = sqlite3_column_int(stmt, 14);
-        row->busy = sqlite3_column_int(stmt, 15);
+        row->marked = sqlite3_column_int64(stmt, 15);
         row->gen = (uint64_t) sqlite3_column_int64(stmt, 16);
         row->due = sqlite3_column_int64(stmt, 17);
         row->first = sqlite3_column_int64(stmt, 18);
@@ -92,14 +92,14 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
                 return;
         if (row->exists) {
                 c->state[row->stored.state]--;
-                c->busy -= row->stored.busy;
+                c->busy -= row->stored.marked;
                 c->deletions -= row->stored.counted;
                 c->files -= row->stored.confirmed;
                 c->bytes -= row->stored.confirmed ? row->stored.size : 0;
         }
         if (!forget) {
                 c->state[row->state]++;
-                c->busy += row->busy;
+                c->busy += row->marked != 0;
                 c->deletions += row_is_deletion(row);
                 c->files += row->confirmed;
                 c->bytes += row->confirmed ? row->stamp.size : 0;
@@ -137,7 +137,7 @@ int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
         (void) sqlite3_bind_int(stmt, c++, (int) row->state);
         (void) sqlite3_bind_int(stmt, c++, row->content);
         (void) sqlite3_bind_int(stmt, c++, row->doubt);
-        (void) sqlite3_bind_int(stmt, c++, row->busy);
+        (void) sqlite3_bind_int64(stmt, c++, row->marked);
         (void) sqlite3_bind_int64(stmt, c++, (int64_t) row->gen);
         (void) sqlite3_bind_int64(stmt, c++, row->due);
         (void) sqlite3_bind_int64(stmt, c++, row->first);

@@ -18,7 +18,9 @@
 #include <sys/random.h>
 
 #define ROUNDS_MAX 6u
-#define CHANGED_PAUSE (500 * NSEC_PER_MSEC) /* it moved while we read it: let it rest */
+#define CHANGED_PAUSE (500 * NSEC_PER_MSEC) /* it moved while we read it: let it rest, longer each time */
+#define CHANGED_MOST (15 * NSEC_PER_SEC)
+#define NEVER_RESTS (600 * NSEC_PER_SEC) /* pitfalls 4.7 */
 #define RETRY_CAP (60 * NSEC_PER_SEC)
 #define SLOW_RETRY (120 * NSEC_PER_SEC) /* leases, rehydration: minutes */
 #define LOCAL_RETRY (5 * NSEC_PER_SEC)
@@ -181,7 +183,12 @@ void job_confirm(Job *job, const char *etag) {
                 if (job->row.confirmed && job->row.has_md5 && job->have_bytes &&
                     memcmp(job->row.md5, job->md5, 16) != 0)
                         guard_overwritten(m, &job->row);
-                row_confirm(&job->row, job->gen, &job->stamp, etag, job->have_bytes ? job->md5 : NULL, job->claimed);
+                if (job->fuzzy)
+                        row_mark(&job->row, job->gen, &job->stamp, etag, job->md5, clock_wall(),
+                                 clock_boot() + clock_policy(CHANGED_MOST));
+                else
+                        row_confirm(&job->row, job->gen, &job->stamp, etag, job->have_bytes ? job->md5 : NULL,
+                                    job->claimed);
                 if (job->prefix && job->row.state == PATH_CLEAN) /* it grew while it was read: the rest follows */
                         row_hint(&job->row, true, clock_boot() + clock_policy(CHANGED_PAUSE), job->claimed);
                 settle_sent(m->settle, job->row.path, clock_boot());
@@ -210,7 +217,9 @@ static void job_settle(Job *job, const char *etag) {
 }
 
 BlobMeta job_meta(const Job *job) {
-        return (BlobMeta){ .writer = job->mapping->writer, .generation = job->gen, .stamp = &job->stamp };
+        return (BlobMeta){
+                .writer = job->mapping->writer, .generation = job->gen, .stamp = &job->stamp, .fuzzy = job->fuzzy
+        };
 }
 
 /* --- answers of the service --- */
@@ -456,6 +465,17 @@ static void hint_other_names(Job *job) {
                         mapping_hint(m, names.data + at, false, clock_boot(), job->row.first);
 }
 
+bool job_may_mark(const Job *job) {
+        int64_t now = clock_wall(), rest = clock_policy(NEVER_RESTS);
+
+        return job->row.first > 0 && now - job->row.first >= rest &&
+               (job->row.marked == 0 || now - job->row.marked >= rest || now < job->row.marked);
+}
+
+int64_t job_pause(const Job *job) {
+        return MIN(CHANGED_PAUSE << MIN(job->row.attempts, 5U), CHANGED_MOST);
+}
+
 static void on_looked(const SourceAnswer *answer, void *userdata) {
         Job *job = userdata;
         Mapping *m = job->mapping;
@@ -485,11 +505,12 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                 hint_other_names(job);
                 job->row.seen_ino =
                         job->row.confirmed && job->row.stamp.ino == answer->stamp.ino ? 0 : answer->stamp.ino;
-                if (answer->read == SOURCE_CHANGED) {
-                        job_release(job, CHANGED_PAUSE, true, false, "it changed while it was read");
+                job->fuzzy = answer->read == SOURCE_CHANGED;
+                if (job->fuzzy && !job_may_mark(job)) {
+                        job_release(job, job_pause(job), true, false, "it changed while it was read");
                         return;
                 }
-                if (answer->read == SOURCE_WHOLE || answer->read == SOURCE_PREFIX) {
+                if (answer->read == SOURCE_WHOLE || answer->read == SOURCE_PREFIX || job->fuzzy) {
                         job->have_bytes = true;
                         job->prefix = answer->read == SOURCE_PREFIX;
                         job->size = answer->size;

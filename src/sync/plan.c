@@ -41,7 +41,8 @@ static Known know(const PlanInput *in) {
                          (row->confirmed && !row->foreign && strcmp(row->etag, b->etag) == 0);
                 if (in->md5 && in->stamp) {
                         k.same_bytes = b->has_md5 && b->size == in->stamp->size && memcmp(b->md5, in->md5, 16) == 0;
-                        k.same_metadata = metadata_matches(b, in->stamp) && strcmp(b->writer, in->writer) == 0;
+                        k.same_metadata = row->marked == 0 && metadata_matches(b, in->stamp) &&
+                                          strcmp(b->writer, in->writer) == 0;
                 }
                 return k;
         }
@@ -52,7 +53,7 @@ static Known know(const PlanInput *in) {
                 if (in->md5 && in->stamp) {
                         k.same_bytes = row->has_md5 && row->stamp.size == in->stamp->size &&
                                        memcmp(row->md5, in->md5, 16) == 0;
-                        k.same_metadata = k.ours && stamp_metadata_equal(&row->stamp, in->stamp);
+                        k.same_metadata = k.ours && row->marked == 0 && stamp_metadata_equal(&row->stamp, in->stamp);
                 }
         }
         return k;
@@ -95,7 +96,7 @@ Plan plan(const PlanInput *in) {
                 return plan_absence(in);
 
         /* an event about the content forbids to believe the stamp (4.3); so does a write whose outcome is unknown */
-        if (row->confirmed && !row->foreign && !row->content && !row->doubt && !row->busy &&
+        if (row->confirmed && !row->foreign && !row->content && !row->doubt && row->marked == 0 &&
             in->remote == REMOTE_UNASKED && stamp_equal(&row->stamp, in->stamp))
                 return (Plan){ .action = ACTION_SETTLE, .etag = row->etag };
         if (!in->md5)

@@ -20,7 +20,7 @@ typedef struct Candidate {
 static int on_candidate(const Row *row, void *userdata) {
         Candidate *c = userdata;
 
-        if (c->found || !row->confirmed || row->foreign || row->busy || row->doubt ||
+        if (c->found || !row->confirmed || row->foreign || row->marked != 0 || row->doubt ||
             strcmp(row->path, c->job->row.path) == 0 || !stamp_moved(&row->stamp, &c->job->stamp))
                 return 0;
         /* bytes may have changed without the stamp telling (4.3): then only the MD5 proves it */

@@ -113,7 +113,7 @@ static int on_row(const Row *row, void *userdata) {
                 &(QueueItem){
                         .mapping = u->mapping->config->name,
                         .path = row->path,
-                        .state = row->busy && row_is_unsynced(row->state) ? "busy" : path_state_name(row->state),
+                        .state = row->marked != 0 && row_is_unsynced(row->state) ? "busy" : path_state_name(row->state),
                         .reason = row->reason[0] == '\0' && row->state == PATH_GONE
                                           ? "deleted here; waiting for delete-delay"
                                           : row->reason,

@@ -152,6 +152,7 @@ struct Job {
         Look look;
         Stamp stamp;
         bool have_bytes, prefix;
+        bool fuzzy; /* the bytes are of several moments: a marked copy */
         uint8_t md5[16];
         char *buffer;
         size_t size, reserved, wanted;
@@ -245,6 +246,8 @@ void job_answered(Job *job, const BlobAnswer *answer); /* counts, clears `call` 
 void job_failed(Job *job, const BlobAnswer *answer,
                 bool write); /* everything but OK and what the caller knows better */
 BlobMeta job_meta(const Job *job);
+bool job_may_mark(const Job *job); /* it has not rested for so long that a marked copy is better than none */
+int64_t job_pause(const Job *job); /* it changed while it was read: how long to leave it alone */
 
 /* memory.c */
 bool job_want_memory(Job *job, size_t size, void (*resume)(Job *job)); /* false: it waits, and resume() comes */

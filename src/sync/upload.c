@@ -15,7 +15,6 @@
 #define BLOCKS_IN_FLIGHT 4u
 #define BLOCK_ID_VERSION 0x01
 #define ID_TEXT BASE64_ROOM(32)
-#define CHANGED_PAUSE (500 * NSEC_PER_MSEC)
 
 typedef struct Flying {
         struct Upload *upload;
@@ -72,7 +71,7 @@ static void upload_drop(Job *job) {
 
 static void upload_changed(Job *job) {
         upload_drop(job);
-        job_release(job, CHANGED_PAUSE, true, false, "it changed while it was read");
+        job_release(job, job_pause(job), true, false, "it changed while it was read");
 }
 
 static void on_committed(const BlobAnswer *answer, void *userdata) {
@@ -134,7 +133,8 @@ static void on_finished(const SourceAnswer *answer, void *userdata) {
         Job *job = u->job;
 
         u->reading = false;
-        if (answer->look != LOOK_REGULAR || (answer->read != SOURCE_WHOLE && answer->read != SOURCE_PREFIX)) {
+        job->fuzzy = answer->look == LOOK_REGULAR && answer->read == SOURCE_CHANGED && u->end && job_may_mark(job);
+        if (answer->look != LOOK_REGULAR || (answer->read == SOURCE_CHANGED && !job->fuzzy)) {
                 upload_changed(job);
                 return;
         }
