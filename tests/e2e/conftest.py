@@ -1,5 +1,6 @@
 """What every end-to-end test is given: a real service, an account of its own, a folder, a daemon."""
 import itertools
+import os
 import pathlib
 
 import pytest
@@ -78,6 +79,16 @@ def equal(account, folder):
         wrong = compare(account.client(), container, where or folder, **options)
         assert wrong == [], "\n".join(wrong[:20])
     return check
+
+
+@pytest.fixture
+def rounds():
+    """rounds(sample, full): how often an experiment is repeated: `sample` times in every test run, `full` under
+    scripts/torture, or as often as was asked for there."""
+    def choose(sample, full):
+        asked = os.environ.get("AZSYNC_ROUNDS", "")
+        return full if asked == "full" else int(asked) if asked else sample
+    return choose
 
 
 @pytest.fixture(scope="session")
