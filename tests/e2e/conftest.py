@@ -2,6 +2,7 @@
 import itertools
 import os
 import pathlib
+import random
 
 import pytest
 
@@ -89,6 +90,14 @@ def rounds():
         asked = os.environ.get("AZSYNC_ROUNDS", "")
         return full if asked == "full" else int(asked) if asked else sample
     return choose
+
+
+@pytest.fixture
+def seed():
+    """Of whatever is random in a test; printed, and AZSYNC_SEED repeats it."""
+    number = int(os.environ.get("AZSYNC_SEED") or random.SystemRandom().randrange(1, 10**9))
+    print(f"AZSYNC_SEED={number}")
+    return number
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,77 @@
+"""Does the daemon say "in sync" only while it is (promise 3, invariant d of pitfalls section 12)?
+
+An observer asks in the background, again and again, in three ways. Each is sound: what it calls a lie is one.
+
+- `wait` beside a running workload: every path must be as it was when the question was put, or newer.
+- `wait` and `status` while the workload is held still: every path must be as it is.
+"""
+import random
+import subprocess
+import threading
+
+
+class Honesty:
+    """with Honesty(daemon, workload, client) as h: ...; h.check() in the end. The daemon may be killed meanwhile."""
+
+    def __init__(self, daemon, workload, client, seed=0, patience=2):
+        self.daemon, self.workload, self.client = daemon, workload, client
+        self.random, self.patience = random.Random(seed), patience
+        self.said = {"wait beside": 0, "wait at rest": 0, "status at rest": 0}
+        self.asked, self.lies = 0, []
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.failure = None
+
+    def _wait(self):
+        try:
+            return self.daemon.ctl("wait", "--timeout", str(self.patience), timeout=60).rc == 0
+        except subprocess.TimeoutExpired:
+            return False  # the daemon is stopped
+
+    def _idle(self):
+        try:
+            status = self.daemon.status()
+        except (AssertionError, subprocess.TimeoutExpired):
+            return False  # no daemon just now
+        return status["state"] == "idle" and status["pending"] == 0 and status["lag_s"] == 0
+
+    def _judge(self, how, sequence):
+        wrong = self.workload.older(self.workload.blobs(self.client), sequence)
+        self.said[how] += 1
+        self.lies += [f"{how}: {line}" for line in wrong]
+
+    def _ask(self):
+        self.asked += 1
+        how = self.random.choice(sorted(self.said))
+        if how == "wait beside":
+            with self.workload.lock:
+                sequence = self.workload.sequence
+            if self._wait():
+                self._judge(how, sequence)
+            return
+        with self.workload.lock:
+            if self._idle() if how == "status at rest" else self._wait():
+                self._judge(how, self.workload.sequence)
+
+    def _run(self):
+        try:
+            while not self.stopping.wait(self.random.expovariate(10)):
+                self._ask()
+        except Exception as error:  # told in check(), where somebody looks
+            self.failure = error
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stopping.set()
+        self.thread.join()
+
+    def check(self):
+        """No lies; and it did say "in sync" now and then, or nothing was tested."""
+        if self.failure:
+            raise self.failure
+        assert self.lies == [], "\n".join(self.lies[:20])
+        assert sum(self.said.values()) > 0, f"asked {self.asked} times, never in sync: nothing was tested"
+        return f"asked {self.asked} times, in sync {sum(self.said.values())} times ({self.said}), 0 lies"

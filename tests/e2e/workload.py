@@ -1,0 +1,315 @@
+"""A random, seeded workload over a folder, which remembers every state that each path was ever in.
+
+So it can tell, whatever happens meanwhile: which contents a blob may have (a state that the path really had: anything
+else is torn), which blobs must be there (nothing that exists is lost on its way to another name), and what must be in
+the cloud when `wait` says so. A state is written down before the system call that makes it, under `lock`; so whoever
+holds the lock sees a folder at rest.
+"""
+import collections
+import concurrent.futures
+import hashlib
+import os
+import random
+import threading
+import time
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from compare import blob_to_name
+
+LARGE = 5 * 2**20 + 4321  # above 4 MiB a file is sent by blocks
+PIECE = 64 * 1024
+NO_GUARD = {"delete-guard": {"files": 10**9, "percent": 100}}  # for a mapping: it deletes all the time
+
+
+def digest(data):
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+class Node:
+    """A file: what it holds, under which names, and since which step it exists."""
+
+    def __init__(self, data, path, born):
+        self.data, self.paths, self.born = bytearray(data), {path}, born
+        self.names = {path}  # all that it ever had since the last settled()
+
+
+class Workload:
+    def __init__(self, folder, seed, files=40, folders=6, large=1, hard_links=True):
+        self.folder, self.seed = str(folder), seed
+        self.random = random.Random(seed)
+        self.files, self.folders, self.hard_links = files, folders, hard_links
+        self.lock = threading.RLock()
+        self.sequence = 0      # of the last state that was written down
+        self.made = 0          # numbers names and contents
+        self.steps = collections.Counter()
+        self.history = collections.defaultdict(lambda: [(0, None)])  # path -> [(sequence, digest; None: no file)]
+        self.nodes = {}        # path -> Node
+        self.etags = {}        # blob -> (etag, digest) of what was downloaded last
+        self.settled_nodes = []
+        self.thread, self.running, self.error = None, False, None
+        for n in range(folders):
+            os.makedirs(self._at(f"d{n}"), exist_ok=True)
+        for n in range(files):
+            self.new()
+        for n in range(large):
+            self.new(size=LARGE)
+
+    # --- the folder and its history ---
+
+    def _at(self, path):
+        return os.path.join(self.folder, path)
+
+    def _say(self, path, data):
+        self.sequence += 1
+        self.history[path].append((self.sequence, None if data is None else digest(data)))
+
+    def _state(self, node, data):
+        """Every name of it will hold `data`."""
+        node.data = data if isinstance(data, bytearray) else bytearray(data)
+        for path in node.paths:
+            self._say(path, node.data)
+
+    def _put(self, path, node):
+        """`path` will be `node`, whatever it was."""
+        self._drop(path, absent=False)
+        node.paths.add(path)
+        node.names.add(path)
+        self.nodes[path] = node
+        self._say(path, node.data)
+
+    def _drop(self, path, absent=True):
+        node = self.nodes.pop(path, None)
+        if node:
+            node.paths.discard(path)
+        if absent:
+            self._say(path, None)
+
+    def _content(self, size=None):
+        """No two are alike."""
+        self.made += 1
+        size = self.random.choice((20, 300, 3000, 20000)) if size is None else size
+        line = b"version %d of the workload with seed %d\n" % (self.made, self.seed)
+        return (line * (size // len(line) + 1))[:max(size, len(line))]
+
+    def _name(self):
+        self.made += 1
+        return f"{self.random.choice(self._folders())}/f{self.made}"
+
+    def _folders(self):
+        return sorted(e.name for e in os.scandir(self.folder) if e.is_dir(follow_symlinks=False))
+
+    def _pick(self):
+        return self.random.choice(sorted(self.nodes)) if self.nodes else None
+
+    def _write(self, path, flags, data, at=None):
+        fd = os.open(self._at(path), flags | os.O_CLOEXEC, 0o644)
+        try:
+            n = os.write(fd, data) if at is None else os.pwrite(fd, data, at)
+            assert n == len(data)
+        finally:
+            os.close(fd)
+
+    # --- the operations; each is one change that a user or a program would make ---
+
+    def new(self, size=None):
+        path, data = self._name(), self._content(size)
+        self._say(path, b"")
+        self._put(path, Node(data, path, self.sequence))
+        self._write(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, data)
+
+    def rewrite(self, path):
+        """What an editor without manners does: truncate, then write."""
+        node, data = self.nodes[path], self._content()
+        self._state(node, b"")
+        self._state(node, data)
+        self._write(path, os.O_WRONLY | os.O_TRUNC, data)
+
+    def overwrite(self, path):
+        """Bytes in the middle, the size stays."""
+        node = self.nodes[path]
+        if not node.data:
+            return
+        data = bytearray(node.data)
+        piece = self._content(min(len(data), PIECE))[:len(data)]
+        at = self.random.randrange(len(data) - len(piece) + 1)
+        data[at:at + len(piece)] = piece
+        self._state(node, data)
+        self._write(path, os.O_WRONLY, piece, at)
+
+    def append(self, path):
+        node, data = self.nodes[path], self._content(self.random.choice((40, 2000)))
+        if len(node.data) > LARGE + PIECE:
+            return
+        self._state(node, node.data + data)
+        self._write(path, os.O_WRONLY | os.O_APPEND, data)
+
+    def truncate(self, path):
+        node = self.nodes[path]
+        size = 0 if self.random.random() < 0.5 else len(node.data) // 2
+        if len(node.data) >= LARGE:
+            return  # one stays large
+        self._state(node, node.data[:size])
+        os.truncate(self._at(path), size)
+
+    def save(self, path):
+        """Atomically: another file is renamed over it."""
+        temporary, data = path + "~", self._content()
+        if len(self.nodes[path].data) >= LARGE:
+            data = self._content(LARGE)
+        self._say(temporary, b"")
+        self._say(temporary, data)
+        self._write(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, data)
+        self._put(path, Node(data, path, self.sequence))
+        self._say(temporary, None)
+        os.rename(self._at(temporary), self._at(path))
+
+    def delete(self, path):
+        if len(self.nodes[path].data) >= LARGE:
+            return
+        self._drop(path)
+        os.unlink(self._at(path))
+
+    def rename(self, path):
+        """To a new name, or over another file."""
+        target = self._name() if self.random.random() < 0.7 else self._pick()
+        node = self.nodes[path]
+        if self.nodes.get(target) is node:
+            return  # rename(2) does nothing between two names of one file
+        self._put(target, node)
+        self._drop(path)
+        os.rename(self._at(path), self._at(target))
+
+    def link(self, path):
+        if not self.hard_links:
+            return
+        target = self._name()
+        self._put(target, self.nodes[path])
+        os.link(self._at(path), self._at(target))
+
+    def chmod(self, path):
+        if len(self.nodes[path].paths) == 1:  # reported for one name only, and no bytes change: the rescan's task (5.4)
+            os.chmod(self._at(path), self.random.choice((0o600, 0o640, 0o644, 0o755)))
+
+    def touch(self, path):
+        """Also backwards, as cp -p, tar and rsync do (4.1)."""
+        if len(self.nodes[path].paths) == 1:
+            when = time.time_ns() - self.random.choice((0, 10**9, 86400 * 10**9 * 365))
+            os.utime(self._at(path), ns=(when, when))
+
+    def move_folder(self):
+        source = self.random.choice(self._folders())
+        self.made += 1
+        target = f"d{self.made}"
+        for path in [p for p in sorted(self.nodes) if p.startswith(source + "/")]:
+            self._put(target + path[len(source):], self.nodes[path])
+            self._drop(path)
+        os.rename(self._at(source), self._at(target))
+
+    def swap_kind(self, path):
+        """A file becomes a folder of the same name with a file in it, and the other way round (5.7)."""
+        if len(self.nodes[path].data) >= LARGE or path.count("/") > 1:
+            return
+        data = self._content()
+        self.delete(path)
+        os.mkdir(self._at(path))
+        inner = path + "/inner"
+        self._say(inner, b"")
+        self._put(inner, Node(data, inner, self.sequence))
+        self._write(inner, os.O_WRONLY | os.O_CREAT, data)
+        if self.random.random() < 0.5:
+            return
+        self.delete(inner)
+        os.rmdir(self._at(path))
+        self._say(path, b"")
+        self._put(path, Node(data, path, self.sequence))
+        self._write(path, os.O_WRONLY | os.O_CREAT, data)
+
+    WEIGHTS = {"rewrite": 6, "overwrite": 4, "append": 5, "truncate": 2, "save": 6, "delete": 3, "rename": 5, "link": 1,
+               "chmod": 2, "touch": 2, "swap_kind": 1}
+
+    def step(self):
+        with self.lock:
+            if len(self.nodes) < self.files or self.random.random() < 0.1:
+                kind = "new"
+            elif self.random.random() < 0.04:
+                kind = "move_folder"
+            else:
+                kind = self.random.choices(list(self.WEIGHTS), list(self.WEIGHTS.values()))[0]
+            if len(self.nodes) > 2 * self.files:
+                kind = "delete"
+            getattr(self, kind)(*([self._pick()] if kind in self.WEIGHTS else []))
+            self.steps[kind] += 1
+
+    # --- in the background ---
+
+    def start(self, pause=0.01):
+        """Steps in a thread of its own, with random pauses around `pause` seconds: the workload, no wait."""
+        def run():
+            try:
+                while self.running:
+                    self.step()
+                    time.sleep(self.random.expovariate(1 / pause))
+            except Exception as error:  # told in stop(), where somebody looks
+                self.error = error
+        self.running = True
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+        return self
+
+    def stop(self):
+        self.running = False
+        if self.thread:
+            self.thread.join()
+            self.thread = None
+        if self.error:
+            raise self.error
+
+    # --- what must be true of the container, at any moment ---
+
+    def blobs(self, client, container="box"):
+        """{path: digest} of all blobs, downloaded unless the ETag is one that was downloaded before."""
+        service = client.get_container_client(container)
+
+        def one(blob):
+            known = self.etags.get(blob.name)
+            if not known or known[0] != blob.etag.strip('"'):
+                try:
+                    stream = service.download_blob(blob.name)
+                    known = (stream.properties.etag.strip('"'), digest(stream.readall()))
+                except ResourceNotFoundError:
+                    return None  # deleted since it was listed
+            return blob.name, known
+        try:
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                found = dict(b for b in pool.map(one, list(service.list_blobs())) if b)
+        except ResourceNotFoundError:
+            return {}  # no container yet
+        self.etags = found
+        return {os.fsdecode(blob_to_name(name)): known[1] for name, known in found.items()}
+
+    def settled(self):
+        """Equal now: from here on, what exists must never be without a blob."""
+        with self.lock:
+            self.settled_nodes = list({id(n): n for n in self.nodes.values()}.values())
+            for node in self.settled_nodes:
+                node.names = set(node.paths)
+
+    def harm(self, blobs):
+        """What is wrong with these blobs, however little the daemon has done: torn ones, and lost files."""
+        with self.lock:
+            wrong = [f"torn: {path!r} holds what the file never held" for path, found in sorted(blobs.items())
+                     if all(found != was for _, was in self.history[path])]
+            wrong += [f"lost: {sorted(node.names)} exists, and no blob of it" for node in self.settled_nodes
+                      if node.paths and not node.names & blobs.keys()]
+        return wrong
+
+    def older(self, blobs, sequence):
+        """Paths whose blob is older than `sequence`: `wait` was asked then, and said that they are in the cloud."""
+        wrong = []
+        with self.lock:
+            for path, states in self.history.items():
+                then = [i for i, (n, _) in enumerate(states) if n <= sequence][-1]
+                if all(blobs.get(path) != state for _, state in states[then:]):
+                    wrong.append(f"not in sync: {path!r}")
+        return wrong
