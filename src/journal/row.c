@@ -85,7 +85,8 @@ void row_confirm(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, c
 
         row->confirmed = true;
         row->foreign = false;
-        (void) snprintf(row->etag, sizeof(row->etag), "%s", etag);
+        if (etag != row->etag) /* confirmed again as it was: snprintf() into its own source leaves "" (glibc 2.36) */
+                (void) snprintf(row->etag, sizeof(row->etag), "%s", etag);
         row->has_md5 = md5 != NULL;
         if (md5)
                 memcpy(row->md5, md5, sizeof(row->md5));

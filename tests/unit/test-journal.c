@@ -118,6 +118,22 @@ static void test_generation(void **state) {
         assert_int_equal(row.first, 0);
 }
 
+/* The same bytes again: what was confirmed is confirmed once more, under its own ETag */
+static void test_confirmed_again(void **state) {
+        Row row = { .path = "x", .path_size = 1 };
+        Stamp stamp = { .size = 1 };
+        uint8_t md5[16] = { 7 };
+
+        row_hint(&row, true, 10, 100);
+        row_claim(&row);
+        row_confirm(&row, row.gen, &stamp, "\"1\"", md5, 100);
+        row_hint(&row, true, 20, 200);
+        row_claim(&row);
+        row_confirm(&row, row.gen, &stamp, row.etag, md5, 200);
+        assert_int_equal(row.state, PATH_CLEAN);
+        assert_string_equal(row.etag, "\"1\"");
+}
+
 /* 7.8: any new event cancels a pending deletion */
 static void test_hint_cancels(void **state) {
         static const PathState parked[] = { PATH_GONE, PATH_HELD, PATH_FAILED, PATH_CONFLICT, PATH_SKIPPED };
@@ -366,6 +382,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_rows_survive, setup, teardown),
                 cmocka_unit_test(test_generation),
+                cmocka_unit_test(test_confirmed_again),
                 cmocka_unit_test(test_hint_cancels),
                 cmocka_unit_test_setup_teardown(test_claims_after_a_crash, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
