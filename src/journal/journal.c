@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -252,17 +253,21 @@ int journal_commit(Journal *j, Error *e) {
 }
 
 int journal_commit_durable(Journal *j, Error *e) {
+        char mark[24];
         int r;
 
         if (!j->in_transaction)
-                return 0;
-        /* the pragma cannot change inside a transaction: what was gathered goes first, then an empty write that is
-         * synced with it */
+                return journal_commit(j, e);
+        /* the pragma cannot change inside a transaction: what was gathered goes first, then a small write that is
+         * synced with it. Its value has to be another one each time: SQLite does not write a page that would stay as it
+         * is, and without a frame there is nothing that it would sync. */
         r = journal_commit(j, e);
         if (r < 0)
                 return r;
+        j->durable = MAX(j->durable + 1, clock_wall());
+        (void) snprintf(mark, sizeof(mark), "%" PRId64, j->durable);
         (void) sqlite3_exec(j->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
-        r = meta_put(j, "clean", "no", e);
+        r = meta_put(j, "durable", mark, e);
         if (r >= 0)
                 r = journal_commit(j, e);
         (void) sqlite3_exec(j->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);

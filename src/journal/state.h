@@ -21,7 +21,7 @@ struct Journal {
         char path[4096];
         int lock_fd;
         bool in_transaction, broken;
-        int64_t sequence;
+        int64_t sequence, durable;
         MappingCounts *counts; /* one per mapping asked about */
         size_t n_counts;
 };

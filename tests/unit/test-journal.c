@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -278,6 +280,35 @@ static void test_newer_schema(void **state) {
         assert_non_null(strstr(e.text, "newer azsyncd"));
 }
 
+/* SQLite's calls come here first */
+static unsigned n_synced;
+
+int fdatasync(int fd) {
+        n_synced++;
+        return (int) syscall(SYS_fdatasync, fd);
+}
+
+/* 9.1: what a person decided has reached the disk when the call returns, also if nothing was changed by it */
+static void test_durable(void **state) {
+        Journal *j = open_journal();
+        JournalMapping m;
+
+        assert_int_equal(journal_mapping(j, "photos", &m, NULL), 0);
+        assert_int_equal(journal_commit(j, NULL), 0);
+        for (unsigned i = 0; i < 6; i++) {
+                unsigned before = n_synced;
+
+                m.paused = i / 2 % 2;
+                assert_int_equal(journal_mapping_put(j, &m, NULL), 0);
+                assert_int_equal(journal_commit_durable(j, NULL), 0);
+                assert_int_equal(n_synced, before + 1);
+                assert_int_equal(journal_mapping_put(j, &m, NULL), 0);
+                assert_int_equal(journal_commit(j, NULL), 0);
+                assert_int_equal(n_synced, before + 1);
+        }
+        journal_close(j);
+}
+
 static int count_path(const char *path, size_t size, void *userdata) {
         (*(unsigned *) userdata)++;
         return 0;
@@ -390,6 +421,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_damaged_is_put_aside, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_flipped_byte, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_newer_schema, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_durable, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_due, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_branch_order, setup, teardown),
                 cmocka_unit_test(test_query_plans),
