@@ -74,7 +74,8 @@ static const CodeRow code_rows[] = {
         /* what is there */
         { 404, "ContainerNotFound", ALL_VERBS, VERDICT_NO_CONTAINER, "the container does not exist", "was it deleted? Create it, then approve the mapping" },
         { 0, "ContainerDisabled", ALL_VERBS, VERDICT_NO_CONTAINER, "the container is disabled", "check it in the portal" },
-        { 0, "ContainerBeingDeleted", ALL_VERBS, VERDICT_LATER, "the container is being deleted", "it is tried again in minutes" },
+        { 0, "ContainerBeingDeleted", BIT(VERB_CREATE_CONTAINER), VERDICT_LATER, "the container is being deleted", "it is tried again in minutes" },
+        { 0, "ContainerBeingDeleted", ALL_VERBS, VERDICT_NO_CONTAINER, "the container is being deleted", "was that meant?" },
         { 409, "ContainerAlreadyExists", BIT(VERB_CREATE_CONTAINER), VERDICT_OK, "", "" },
         { 0, "CannotVerifyCopySource", BIT(VERB_COPY_BLOB), VERDICT_SOURCE_CHANGED, "the blob to copy from cannot be read", "the file is uploaded instead" },
         { 404, "BlobNotFound", BIT(VERB_COPY_BLOB), VERDICT_SOURCE_CHANGED, "the blob to copy from is gone", "the file is uploaded instead" },

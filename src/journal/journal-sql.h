@@ -35,6 +35,9 @@
         X(OLDEST, HOT, "SELECT min(first) FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1") \
         X(BRANCH, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND name < ?3 "                 \
                 "ORDER BY name LIMIT ?4")                                                                                 \
+        X(LISTED, HOT, "UPDATE path SET listed = ?3 WHERE mapping = ?1 AND name = ?2 AND listed != ?3")                   \
+        X(UNLISTED, HOT, "SELECT name, etag IS NOT NULL AND listed != ?3 FROM path WHERE mapping = ?1 AND name > ?2 "     \
+                "ORDER BY name LIMIT ?4")                                                                                 \
         X(QUEUE_FEW, COLD, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_work WHERE mapping = ?1 AND state > 0 "      \
                 "AND name > ?2 ORDER BY name LIMIT ?3")                                                                   \
         X(QUEUE_MANY, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND +state > 0 "            \
@@ -62,7 +65,8 @@
 #define JOURNAL_SCHEMA_VERSION 1
 
 /* `name` is a BLOB: memcmp order, not UTF-8, no collation (pitfalls 6.9). path_work covers whatever is not clean, and so is empty
- * when all is in sync. States are PathState. */
+ * when all is in sync. States are PathState. `listed` is the number of the listing that showed the blob last. `contacted` holds the bits
+ * of JournalMapping's contacted, met and resend. */
 #define JOURNAL_SCHEMA                                                                                                    \
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"                                      \
         "CREATE TABLE mapping ("                                                                                          \
@@ -77,7 +81,7 @@
         "  state INTEGER NOT NULL, content INTEGER NOT NULL, doubt INTEGER NOT NULL, marked INTEGER NOT NULL,"            \
         "  gen INTEGER NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, attempts INTEGER NOT NULL,"                \
         "  seen_ino INTEGER, reason TEXT, approved INTEGER NOT NULL, moved INTEGER NOT NULL, changed INTEGER NOT NULL,"   \
-        "  sum INTEGER NOT NULL,"                                                                                         \
+        "  sum INTEGER NOT NULL, listed INTEGER NOT NULL DEFAULT 0,"                                                      \
         "  PRIMARY KEY (mapping, name)) STRICT, WITHOUT ROWID;"                                                           \
         "CREATE TABLE window (mapping INTEGER NOT NULL, minute INTEGER NOT NULL, deletions INTEGER NOT NULL,"             \
         "  overwrites INTEGER NOT NULL, PRIMARY KEY (mapping, minute)) STRICT, WITHOUT ROWID;"                            \

@@ -322,6 +322,8 @@ int64_t journal_sequence_last(const Journal *j) {
 
 /* --- mappings --- */
 
+enum { CONTACTED = 1, MET = 2, RESEND = 4 }; /* bits of the column `contacted` */
+
 static int mapping_get(Journal *j, const char *name, JournalMapping *ret, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_MAPPING_GET];
         const char *destination;
@@ -337,7 +339,9 @@ static int mapping_get(Journal *j, const char *name, JournalMapping *ret, Error 
                 .id = sqlite3_column_int64(stmt, 0),
                 .paused = sqlite3_column_int(stmt, 3),
                 .scan = sqlite3_column_int(stmt, 4),
-                .contacted = sqlite3_column_int(stmt, 5),
+                .contacted = sqlite3_column_int(stmt, 5) & CONTACTED,
+                .met = sqlite3_column_int(stmt, 5) & (CONTACTED | MET),
+                .resend = sqlite3_column_int(stmt, 5) & RESEND,
                 .last_sync_ns = sqlite3_column_int64(stmt, 6),
         };
         destination = (const char *) sqlite3_column_text(stmt, 1);
@@ -374,7 +378,8 @@ int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) {
         (void) sqlite3_bind_blob(stmt, 3, m->root, sizeof(m->root), SQLITE_STATIC);
         (void) sqlite3_bind_int(stmt, 4, m->paused);
         (void) sqlite3_bind_int(stmt, 5, m->scan);
-        (void) sqlite3_bind_int(stmt, 6, m->contacted);
+        (void) sqlite3_bind_int(stmt, 6,
+                                (m->contacted ? CONTACTED : 0) | (m->met ? MET : 0) | (m->resend ? RESEND : 0));
         (void) sqlite3_bind_int64(stmt, 7, m->last_sync_ns);
         return journal_step(j, STMT_MAPPING_PUT, e, "writing a mapping");
 }

@@ -14,7 +14,9 @@ typedef struct JournalMapping {
         uint8_t root[32];       /* opaque identity of the root; all zero: not pinned */
         bool paused;
         bool scan;            /* a full scan is owed (pitfalls 1.10) */
-        bool contacted;       /* the container was met, and what it held was listed */
+        bool contacted;       /* what the container holds is listed; nothing is sent before */
+        bool met;             /* it was there once, so it is never made again by itself (pitfalls 10.14) */
+        bool resend;          /* a person approved that whatever is missing in it is sent again */
         int64_t last_sync_ns; /* wall */
 } JournalMapping;
 
@@ -83,6 +85,14 @@ typedef struct JournalPage {
 int journal_branch(Journal *j, int64_t mapping, const char *after, size_t after_size, const char *before,
                    size_t before_size, JournalPage *page, Error *e) _must_check_;
 void journal_page_done(JournalPage *page);
+
+/* What a listing of the container proves. Each blob listed marks its row with the listing's number: 1: it had not been
+ * marked yet. Then the rows are walked in path order after `after`, at most `limit`; `missing`: confirmed, and without
+ * the mark. 1: there may be more. The callback must not write. */
+typedef int (*JournalListedFn)(const char *path, size_t size, bool missing, void *userdata);
+int journal_listed(Journal *j, int64_t mapping, const char *path, size_t size, int64_t listing, Error *e) _must_check_;
+int journal_unlisted(Journal *j, int64_t mapping, int64_t listing, const char *after, unsigned limit,
+                     JournalListedFn fn, void *userdata, Error *e) _must_check_;
 
 typedef int (*JournalRowFn)(const Row *row, void *userdata);
 /* Rows that are not clean, in path order after `after` (NULL: from the start), at most `limit`. The callback must not

@@ -288,6 +288,40 @@ void journal_page_done(JournalPage *page) {
         page->paths_room = page->n = 0;
 }
 
+int journal_listed(Journal *j, int64_t mapping, const char *path, size_t size, int64_t listing, Error *e) {
+        sqlite3_stmt *stmt = j->stmt[STMT_LISTED];
+        int r = journal_begin(j, e);
+
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_blob(stmt, 2, path, (int) size, SQLITE_STATIC);
+        (void) sqlite3_bind_int64(stmt, 3, listing);
+        r = journal_step(j, STMT_LISTED, e, "writing");
+        return r < 0 ? r : sqlite3_changes(j->db) > 0;
+}
+
+int journal_unlisted(Journal *j, int64_t mapping, int64_t listing, const char *after, unsigned limit,
+                     JournalListedFn fn, void *userdata, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_UNLISTED];
+        unsigned n = 0;
+        int rc;
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_blob(stmt, 2, after, (int) strlen(after), SQLITE_STATIC);
+        (void) sqlite3_bind_int64(stmt, 3, listing);
+        (void) sqlite3_bind_int64(stmt, 4, limit);
+        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+                int r = fn(sqlite3_column_blob(stmt, 0), (size_t) sqlite3_column_bytes(stmt, 0),
+                           sqlite3_column_int(stmt, 1), userdata);
+
+                if (r < 0)
+                        return r;
+                n++;
+        }
+        return rc == SQLITE_DONE ? n == limit : journal_fail(j, rc, e, "reading what was not listed");
+}
+
 static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[id];
         Row row;

@@ -1,27 +1,40 @@
-/* First contact: the container is made (once, never again: pitfalls 10.14), and what stands below the prefix already is
- * listed into the journal, so that blobs that match are taken over without sending them again and strangers' are known
- * as such. */
+/* Contact with the container, before the first write and whenever there is reason to doubt what is in it: it is made
+ * (once, never again by itself: pitfalls 10.14), and what stands below the prefix is listed and compared with the
+ * journal (listing.c). As long as record.contacted is false, nothing else is sent. A container that comes back without
+ * most of what was in it waits for a person: sending all again costs money, and may not be what is wanted. */
 #include "sync/state.h"
 
 #include "azsyncd/messages.h"
-#include "util/blobname.h"
 #include "util/clock.h"
 #include "util/log.h"
 
 #include <assert.h>
-#include <string.h>
+#include <inttypes.h>
 
 #define CONTACT_PAUSE (1 * NSEC_PER_SEC)
 #define CONTAINER_PROBE (30 * NSEC_PER_SEC)
+#define CONTENTS_PROBE (3600 * NSEC_PER_SEC) /* a listing of all, to see whether somebody has put it back */
 
-static void contact_done(Mapping *m) {
+void contact_done(Mapping *m) {
+        if (m->listing.missing > 0) {
+                LogRecord l = LOG_HERE;
+
+                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                log_commit(&l, LOG_WARNING, MSG_BLOBS_MISSING,
+                           "%s: %" PRIu64 " blobs were deleted in the cloud by someone else; they are sent again.",
+                           m->config->name, m->listing.missing);
+        }
+        listing_drop(m);
         m->contact = CONTACT_NONE;
-        m->record.contacted = true;
+        m->record.contacted = m->record.met = true;
+        m->record.resend = false;
         mapping_save(m, false);
+        if (m->block == BLOCK_CONTAINER || m->block == BLOCK_CONTENTS)
+                mapping_unblock(m);
         sync_kick(m->sync);
 }
 
-static void contact_count(Mapping *m, const BlobAnswer *answer) {
+void contact_count(Mapping *m, const BlobAnswer *answer) {
         m->contact_call = NULL;
         m->account->in_flight--;
         m->requests += answer->requested;
@@ -30,91 +43,71 @@ static void contact_count(Mapping *m, const BlobAnswer *answer) {
                 mapping_note_error(m, answer->error.text);
 }
 
-static void contact_later(Mapping *m, int64_t wait_ns) {
+void contact_later(Mapping *m, int64_t wait_ns) {
+        m->contact = CONTACT_NONE;
         m->contact_at = clock_boot() + clock_policy(wait_ns);
         sync_kick(m->sync);
 }
 
-/* A listed blob becomes a row that is looked at; what it holds is compared then, by its MD5. */
-static int on_listed(const ListedBlob *blob, void *userdata) {
-        _cleanup_buf_ Buf path = BUF_INIT(ROW_PATH_MAX);
-        Mapping *m = userdata;
-        Journal *j = m->sync->journal;
-        Error e = ERROR_NULL;
-        Row row;
-        int r;
-
-        if (blob->is_folder || strcmp(blob->blob_type, "BlockBlob") != 0)
-                return 0;
-        r = blobname_to_path(&path, m->config->prefix, blob->name, blob->name_size);
-        if (r < 0 || path.size == 0)
-                return r == -ENOMEM ? r : 0; /* no file can have this blob: not ours to touch */
-        if (mapping_excluded(m, path.data, false))
-                return 0;
-        r = journal_get(j, m->record.id, path.data, path.size, &row, &e);
-        if (r < 0)
-                return sync_journal(m->sync, r, &e);
-        if (row.confirmed && strcmp(row.etag, blob->etag) == 0)
-                return 0;
-        if (!row.confirmed) {
-                row.confirmed = true;
-                row.foreign = strcmp(blob->writer, m->writer) != 0;
-                row.stamp = (Stamp){ .size = blob->size };
-                row.has_md5 = blob->has_md5;
-                memcpy(row.md5, blob->md5, sizeof(row.md5));
-                memcpy(row.etag, blob->etag, sizeof(row.etag));
-                row_hint(&row, true, clock_boot(), journal_sequence(j, clock_wall()));
-                return sync_journal(m->sync, journal_put(j, m->record.id, &row, &e), &e);
+void contact_again(Mapping *m) {
+        m->contact_at = 0;
+        if (m->record.contacted) {
+                m->record.contacted = false;
+                mapping_save(m, false);
         }
-        return 0;
+        sync_kick(m->sync);
 }
 
-static void on_page(const BlobAnswer *answer, void *userdata) {
-        Mapping *m = userdata;
+void contact_doubt(Mapping *m) {
+        int64_t now = clock_boot();
 
-        contact_count(m, answer);
-        m->contact = CONTACT_NONE;
-        if (answer->verdict == VERDICT_OK) {
-                sync_touch(m->sync);
-                if (answer->marker && answer->marker[0]) {
-                        free(m->list_marker);
-                        m->list_marker = strdup(answer->marker);
-                        sync_kick(m->sync);
-                        return;
-                }
-                free(m->list_marker);
-                m->list_marker = NULL;
-                if (m->block == BLOCK_CONTAINER)
-                        mapping_unblock(m);
-                contact_done(m);
+        if (m->doubted_at != 0 && now - m->doubted_at < clock_policy(m->config->rescan_ns))
                 return;
+        m->doubted_at = now;
+        contact_again(m);
+}
+
+void contact_lost(Mapping *m) {
+        const char *name = m->config->name, *container = m->config->container;
+
+        listing_drop(m);
+        if (m->record.contacted) {
+                m->record.contacted = false;
+                mapping_save(m, true);
         }
-        if (answer->verdict == VERDICT_NO_CONTAINER) {
+        if (!m->config->create_container)
                 mapping_block(m, BLOCK_CONTAINER,
                               "the container %s does not exist, and create-container is false: make it, or change the "
                               "mapping",
-                              m->config->container);
-                contact_later(m, CONTAINER_PROBE);
-                return;
-        }
-        contact_later(m, MAX(CONTACT_PAUSE, answer->retry_after_ns));
+                              container);
+        else if (!m->record.met)
+                mapping_block(m, BLOCK_CONTAINER, "the container %s does not exist, and may not be made by us: make it",
+                              container);
+        else
+                mapping_block(m, BLOCK_CONTAINER,
+                              "the container %s is gone; azsyncd does not make it again by itself: azsyncctl approve "
+                              "%s makes it and sends every file again",
+                              container, name);
+        contact_later(m, CONTAINER_PROBE);
 }
 
-static void contact_list(Mapping *m) {
-        _cleanup_buf_ Buf prefix = BUF_INIT(4096);
-        int r = 0;
+void contact_pages_over(Mapping *m) {
+        uint64_t known = m->listing.known, missing = known - MIN(m->listing.met, known);
 
-        if (m->config->prefix[0])
-                r = buf_printf(&prefix, "%s/", m->config->prefix);
-        if (r >= 0)
-                r = blob_list(m->account->client, m->config->container, buf_text(&prefix), m->list_marker, 5000,
-                              on_listed, on_page, m, &m->contact_call);
-        if (r < 0) {
-                contact_later(m, CONTACT_PAUSE);
+        if (missing > 0 && missing * 2 > known && !m->record.resend) {
+                listing_drop(m);
+                mapping_block(m, BLOCK_CONTENTS,
+                              "%" PRIu64 " of the %" PRIu64
+                              " files that are confirmed are not in the container %s any more: azsyncctl approve %s "
+                              "sends them again",
+                              missing, known, m->config->container, m->config->name);
+                contact_later(m, CONTENTS_PROBE);
                 return;
         }
-        m->contact = CONTACT_LIST;
-        m->account->in_flight++;
+        m->contact = missing > 0 ? CONTACT_COMPARE : CONTACT_NONE;
+        if (missing == 0)
+                contact_done(m);
+        sync_kick(m->sync);
 }
 
 static void on_created(const BlobAnswer *answer, void *userdata) {
@@ -129,10 +122,13 @@ static void on_created(const BlobAnswer *answer, void *userdata) {
         switch (answer->verdict) {
         case VERDICT_OK:
         case VERDICT_DENIED:
-                contact_list(m);
+                listing_page(m);
                 break;
         case VERDICT_PERMANENT:
                 mapping_block(m, BLOCK_CONTAINER, "%s", answer->error.text);
+                contact_later(m, CONTAINER_PROBE);
+                break;
+        case VERDICT_LATER: /* being deleted: half a minute, or much longer */
                 contact_later(m, CONTAINER_PROBE);
                 break;
         default:
@@ -143,18 +139,19 @@ static void on_created(const BlobAnswer *answer, void *userdata) {
 
 void contact_run(Mapping *m) {
         int64_t now = clock_boot();
-        int r;
 
-        assert(!m->record.contacted || m->block == BLOCK_CONTAINER);
+        assert(!m->record.contacted);
 
-        if (m->contact != CONTACT_NONE || now < m->contact_at || !account_may_start(m->account, now))
+        if (m->contact == CONTACT_COMPARE)
+                listing_compare(m);
+        /* what is under way changes the container: a listing beside it would prove nothing */
+        if (m->contact != CONTACT_NONE || m->n_jobs > 0 || now < m->contact_at || !account_may_start(m->account, now))
                 return;
-        if (m->list_marker || !m->config->create_container || m->block == BLOCK_CONTAINER) {
-                contact_list(m);
+        if (m->listing.number != 0 || m->record.met || !m->config->create_container) {
+                listing_page(m);
                 return;
         }
-        r = blob_create_container(m->account->client, m->config->container, on_created, m, &m->contact_call);
-        if (r < 0) {
+        if (blob_create_container(m->account->client, m->config->container, on_created, m, &m->contact_call) < 0) {
                 contact_later(m, CONTACT_PAUSE);
                 return;
         }

@@ -97,6 +97,7 @@ static void on_recover(void *userdata) {
                 if (sync_journal(s, journal_unclaim(s->journal, s->mappings[i]->record.id, &e), &e) < 0)
                         return;
                 mapping_scan(s->mappings[i], "");
+                listing_drop(s->mappings[i]); /* its marks went with what could not be written */
         }
         sync_touch(s);
         sync_kick(s);
@@ -470,7 +471,7 @@ static int mapping_do(Mapping *m, EngineVerb verb, Error *e) {
         switch (verb) {
         case ENGINE_RESCAN:
                 m->scan_not_before = 0;
-                m->contact_at = 0;
+                contact_again(m); /* the other half of a full comparison: what is in the cloud (10.15) */
                 mapping_scan(m, "");
                 break;
         case ENGINE_RETRY:

@@ -280,9 +280,7 @@ void job_failed(Job *job, const BlobAnswer *answer, bool write) {
                 job_park(job, PATH_FAILED, 0, text);
                 return;
         case VERDICT_NO_CONTAINER:
-                mapping_block(m, BLOCK_CONTAINER,
-                              "the container %s is gone; azsyncd does not make it again by itself: %s",
-                              m->config->container, "make it, and run azsyncctl rescan");
+                contact_lost(m);
                 job_release(job, 0, false, false, NULL);
                 return;
         default: /* RETRY, UNKNOWN, BLOCKS_GONE, BLOCKS_FOREIGN, ... */
@@ -300,9 +298,11 @@ static void on_head(const BlobAnswer *answer, void *userdata) {
                 job->remote = REMOTE_PRESENT;
                 job->blob = answer->props;
                 memcpy(job->blob.etag, answer->etag, sizeof(job->blob.etag));
-        } else if (answer->verdict == VERDICT_MISSING)
+        } else if (answer->verdict == VERDICT_MISSING) {
                 job->remote = REMOTE_ABSENT;
-        else {
+                if (job->row.confirmed && !job->row.foreign && job->look == LOOK_REGULAR)
+                        contact_doubt(job->mapping); /* somebody deletes there, or it is another container */
+        } else {
                 job_failed(job, answer, false);
                 return;
         }

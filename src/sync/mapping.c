@@ -348,7 +348,7 @@ Mapping *mapping_free(Mapping *m) {
                 blob_cancel(m->contact_call);
                 m->account->in_flight--;
         }
-        free(m->list_marker);
+        listing_drop(m);
         free(m->identity);
         free(m->url);
         free(m);
@@ -393,7 +393,15 @@ int mapping_approve(Mapping *m, Error *e) {
                 if (r < 0)
                         return sync_journal(s, r, e);
                 (void) snprintf(m->record.destination, sizeof(m->record.destination), "%s", m->url);
-                m->record.contacted = false;
+                m->record.contacted = m->record.met = false;
+        } else if (m->block == BLOCK_CONTAINER || m->block == BLOCK_CONTENTS) {
+                /* the container may be made, and whatever is not in it is sent; so until that is marked (10.14) */
+                m->record.met = m->record.met && m->block == BLOCK_CONTENTS;
+                m->record.resend = true;
+                mapping_save(m, true);
+                mapping_unblock(m);
+                contact_again(m);
+                return 0;
         } else if (m->block == BLOCK_ROOT && !root_id_is_null((const RootId *) (const void *) m->record.root)) {
                 memset(m->record.root, 0, sizeof(m->record.root));
                 source_pin(m->source, &(RootId){ 0 });

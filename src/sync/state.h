@@ -77,6 +77,7 @@ typedef enum Block {
         BLOCK_ROOT,        /* missing, replaced or unreadable */
         BLOCK_DESTINATION, /* account, container or prefix are not those it was first used with */
         BLOCK_CONTAINER,   /* gone, or not there and not ours to make */
+        BLOCK_CONTENTS,    /* the container is there, but most of what was in it is not */
 } Block;
 
 typedef struct Branch {
@@ -116,11 +117,18 @@ struct Mapping {
         unsigned overflows;      /* since the last quiet scan: each makes the next scan wait longer (1.10) */
         int64_t scan_not_before; /* boot ns */
 
-        /* first contact */
-        enum { CONTACT_NONE, CONTACT_CREATE, CONTACT_LIST } contact;
+        /* contact with the container; as long as record.contacted is false, nothing else is sent */
+        enum { CONTACT_NONE, CONTACT_CREATE, CONTACT_LIST, CONTACT_COMPARE } contact;
         BlobCall *contact_call;
-        char *list_marker;
         int64_t contact_at; /* boot ns: not before */
+        int64_t doubted_at; /* boot ns of the last listing that a missing blob was the reason for; 0: none */
+        struct {
+                int64_t number;      /* marks the rows whose blobs were seen; 0: none is under way */
+                uint64_t known, met; /* rows confirmed when it began; those of them that it has shown */
+                uint64_t missing;    /* found so far */
+                char *marker;        /* of the next page; NULL: the first */
+                char *after;         /* the path up to which rows are compared */
+        } listing;
 
         /* jobs */
         Job *ready_first, **ready_last; /* claimed, not started */
@@ -228,6 +236,18 @@ bool merge_end(struct Merge *merge, bool complete);                 /* false: ca
 
 /* contact.c: the container is met, and what it holds is listed, before the first write */
 void contact_run(Mapping *m);
+void contact_again(Mapping *m); /* what it holds may not be what the journal says: it is listed before more is sent */
+void contact_doubt(Mapping *m); /* the same, but not more often than a rescan: a confirmed blob is not there */
+void contact_lost(Mapping *m);  /* the service says that there is no container */
+void contact_pages_over(Mapping *m); /* from listing.c: all pages are read */
+void contact_done(Mapping *m);       /* from listing.c: and all rows are compared */
+void contact_count(Mapping *m, const BlobAnswer *answer);
+void contact_later(Mapping *m, int64_t wait_ns);
+
+/* listing.c: a whole listing against the journal */
+void listing_page(Mapping *m);    /* asks for the next page */
+void listing_compare(Mapping *m); /* the next few rows */
+void listing_drop(Mapping *m);    /* the next one begins anew: an incomplete one proves nothing (pitfalls 10.3) */
 
 /* uploader.c */
 void uploader_run(Sync *s, int64_t now);     /* claims what is due and starts what may start */

@@ -121,9 +121,9 @@ static void claim(Mapping *m, int64_t now, unsigned room) {
 }
 
 static void serve(Mapping *m, int64_t now) {
-        if (!mapping_runs(m) && m->block != BLOCK_CONTAINER)
+        if (!mapping_runs(m) && m->block != BLOCK_CONTAINER && m->block != BLOCK_CONTENTS)
                 return;
-        if (!m->record.contacted || m->block == BLOCK_CONTAINER) {
+        if (!m->record.contacted) {
                 if (!m->record.paused)
                         contact_run(m);
                 return;
@@ -183,9 +183,9 @@ static int64_t mapping_next(Mapping *m, int64_t now) {
         static const PathState states[] = { PATH_PENDING, PATH_GONE };
         int64_t next = INT64_MAX;
 
-        if (m->record.paused || (m->block != BLOCK_NONE && m->block != BLOCK_CONTAINER))
+        if (m->record.paused || (m->block != BLOCK_NONE && m->block != BLOCK_CONTAINER && m->block != BLOCK_CONTENTS))
                 return next;
-        if (!m->record.contacted || m->block == BLOCK_CONTAINER) {
+        if (!m->record.contacted) {
                 if (m->contact != CONTACT_NONE)
                         return next;
                 next = m->contact_at;

@@ -150,8 +150,11 @@ static Progress part_check(Part *p, char *why, size_t room) {
                 return PROGRESS_HOPELESS;
         }
         if (p->barrier || journal_broken(s->journal) || !m->record.contacted || !m->scanned_once || m->record.scan ||
-            m->scans_done < p->scans)
+            m->scans_done < p->scans) {
+                if (!m->record.contacted)
+                        p->target = 0; /* what was thought to be confirmed is looked at anew */
                 return PROGRESS_WAIT;
+        }
         if (p->target == 0) /* what those scans and the listing found has its place in the sequence by now */
                 p->target = journal_sequence_last(s->journal);
         pending = mapping_pending(m);

@@ -207,7 +207,7 @@ static const struct {
         { VERB_CREATE_CONTAINER, CURLE_OK, 404, "ContainerNotFound", SENT | ID, VERDICT_NO_CONTAINER, "container" },
         { VERB_HEAD_BLOB, CURLE_OK, 404, "ContainerNotFound", SENT | ID, VERDICT_NO_CONTAINER, "container" },
         { VERB_PUT_BLOB, CURLE_OK, 409, "ContainerDisabled", SENT | ID, VERDICT_NO_CONTAINER, "disabled" },
-        { VERB_PUT_BLOB, CURLE_OK, 409, "ContainerBeingDeleted", SENT | ID, VERDICT_LATER, "being deleted" },
+        { VERB_PUT_BLOB, CURLE_OK, 409, "ContainerBeingDeleted", SENT | ID, VERDICT_NO_CONTAINER, "being deleted" },
         { VERB_CREATE_CONTAINER, CURLE_OK, 409, "ContainerBeingDeleted", SENT | ID, VERDICT_LATER, "being deleted" },
         { VERB_CREATE_CONTAINER, CURLE_OK, 409, "ContainerAlreadyExists", SENT | ID, VERDICT_OK, NULL },
         { VERB_PUT_BLOB, CURLE_OK, 409, "ContainerAlreadyExists", SENT | ID, VERDICT_LATER, "" },

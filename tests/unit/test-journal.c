@@ -397,6 +397,62 @@ static void test_query_plans(void **state) {
         sqlite3_close(db);
 }
 
+/* 10.3, 10.14: only what a listing did not show is missing, whatever was listed before */
+static int on_listed_row(const char *path, size_t size, bool missing, void *userdata) {
+        char *text = userdata;
+
+        (void) snprintf(text + strlen(text), 64 - strlen(text), "%s%.*s ", missing ? "!" : "", (int) size, path);
+        return 0;
+}
+
+static void test_listing(void **state) {
+        Journal *j = open_journal();
+        int64_t m = mapping(j);
+        char text[64] = "";
+        Row *row;
+
+        confirm(j, m, "a");
+        confirm(j, m, "b");
+        confirm(j, m, "c");
+        put(j, m, get(j, m, "d", 0)); /* not confirmed: cannot be missing */
+        assert_int_equal(journal_listed(j, m, "a", 1, 7, NULL), 1);
+        assert_int_equal(journal_listed(j, m, "a", 1, 7, NULL), 0); /* on two pages: counted once */
+        assert_int_equal(journal_listed(j, m, "c", 1, 7, NULL), 1);
+        assert_int_equal(journal_listed(j, m, "nonesuch", 8, 7, NULL), 0);
+        row = get(j, m, "c", 1);
+        row_hint(row, false, 1, 1);
+        put(j, m, row); /* writing the row keeps the mark */
+        assert_int_equal(journal_unlisted(j, m, 7, "", 2, on_listed_row, text, NULL), 1);
+        assert_string_equal(text, "a !b ");
+        text[0] = '\0';
+        assert_int_equal(journal_unlisted(j, m, 7, "b", 3, on_listed_row, text, NULL), 0);
+        assert_string_equal(text, "c d ");
+        text[0] = '\0';
+        assert_int_equal(journal_unlisted(j, m, 8, "", 100, on_listed_row, text, NULL), 0);
+        assert_string_equal(text, "!a !b !c d ");
+        journal_close(j);
+}
+
+static void test_contact_survives(void **state) {
+        Journal *j = open_journal();
+        JournalMapping m;
+
+        assert_int_equal(journal_mapping(j, "photos", &m, NULL), 0);
+        assert_false(m.contacted || m.met || m.resend);
+        m.met = m.resend = true;
+        assert_int_equal(journal_mapping_put(j, &m, NULL), 0);
+        journal_close(j);
+        j = open_journal();
+        assert_int_equal(journal_mapping(j, "photos", &m, NULL), 0);
+        assert_true(!m.contacted && m.met && m.resend);
+        m.contacted = true;
+        m.met = m.resend = false; /* as an azsyncd wrote it that knew only this */
+        assert_int_equal(journal_mapping_put(j, &m, NULL), 0);
+        assert_int_equal(journal_mapping(j, "photos", &m, NULL), 0);
+        assert_true(m.contacted && m.met && !m.resend);
+        journal_close(j);
+}
+
 static int setup(void **state) {
         (void) snprintf(dir, sizeof(dir), "/tmp/azsync-journal-XXXXXX");
         return mkdtemp(dir) ? 0 : -1;
@@ -424,6 +480,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_durable, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_due, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_branch_order, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_listing, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_contact_survives, setup, teardown),
                 cmocka_unit_test(test_query_plans),
         };
 
