@@ -71,7 +71,9 @@ int clock_parse_http(const char *text, int64_t *ret_wall_ns) {
         for (tm.tm_mon = 0; tm.tm_mon < 12; tm.tm_mon++)
                 if (strcmp(month, months[tm.tm_mon]) == 0)
                         break;
-        if (tm.tm_mon == 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+        if (tm.tm_mon == 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour < 0 || tm.tm_hour > 23 ||
+            tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60 || tm.tm_year < 1970 ||
+            tm.tm_year > 2261) /* what ns in 63 bits can say: it comes from outside */
                 return -EINVAL;
         tm.tm_year -= 1900;
         *ret_wall_ns = (int64_t) timegm(&tm) * NSEC_PER_SEC;
