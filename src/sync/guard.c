@@ -7,14 +7,19 @@
 #include <assert.h>
 #include <inttypes.h>
 
+uint64_t guard_known(const GuardInput *in) {
+        return MAX(in->known, in->waiting + in->done);
+}
+
 bool guard_trips(const GuardInput *in) {
         uint64_t n = in->waiting + in->done;
+        uint64_t known = guard_known(in);
 
         if (in->waiting == 0)
                 return false;
         if (n > in->max_files)
                 return true;
-        return in->known > GUARD_SMALL && n * 100 > (uint64_t) in->max_percent * in->known;
+        return known > GUARD_SMALL && n * 100 > (uint64_t) in->max_percent * known;
 }
 
 bool guard_warns(uint64_t overwritten, uint64_t known) {
@@ -63,7 +68,7 @@ bool guard_lets(Mapping *m, bool settled) {
                            " files are gone or emptied within an hour, more than delete-guard allows. "
                            "Nothing of it is "
                            "deleted in the cloud until: azsyncctl approve %s (or reject).",
-                           m->config->name, in.waiting + in.done, in.known, m->config->name);
+                           m->config->name, in.waiting + in.done, guard_known(&in), m->config->name);
         }
         sync_touch(s);
         return true;

@@ -15,6 +15,9 @@ typedef struct GuardInput {
         unsigned max_files, max_percent;
 } GuardInput;
 
+/* Files that were there when the window began. What a write in doubt left (a crash before its confirmation) was not
+ * confirmed, and is a file of ours all the same once it is to be deleted. */
+uint64_t guard_known(const GuardInput *in) _pure_;
 bool guard_trips(const GuardInput *in) _pure_;
 /* Most files were overwritten within the window (ransomware does that): worth a loud warning, not a hold. */
 bool guard_warns(uint64_t overwritten, uint64_t known) _pure_;

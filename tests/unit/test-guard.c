@@ -28,6 +28,9 @@ static void test_trips(void **state) {
                 { { .waiting = 2, .known = 20, .max_files = 1, .max_percent = 50 },
                   true }, /* onedrive #2487: two passed a limit of one */
                 { { .waiting = 100, .known = 100, .max_files = 1000, .max_percent = 100 }, false },
+                { { .waiting = 23, .known = 21, .max_files = 1000, .max_percent = 100 },
+                  false }, /* two of them were never confirmed: a crash left them in doubt */
+                { { .waiting = 23, .known = 12, .max_files = 1000, .max_percent = 50 }, true },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
