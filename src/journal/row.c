@@ -112,13 +112,13 @@ void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, cons
 
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
         row->stamp = *stamp;
-        row->approved = row->moved = false; /* something stands here */
+        row->approved = row->moved = row->tallied = false; /* something stands here */
         if (!overtaken(row, gen, claimed))
                 row_clean(row);
 }
 
 void row_unconfirm(Row *row) {
-        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->approved = row->moved = false;
+        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->approved = row->moved = row->tallied = false;
         row->marked = 0;
         row->etag[0] = '\0';
         memset(row->md5, 0, sizeof(row->md5));

@@ -44,6 +44,7 @@ typedef struct Row {
                           */
         bool approved;   /* a person let this deletion go ahead */
         bool moved;      /* what stood here is confirmed under another name: no deletion in the guard's eyes (7.4) */
+        bool tallied;    /* its deletion is in the guard's window already, carried out or in doubt */
         int64_t changed; /* wall ns when its bytes were last counted as overwritten; 0: never */
         uint64_t gen;
         int64_t due;   /* boot ns */

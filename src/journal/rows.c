@@ -55,9 +55,10 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
         (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
         row->approved = sqlite3_column_int(stmt, 22);
         row->moved = sqlite3_column_int(stmt, 23);
-        row->changed = sqlite3_column_int64(stmt, 24);
+        row->tallied = sqlite3_column_int(stmt, 24);
+        row->changed = sqlite3_column_int64(stmt, 25);
         row_remember(row);
-        return (uint64_t) sqlite3_column_int64(stmt, 25) == row_checksum(row);
+        return (uint64_t) sqlite3_column_int64(stmt, 26) == row_checksum(row);
 }
 
 int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) {
@@ -149,6 +150,7 @@ int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
         c++;
         (void) sqlite3_bind_int(stmt, c++, row->approved);
         (void) sqlite3_bind_int(stmt, c++, row->moved);
+        (void) sqlite3_bind_int(stmt, c++, row->tallied);
         (void) sqlite3_bind_int64(stmt, c++, row->changed);
         (void) sqlite3_bind_int64(stmt, c++, (int64_t) row_checksum(row));
         r = journal_step(j, STMT_ROW_PUT, e, "writing");

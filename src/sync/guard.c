@@ -74,14 +74,25 @@ bool guard_lets(Mapping *m, bool settled) {
         return true;
 }
 
-void guard_count(Mapping *m, const Row *row, int deletions) {
+static void count(Mapping *m, int deletions) {
         Sync *s = m->sync;
         Error e = ERROR_NULL;
 
-        if (row->approved || row->moved)
-                return;
         (void) sync_journal(s, journal_window_add(s->journal, m->record.id, this_minute(), deletions, 0, &e), &e);
         s->guard_counted = true;
+}
+
+void guard_tally(Mapping *m, Row *row) {
+        if (row->approved || row->moved || row->tallied)
+                return;
+        count(m, 1);
+        row->tallied = true;
+}
+
+void guard_untally(Mapping *m, Row *row) {
+        if (row->tallied)
+                count(m, -1);
+        row->tallied = false;
 }
 
 void guard_overwritten(Mapping *m, Row *row) {

@@ -25,6 +25,8 @@ bool guard_warns(uint64_t overwritten, uint64_t known) _pure_;
 /* Asked before deletions are claimed. `settled`: nothing is under way that may turn one of them into a move. True:
  * those that are left (moves, approved ones, or all of them) may go. */
 bool guard_lets(Mapping *m, bool settled);
-/* A deletion of `row` begins (+1) or did not happen after all (-1). */
-void guard_count(Mapping *m, const Row *row, int deletions);
+/* A deletion of `row` begins. It counts once, however often it has to be tried; the row remembers that it does. */
+void guard_tally(Mapping *m, Row *row);
+/* It did not happen after all, or is decided anew. */
+void guard_untally(Mapping *m, Row *row);
 void guard_overwritten(Mapping *m, Row *row); /* its bytes are replaced by others */

@@ -113,6 +113,10 @@ static void job_end(Job *job, int r, const Error *e) {
         sync_kick(s);
 }
 
+static bool job_is_hinted(Job *job) {
+        return job_reload(job, NULL) < 0 || job->row.gen != job->gen;
+}
+
 static void job_store(Job *job) {
         Error e = ERROR_NULL;
         int r = journal_put(job->mapping->sync->journal, job->mapping->record.id, &job->row, &e);
@@ -156,6 +160,7 @@ static void job_park(Job *job, PathState state, int64_t due, const char *reason)
                 job_end(job, r, &e);
                 return;
         }
+        guard_untally(m, &job->row);
         if (!job->row.confirmed && job->look == LOOK_REGULAR)
                 job->row.stamp = job->stamp; /* what could not be stored: a scan sees when it changes */
         row_park(&job->row, job->gen, state, due, reason);
@@ -228,6 +233,7 @@ void job_answered(Job *job, const BlobAnswer *answer) {
         Mapping *m = job->mapping;
 
         job->call = NULL;
+        job->fresh = false;
         m->requests += answer->requested;
         m->uploaded_bytes += answer->body_sent;
         account_judge(m->account, m, answer);
@@ -417,6 +423,15 @@ void job_plan(Job *job) {
         case ACTION_CONFLICT:
                 job_park(job, PATH_CONFLICT, 0, p.reason);
                 return;
+        case ACTION_DELETE:
+                /* asking took its time: look again, right before (L2). What was heard of meanwhile cancels it (7.8) */
+                if (!job->fresh)
+                        job_look(job);
+                else if (job_is_hinted(job))
+                        job_release(job, 0, false, false, NULL);
+                else
+                        break;
+                return;
         case ACTION_UPLOAD:
                 if (upload_staged(job)) {
                         upload_commit(job, p.etag);
@@ -482,8 +497,9 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
 
         job->waiting = false;
         job_looked(job);
-        if (job->was_gone && answer->look == LOOK_REGULAR && answer->stamp.size > 0)
-                guard_count(m, &job->row, -1); /* it is back: no deletion after all (7.8) */
+        if (answer->look == LOOK_REGULAR && answer->stamp.size > 0)
+                guard_untally(m, &job->row); /* it is back: no deletion after all (7.8) */
+        job->fresh = true;
         job->look = answer->look;
         job->stamp = answer->stamp;
         switch (answer->look) {

@@ -157,6 +157,7 @@ struct Job {
         uint64_t gen;    /* when it was claimed */
         int64_t claimed; /* the journal's sequence then */
         bool was_gone, unlooked, started;
+        bool fresh; /* nothing was asked of the service since it was looked at */
         Look look;
         Stamp stamp;
         bool have_bytes, prefix;

@@ -62,7 +62,7 @@ static int claim_one(Mapping *m, const char *path) {
         if (uploader_busy_with(m, path)) /* the source of a rename under way (pitfalls 8: never delete first) */
                 return 0;
         if (gone)
-                guard_count(m, &row, 1); /* with the claim, so that no crash forgets it */
+                guard_tally(m, &row); /* with the claim, so that no crash forgets it */
         row_claim(&row);
         r = sync_journal(s, journal_put(s->journal, m->record.id, &row, &e), &e);
         if (r < 0)
