@@ -38,6 +38,7 @@
         X(LISTED, HOT, "UPDATE path SET listed = ?3 WHERE mapping = ?1 AND name = ?2 AND listed != ?3")                   \
         X(UNLISTED, HOT, "SELECT name, etag IS NOT NULL AND listed != ?3 FROM path WHERE mapping = ?1 AND name > ?2 "     \
                 "ORDER BY name LIMIT ?4")                                                                                 \
+        X(EXPECTED, COLD, "SELECT count(*) FROM path WHERE mapping = ?1 AND etag IS NOT NULL AND NOT doubt AND NOT approved AND state != 3") \
         X(QUEUE_FEW, COLD, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_work WHERE mapping = ?1 AND state > 0 "      \
                 "AND name > ?2 ORDER BY name LIMIT ?3")                                                                   \
         X(QUEUE_MANY, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND +state > 0 "            \
@@ -60,6 +61,7 @@
         X(WIPE, COLD, "DELETE FROM path WHERE mapping = ?1")                                                              \
         X(UNCLAIM, COLD, "UPDATE path SET state = 1, due = 0, doubt = 1 WHERE mapping = ?1 AND state = 2 AND state > 0")  \
         X(UNDUE, COLD, "UPDATE path SET due = 0 WHERE state IN (1, 3)")                                                   \
+        X(CUT_OFF, COLD, "UPDATE mapping SET contacted = (contacted & ~1) | 2 WHERE contacted & 1")                       \
         X(LAST_FIRST, COLD, "SELECT max(first) FROM path WHERE state > 0")
 
 #define JOURNAL_SCHEMA_VERSION 1

@@ -104,25 +104,31 @@ static int read_boot_id(char ret[static 64]) {
         return 0;
 }
 
-/* What the last process left: due times of another boot mean nothing. */
+/* What the last process left: due times of another boot mean nothing. If the machine went down under it, the newest
+ * confirmations may be lost, and so may the newest changes of the folders, which fell back to what the journal says: no
+ * scan would see that the cloud is ahead of both. So every container is listed again. */
 static int journal_start(Journal *j, Error *e) {
-        char boot[64], old[64] = "";
+        char boot[64], old[64] = "", clean[8] = "";
         sqlite3_stmt *stmt;
         int r, rc;
 
         (void) read_boot_id(boot);
         r = meta_get(j, "boot", old, sizeof(old), e);
         if (r >= 0)
+                r = meta_get(j, "clean", clean, sizeof(clean), e);
+        if (r >= 0)
                 r = journal_begin(j, e);
         if (r >= 0 && strcmp(boot, old) != 0) {
                 r = journal_step(j, STMT_UNDUE, e, "recovering");
                 if (r >= 0)
                         r = meta_put(j, "boot", boot, e);
+                if (r >= 0 && strcmp(clean, "yes") != 0)
+                        r = journal_step(j, STMT_CUT_OFF, e, "recovering");
         }
         if (r >= 0)
                 r = meta_put(j, "clean", "no", e);
-        if (r >= 0)
-                r = journal_commit(j, e);
+        if (r >= 0) /* or it would say "yes" after a power cut */
+                r = journal_commit_durable(j, e);
         if (r < 0)
                 return r;
 

@@ -26,6 +26,10 @@ static void set_reason(Row *row, const char *reason) {
         (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
 }
 
+bool row_expected(const Row *row) {
+        return row->confirmed && !row->doubt && !row->approved && row->state != PATH_GONE;
+}
+
 void row_hint(Row *row, bool content, int64_t due, int64_t first) {
         row->gen++;
         row->content |= content;

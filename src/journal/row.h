@@ -86,4 +86,5 @@ void row_park(Row *row, uint64_t gen, PathState state, int64_t due, const char *
 uint64_t row_checksum(const Row *row) _pure_;
 /* A deletion that waits or is held, and that nobody has approved: what the guard counts. */
 bool row_is_deletion(const Row *row) _pure_;
+bool row_expected(const Row *row) _pure_; /* its blob must be there: confirmed, and we were not about to change that */
 bool row_is_unsynced(PathState state) _pure_; /* counts for `first`: pending, claimed, gone */

@@ -324,6 +324,18 @@ int journal_unlisted(Journal *j, int64_t mapping, int64_t listing, const char *a
         return rc == SQLITE_DONE ? n == limit : journal_fail(j, rc, e, "reading what was not listed");
 }
 
+int journal_expected(Journal *j, int64_t mapping, uint64_t *ret, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_EXPECTED];
+        int rc;
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        rc = sqlite3_step(stmt);
+        if (rc != SQLITE_ROW)
+                return journal_fail(j, rc, e, "counting what should be in the container");
+        *ret = (uint64_t) sqlite3_column_int64(stmt, 0);
+        return 0;
+}
+
 static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[id];
         Row row;

@@ -35,13 +35,14 @@ static void adopt(Mapping *m, Row *row, const ListedBlob *blob) {
 /* Its row is looked at by a job, which compares the content by its MD5. */
 static int compare_blob(Mapping *m, const char *path, size_t size, const ListedBlob *blob, Error *e) {
         Journal *j = m->sync->journal;
-        bool excluded = mapping_excluded(m, path, false), known;
+        bool excluded = mapping_excluded(m, path, false), known, expected;
         Row row;
         int r = journal_get(j, m->record.id, path, size, &row, e);
 
         if (r < 0 || (excluded && !row.confirmed))
                 return r;
         known = row.confirmed;
+        expected = row_expected(&row);
         if (!excluded && !(known && strcmp(row.etag, blob->etag) == 0)) {
                 if (known && !row.foreign)
                         row.doubt =
@@ -56,7 +57,7 @@ static int compare_blob(Mapping *m, const char *path, size_t size, const ListedB
         if (m->listing.known == 0) /* nothing can be missing */
                 return 0;
         r = journal_listed(j, m->record.id, path, size, m->listing.number, e);
-        if (r > 0 && known)
+        if (r > 0 && expected)
                 m->listing.met++;
         return r;
 }
@@ -108,10 +109,13 @@ void listing_page(Mapping *m) {
         int r = 0;
 
         if (m->listing.number == 0) {
-                m->listing.number = journal_sequence(m->sync->journal, clock_wall());
-                m->listing.known = journal_counts(m->sync->journal, m->record.id)->files;
+                Error e = ERROR_NULL;
+
+                r = sync_journal(m->sync, journal_expected(m->sync->journal, m->record.id, &m->listing.known, &e), &e);
+                if (r >= 0)
+                        m->listing.number = journal_sequence(m->sync->journal, clock_wall());
         }
-        if (m->config->prefix[0])
+        if (r >= 0 && m->config->prefix[0])
                 r = buf_printf(&prefix, "%s/", m->config->prefix);
         if (r >= 0)
                 r = blob_list(m->account->client, m->config->container, buf_text(&prefix), m->listing.marker, PAGE,

@@ -123,11 +123,12 @@ struct Mapping {
         int64_t contact_at; /* boot ns: not before */
         int64_t doubted_at; /* boot ns of the last listing that a missing blob was the reason for; 0: none */
         struct {
-                int64_t number;      /* marks the rows whose blobs were seen; 0: none is under way */
-                uint64_t known, met; /* rows confirmed when it began; those of them that it has shown */
-                uint64_t missing;    /* found so far */
-                char *marker;        /* of the next page; NULL: the first */
-                char *after;         /* the path up to which rows are compared */
+                int64_t number; /* marks the rows whose blobs were seen; 0: none is under way */
+                uint64_t known,
+                        met;      /* rows whose blobs must be there, when it began; those of them that it has shown */
+                uint64_t missing; /* found so far */
+                char *marker;     /* of the next page; NULL: the first */
+                char *after;      /* the path up to which rows are compared */
         } listing;
 
         /* jobs */

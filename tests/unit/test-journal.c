@@ -263,21 +263,98 @@ static void test_flipped_byte(void **state) {
         journal_close(j);
 }
 
+static void execute(const char *sql) {
+        char path[128];
+        sqlite3 *db;
+
+        (void) snprintf(path, sizeof(path), "%s/journal.db", dir);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+}
+
 /* 9.10 */
 static void test_newer_schema(void **state) {
         Error e = ERROR_NULL;
         bool quarantined;
-        char path[128];
         Journal *j;
-        sqlite3 *db;
 
         journal_close(open_journal());
-        (void) snprintf(path, sizeof(path), "%s/journal.db", dir);
-        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
-        sqlite3_close(db);
+        execute("PRAGMA user_version = 99");
         assert_int_equal(journal_open(&j, dir, &quarantined, &e), -EPROTO);
         assert_non_null(strstr(e.text, "newer azsyncd"));
+}
+
+/* 8: the machine went down under the last process: the container is listed again. A mere kill loses nothing, and an
+ * end in order, before the machine was started anew, neither. */
+static void test_power_cut(void **state) {
+        static const struct {
+                const char *sql;
+                bool contacted;
+        } cases[] = {
+                { "UPDATE meta SET value = 'no' WHERE key = 'clean'", true },
+                { "UPDATE meta SET value = 'another' WHERE key = 'boot'", true },
+                { "UPDATE meta SET value = 'no' WHERE key = 'clean'; UPDATE meta SET value = 'another' WHERE key = "
+                  "'boot'",
+                  false },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Journal *j = open_journal();
+                JournalMapping m;
+
+                assert_int_equal(journal_mapping(j, "photos", &m, NULL), 0);
+                m.contacted = true;
+                assert_int_equal(journal_mapping_put(j, &m, NULL), 0);
+                journal_close(j);
+                execute(cases[i].sql);
+                j = open_journal();
+                assert_int_equal(journal_mapping(j, "photos", &m, NULL), 0);
+                if (m.contacted != cases[i].contacted)
+                        fail_msg("case %zu", i);
+                assert_true(m.met); /* and never made again */
+                journal_close(j);
+        }
+}
+
+/* Its blob must be there: what a listing without it is a surprise for */
+static void test_expected(void **state) {
+        Journal *j = open_journal();
+        int64_t m = mapping(j);
+        uint64_t n;
+        Row *row;
+
+        for (int i = 0; i < 5; i++) {
+                char name[8];
+
+                (void) snprintf(name, sizeof(name), "%i", i);
+                confirm(j, m, name);
+        }
+        assert_int_equal(journal_expected(j, m, &n, NULL), 0);
+        assert_int_equal(n, 5);
+        row = get(j, m, "0", 1);
+        row_hint(row, true, 1, 1);
+        assert_true(row_expected(row));
+        put(j, m, row);
+        row = get(j, m, "1", 1);
+        row->doubt = true;
+        assert_false(row_expected(row));
+        put(j, m, row);
+        row = get(j, m, "2", 1);
+        row_park(row, row->gen, PATH_GONE, 1, NULL);
+        assert_false(row_expected(row));
+        put(j, m, row);
+        row = get(j, m, "3", 1);
+        row->approved = true;
+        assert_false(row_expected(row));
+        put(j, m, row);
+        row = get(j, m, "new", 0);
+        row_hint(row, true, 1, 1);
+        assert_false(row_expected(row));
+        put(j, m, row);
+        assert_int_equal(journal_expected(j, m, &n, NULL), 0);
+        assert_int_equal(n, 2);
+        journal_close(j);
 }
 
 /* SQLite's calls come here first */
@@ -477,6 +554,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_damaged_is_put_aside, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_flipped_byte, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_newer_schema, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_power_cut, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_expected, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_durable, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_due, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_branch_order, setup, teardown),
