@@ -17,6 +17,7 @@ bool look_enter(LookRoot *root, const char *folder, const RootId *pinned, Source
                 return false;
         }
         root->inodes_stable = root_fs_inodes_stable(root->fd);
+        root->stores_hide = root_fs_stores_hide(root->fd);
         return true;
 }
 

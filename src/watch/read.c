@@ -18,13 +18,16 @@
  *                     the same stamp (4.2). So the stamp must be a step old before the read begins.
  *   fstat             The stamp that the bytes will be known by.
  *   SEEK_HOLE         write(2) sets the stamp at its start, then copies for as long as it takes. This call waits for
- * the inode's lock, so no write that began before our stamp is still under way (4.4). Any that begins later changes the
- * stamp. sync_file_range   A store through mmap changes the stamp only if the page is clean (4.3). This cleans the
- * pages, so that a later store shows. Before the fstat it would be of no use. read fstat, statx      Nothing happened
- * to this file, and the path still is this file.
+ *                     the inode's lock, so no write that began before our stamp is still under way (4.4). Any that
+ *                     begins later changes the stamp. (Not for O_DIRECT, which writes under a shared lock.)
+ *   sync_file_range   A store through mmap changes the stamp only if the page is clean (4.3). This cleans the pages, so
+ *                     that a later store shows in the stamp. Before the fstat it would be of no use.
+ *   read
+ *   fstat, statx      Nothing happened to this file, and the path still is this file.
  *
- * If the file merely grew, or was changed so often that its stamp never was a step old, the same bytes are read a
- * second time: two equal readings mean that the file held just these bytes at the instant between them. */
+ * If the file merely grew, or was changed so often that its stamp never was a step old, or lies where no page is ever
+ * clean (tmpfs), the same bytes are read a second time, behind another SEEK_HOLE: two equal readings mean that the file
+ * held just these bytes at the instant between them. */
 
 #define COARSE_STEP (2 * NSEC_PER_SEC) /* FAT; 1 s on ext4 with small inodes, and on some servers */
 #define AGAIN_CHUNK ((size_t) 256 * 1024)
@@ -36,6 +39,7 @@ struct ReadFile {
         Glance first;
         bool restless;   /* its stamp never was a step old */
         bool coarse;     /* its stamp counts in seconds, and is of this moment: equal stamps prove nothing yet */
+        bool twice;      /* equal stamps prove nothing about stores through a mapping: tmpfs (4.3) */
         bool cut;        /* it ended before first.stamp.size */
         EVP_MD_CTX *md5; /* of the first `position` bytes */
         uint64_t position;
@@ -207,6 +211,7 @@ static bool file_begin(ReadFile *f, const LookRoot *root, const char *path, uint
                 return false;
         }
         ret->stamp = look_stamp(root, &f->first);
+        f->twice = root->stores_hide;
         if (f->first.stamp.size > room)
                 return false;
         f->md5 = md_begin();
@@ -264,7 +269,7 @@ static int file_ask(ReadFile *f, const LookRoot *root, const char *path, SourceR
             !glance_same_inode(&f->first, &f->after) || !path_is(root, path, &f->first))
                 *ret = SOURCE_CHANGED;
         else if (!f->restless && !f->coarse && glance_equal(&f->first, &f->after))
-                *ret = SOURCE_WHOLE;
+                *ret = f->twice ? SOURCE_UNREAD : SOURCE_WHOLE;
         else if (f->restless || f->after.stamp.size > f->first.stamp.size)
                 *ret = SOURCE_UNREAD;
         else

@@ -99,6 +99,13 @@ bool root_fs_inodes_stable(int fd) {
         return file_system(fd, NULL)->inodes_stable;
 }
 
+bool root_fs_stores_hide(int fd) {
+        uint32_t magic = 0;
+
+        (void) file_system(fd, &magic);
+        return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
+}
+
 /* ---- opening ---- */
 
 /* Asked once, of "/", which can be opened whatever the rights: a seccomp filter that does not know the call may answer

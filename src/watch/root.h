@@ -43,3 +43,5 @@ uint64_t root_mount(int fd, const struct statx *stx);
  * (pitfalls 2.4). `ret_name`: its name for status, static; "?" if unknown. */
 bool root_fs_tells(int fd, const char **ret_name);
 bool root_fs_inodes_stable(int fd);
+/* A store through a mapping never shows in the time stamps: tmpfs (pitfalls 4.3). */
+bool root_fs_stores_hide(int fd);

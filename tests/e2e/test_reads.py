@@ -1,0 +1,162 @@
+"""Files that will not hold still: every blob is one state that its file had (pitfalls 4.2 to 4.8), on four file systems.
+
+tests/reads/writer.c writes contents that describe themselves: each 64-bit word is (version << 32) + its number."""
+import array
+import contextlib
+import json
+import subprocess
+
+import pytest
+
+from daemon import BUILD, SLOW, until
+from disks import KINDS, Image
+
+MIB = 1 << 20
+WRITE, TORN = BUILD / "tests/reads/write", BUILD / "tests/reads/torn"
+WHOLE, BLOCKS = 3 * MIB, 9 * MIB  # by one Put Blob, and by blocks
+
+
+@pytest.fixture
+def disk(tmp_path, request):
+    """A file system of the kind that the test is parametrized with."""
+    with Image(tmp_path / "image", request.param, 700, tmp_path / "disk") as image:
+        yield image
+
+
+each_disk = pytest.mark.parametrize("disk", KINDS, indirect=True)
+
+
+@contextlib.contextmanager
+def writer(kind, path, size, pause_us=0):
+    """Writes `path` all the time; its last version is whole, and nothing has it open, when this is left."""
+    process = subprocess.Popen([WRITE, kind, path, str(size), str(pause_us)], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+        process.terminate()
+        assert process.wait(60 * SLOW) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def words(version, begin, end):
+    return array.array("Q", range((version << 32) + begin, (version << 32) + end))
+
+
+def wrong(kind, data, size):
+    """What is wrong with this as a state of such a writer's file; None: it was one."""
+    whole = array.array("Q", data[:len(data) // 8 * 8])
+    n, rest = len(whole), data[len(data) // 8 * 8:]
+    version = whole[0] >> 32 if n and kind != "append" else 0
+    if kind not in ("append", "truncate") and len(data) != size:
+        return f"{len(data)} bytes"
+    split = n
+    if kind in ("mmap", "chunks"):  # a new beginning, an old rest
+        low = next((i for i in range(0, n, 512) if whole[i] >> 32 != version), n)
+        split = next((i for i in range(max(low - 512, 0), low) if whole[i] >> 32 != version), low)
+    if whole[:split] != words(version, 0, split) or whole[split:] != words(version - 1, split, n):
+        return f"begins with version {version}, and is no state of that"
+    if rest != words(version, n, n + 1).tobytes()[:len(rest)]:
+        return "wrong in its last bytes"
+    return None
+
+
+# --- the reading order itself: src/watch/read.c against writers ---
+
+# kind of writer, pause between two versions in microseconds
+WRITERS = {"write": 100_000, "slow": 100_000, "chunks": 100_000, "mmap": 100_000, "truncate": 100_000,
+           "rename": 100_000, "append": 500, "direct": 100_000}
+
+
+def torn(kind, path, size, reads, pause_us, without="", seconds=600):
+    done = subprocess.run([TORN, kind, path, str(size), str(reads), str(seconds * SLOW), str(pause_us), without],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=(seconds + 60) * SLOW)
+    if done.returncode == 3:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode in (0, 1), done
+    return json.loads(done.stdout)
+
+
+@each_disk
+@pytest.mark.parametrize("kind", WRITERS)
+def test_no_accepted_reading_is_torn(disk, kind, rounds):
+    """4.4: of what is taken for one consistent state, nothing is torn. A single large O_DIRECT write is the exception:
+    it holds the inode's lock together with others, so nothing waits for it (docs/reliability.md)."""
+    for size, sample, full in ((4 * MIB, 15, 1000), (16 * MIB if kind == "append" else BLOCKS, 5, 500)):
+        done = torn(kind, disk.mountpoint / "f", size, rounds(sample, full), WRITERS[kind] * (1 + 3 * (size == BLOCKS)))
+        print(f"{disk.fstype}: {json.dumps(done)}")
+        assert done["accepted"] > 0
+        if kind != "direct":
+            assert done["torn"] == 0
+
+
+@pytest.mark.parametrize("disk", ["ext4", "btrfs", "tmpfs"], indirect=True)
+def test_without_seek_hole(disk, rounds):
+    """The step matters: without it, a write(2) that waits for its source half way is read as if it were whole. (Not on
+    xfs, where read(2) itself waits.)"""
+    done = torn("slow", disk.mountpoint / "f", 4 * MIB, rounds(40, 1000), 100_000, "hole")
+    print(f"{disk.fstype}: {json.dumps(done)}")
+    assert done["torn"] > 0
+
+
+@pytest.mark.parametrize("disk", ["ext4", "btrfs", "xfs"], indirect=True)
+def test_without_sync_file_range(disk, rounds):
+    """The step matters: without it, stores into dirty pages leave no trace (4.3). (On tmpfs they never do; there the
+    second reading is what sees them.)"""
+    done = torn("mmap", disk.mountpoint / "f", 4 * MIB, rounds(40, 1000), 0, "sync")
+    print(f"{disk.fstype}: {json.dumps(done)}")
+    assert done["torn"] > 0
+
+
+# --- the daemon ---
+
+FILES = {"write": BLOCKS, "mmap": BLOCKS, "slow": WHOLE, "chunks": WHOLE, "truncate": WHOLE, "rename": WHOLE,
+         "append": 16 * MIB}
+
+
+@each_disk
+def test_every_download_is_one_state(disk, make, account, equal, rounds):
+    """Files rewritten all the time in seven ways, each downloaded each time that its blob is another one: always one
+    state that the file had; and when everything rests, all is equal."""
+    top = disk.mountpoint / "box"
+    top.mkdir()
+    seen = {kind: set() for kind in FILES}
+    wanted = dict.fromkeys(FILES, rounds(2, 80))
+    if disk.fstype == "tmpfs":
+        wanted["mmap"] = 1  # stores tell nobody, and leave no trace there, until the mapping goes (4.3)
+    mapping = {"folder": str(top), "rescan": "1m"}  # which is what finds stores elsewhere
+    with contextlib.ExitStack() as daemon, contextlib.ExitStack() as writers:
+        for kind, size in FILES.items():  # before the daemon: a file that grows to its length is a prefix at first
+            writers.enter_context(writer(kind, top / kind, size, 40_000 if kind == "append" else 1_000_000))
+        d = daemon.enter_context(make(mapping=mapping, speedup=20))
+        box = account.client().get_container_client("box")
+        marked = 0
+
+        def look(kind):
+            nonlocal marked
+            blob = box.get_blob_client(kind)
+            if not blob.exists() or blob.get_blob_properties().etag in seen[kind]:
+                return
+            got = blob.download_blob()
+            data = got.readall()
+            if got.properties.etag in seen[kind]:
+                return
+            seen[kind].add(got.properties.etag)
+            if "azsyncdbusy" in got.properties.metadata:
+                marked += 1
+            else:
+                assert wrong(kind, data, FILES[kind]) is None, f"{kind}: {wrong(kind, data, FILES[kind])}"
+
+        def enough():
+            for kind in FILES:
+                look(kind)
+            return all(len(seen[kind]) >= wanted[kind] for kind in FILES)
+        until(enough, 120 + 30 * wanted["write"], f"{wanted}")
+        writers.close()
+        d.wait_sync()
+        equal(top)
+        assert d.status()["busy"] == 0
+    print(f"{disk.fstype}: {({kind: len(etags) for kind, etags in seen.items()})} states, none torn; {marked} marked")
