@@ -219,6 +219,15 @@ static Verdict say(const AnswerInput *in, Error *e, Verdict v, const char *what,
         return v;
 }
 
+const char *answer_hint(const Error *e) {
+        const char *hint = e->text + strlen(e->text);
+
+        /* the last one: what stands in the brackets may be anything, curl's words too */
+        for (const char *p = strstr(e->text, "): "); p; p = strstr(p + 1, "): "))
+                hint = p + strlen("): ");
+        return hint;
+}
+
 /* What cannot be relied on: a read is simply repeated, a write may have happened (10.1, L4). */
 static Verdict say_unsure(const AnswerInput *in, Error *e, const char *what, const char *hint) {
         return say(in, e, is_one_of(in->verb, READS) ? VERDICT_RETRY : VERDICT_UNKNOWN, what, hint);

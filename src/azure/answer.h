@@ -63,6 +63,9 @@ typedef struct AnswerInput {
 /* Returns the verdict and, unless it is OK or UNCHANGED, fills `e` with words for status (what, why, what to do).
  * Success is the expected status of that verb and x-ms-request-id and, where the verb gives one, an ETag (10.1). */
 Verdict answer_verdict(const AnswerInput *in, Error *e);
+/* Where in the text of such an Error, if nothing was put before it, what to do begins; its end if nothing is said. The
+ * text before it ends in ": ". */
+const char *answer_hint(const Error *e);
 const char *verdict_name(Verdict v); /* "busy", ... for the log and tests; static */
 
 /* retry-after-ms, x-ms-retry-after-ms, Retry-After (seconds or HTTP date): ns from now, 0 if none; at most 10 min. */

@@ -150,7 +150,7 @@ static bool is_to_us(const BlobCall *call, const char *headers) {
         client_request_id(ours, call->client->session, call->number);
         if (r != -ENOENT && (r < 0 || strcmp(id, ours) != 0))
                 return false;
-        return http_header(headers, "x-ms-request-id", id, sizeof(id)) >= 0;
+        return http_header(headers, "x-ms-request-id", id, sizeof(id)) >= 0 && id[0] != '\0';
 }
 
 /* Does the answer repeat an MD5 other than that of what we sent? */
@@ -176,13 +176,20 @@ static void read_body(BlobCall *call, const HttpAnswer *http, BlobAnswer *answer
                                    &answer->error);
         else if (call->verb == VERB_GET_BLOCK_LIST)
                 r = xml_parse_block_list(http->body, http->body_size, call->each_block, call->userdata, &answer->error);
+        else if (call->verb == VERB_SERVICE_PROPERTIES)
+                r = xml_parse_retention(http->body, http->body_size, &answer->account.soft_delete_days, &answer->error);
         if (r < 0)
                 answer->verdict = VERDICT_RETRY;
 }
 
 static void read_details(BlobCall *call, const HttpAnswer *http, BlobAnswer *answer, char **ret_marker) {
-        if (call->verb == VERB_HEAD_BLOB)
+        char text[BLOB_ETAG_ROOM];
+
+        if (call->verb == VERB_HEAD_BLOB) {
                 properties_read(http->headers, &answer->props);
+                answer->versioned = http_header(http->headers, "x-ms-version-id", text, sizeof(text)) != -ENOENT;
+        } else if (call->verb == VERB_ACCOUNT_INFO)
+                properties_account(http->headers, &answer->account);
         else if (call->verb == VERB_COPY_BLOB &&
                  http_header(http->headers, "x-ms-copy-status", answer->copy_status, sizeof(answer->copy_status)) < 0)
                 (void) snprintf(answer->copy_status, sizeof(answer->copy_status), "pending"); /* so it is asked for */
@@ -500,4 +507,24 @@ int blob_create_container(BlobClient *c, const char *container, BlobFn fn, void 
                 return -ENOMEM;
         request_query(&c->request, "restype", "container");
         return call_send(call, container, NULL, NULL, 0, 0, ret);
+}
+
+int blob_account_info(BlobClient *c, BlobFn fn, void *userdata, BlobCall **ret) {
+        BlobCall *call = call_new(c, VERB_ACCOUNT_INFO, "GET", fn, userdata);
+
+        if (!call)
+                return -ENOMEM;
+        request_query(&c->request, "restype", "account");
+        request_query(&c->request, "comp", "properties");
+        return call_send(call, NULL, NULL, NULL, 0, 0, ret);
+}
+
+int blob_service_properties(BlobClient *c, BlobFn fn, void *userdata, BlobCall **ret) {
+        BlobCall *call = call_new(c, VERB_SERVICE_PROPERTIES, "GET", fn, userdata);
+
+        if (!call)
+                return -ENOMEM;
+        request_query(&c->request, "restype", "service");
+        request_query(&c->request, "comp", "properties");
+        return call_send(call, NULL, NULL, NULL, 0, 0, ret);
 }

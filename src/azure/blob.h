@@ -5,6 +5,7 @@
 
 #include "azure/answer.h"
 #include "azure/credential.h"
+#include "azure/properties.h"
 #include "azure/uri.h"
 #include "azure/xml.h"
 #include "http/http.h"
@@ -53,6 +54,8 @@ typedef struct BlobAnswer {
         bool requested;            /* a request went out: counts in `requests` */
         char copy_status[16];      /* COPY: "success", "pending" */
         ListedBlob props;          /* HEAD: name unset */
+        bool versioned;            /* HEAD: the blob has a version id */
+        AccountFacts account;      /* ACCOUNT_INFO, SERVICE_PROPERTIES: what each of them knows */
         const char *marker;        /* LIST: of the next page; "" after the last; valid during the callback */
         Error error;               /* unless OK */
 } BlobAnswer;
@@ -86,6 +89,8 @@ int blob_delete(BlobClient *c, const char *container, const char *blob, const ch
 int blob_list(BlobClient *c, const char *container, const char *prefix, const char *marker, unsigned max,
               XmlListFn each, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
 int blob_create_container(BlobClient *c, const char *container, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
+int blob_account_info(BlobClient *c, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
+int blob_service_properties(BlobClient *c, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
 
 void blob_cancel(BlobCall *call); /* its callback does not come; a write's outcome is then unknown */
 uint64_t blob_call_sent(const BlobCall *call);

@@ -219,7 +219,8 @@ int sas_parse(const char *sas, SasFacts *ret, Error *e) {
                 facts.expires_ns = parse_expiry(value);
         (void) sas_value(sas, "sp", facts.permissions, sizeof(facts.permissions));
         (void) sas_value(sas, "sv", facts.version, sizeof(facts.version));
-        facts.account_sas = sas_value(sas, "ss", value, sizeof(value)) && sas_value(sas, "srt", value, sizeof(value));
+        facts.account_sas = sas_value(sas, "ss", facts.services, sizeof(facts.services)) &&
+                            sas_value(sas, "srt", facts.resource_types, sizeof(facts.resource_types));
         facts.has_policy = sas_value(sas, "si", value, sizeof(value));
         *ret = facts;
         return 0;

@@ -31,7 +31,8 @@ typedef struct SasFacts {
         int64_t expires_ns;
         char permissions[32];
         char version[16];
-        bool account_sas; /* may create containers if it has 'c' */
-        bool has_policy;  /* si: a policy of the container may say what se and sp do not */
+        char services[8], resource_types[8]; /* ss, srt: of an account SAS */
+        bool account_sas;                    /* may create containers if it has 'c' */
+        bool has_policy;                     /* si: a policy of the container may say what se and sp do not */
 } SasFacts;
 int sas_parse(const char *sas, SasFacts *ret, Error *e) _must_check_;

@@ -5,6 +5,7 @@
 #include "util/encode.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define META "x-ms-meta-"
 
@@ -85,4 +86,21 @@ void properties_read(const char *headers, ListedBlob *ret) {
         (void) http_header(headers, "x-ms-access-tier", ret->access_tier, sizeof(ret->access_tier));
         ret->leased = http_header(headers, "x-ms-lease-state", text, sizeof(text)) >= 0 && strcmp(text, "leased") == 0;
         read_metadata(headers, ret);
+}
+
+/* A plain word, or nothing: it will be shown. */
+static void read_word(const char *headers, const char *name, char *ret, size_t room) {
+        if (http_header(headers, name, ret, room) < 0 ||
+            ret[strspn(ret, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
+                ret[0] = '\0';
+}
+
+void properties_account(const char *headers, AccountFacts *ret) {
+        char text[16];
+
+        *ret = (AccountFacts){ .soft_delete_days = -1 };
+        read_word(headers, "x-ms-account-kind", ret->kind, sizeof(ret->kind));
+        read_word(headers, "x-ms-sku-name", ret->sku, sizeof(ret->sku));
+        ret->folders =
+                http_header(headers, "x-ms-is-hns-enabled", text, sizeof(text)) >= 0 && strcasecmp(text, "true") == 0;
 }

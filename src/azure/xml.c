@@ -27,6 +27,8 @@ typedef enum Place {
         PLACE_UNCOMMITTED,
         PLACE_BLOCK,
         PLACE_ERROR,
+        PLACE_SERVICE,
+        PLACE_RETENTION,
         PLACE_LEAF,
         PLACE_MARKER,
         PLACE_NAME,
@@ -44,6 +46,8 @@ typedef enum Place {
         PLACE_BLOCK_NAME,
         PLACE_BLOCK_SIZE,
         PLACE_CODE,
+        PLACE_RETENTION_ON,
+        PLACE_RETENTION_DAYS,
 } Place;
 
 typedef struct Step {
@@ -84,6 +88,14 @@ static const Step block_steps[] = {
         { 0 },
 };
 
+static const Step service_steps[] = {
+        { "StorageServiceProperties", PLACE_TOP, PLACE_SERVICE },
+        { "DeleteRetentionPolicy", PLACE_SERVICE, PLACE_RETENTION },
+        { "Enabled", PLACE_RETENTION, PLACE_RETENTION_ON },
+        { "Days", PLACE_RETENTION, PLACE_RETENTION_DAYS },
+        { 0 },
+};
+
 static const Step error_steps[] = {
         { "Error", PLACE_TOP, PLACE_ERROR },
         { "Code", PLACE_ERROR, PLACE_CODE },
@@ -113,6 +125,8 @@ struct Reader {
         Buf marker;
         ListedBlock block;
         bool sized;
+        bool retention, retention_on; /* said at all; switched on */
+        uint64_t retention_days;
         char *code;
 };
 
@@ -472,6 +486,35 @@ int xml_parse_block_list(const char *xml, size_t size, XmlBlockFn fn, void *user
         rd.block_fn = fn;
         rd.userdata = userdata;
         return reader_run(&rd, xml, size);
+}
+
+static void service_opened(Reader *rd, Place place) {
+}
+
+static void service_closed(Reader *rd, Place place, const char *name) {
+        const char *text = buf_text(&rd->text);
+
+        if (place == PLACE_RETENTION_ON) {
+                rd->retention = true;
+                rd->retention_on = strcasecmp(text, "true") == 0;
+        } else if (place == PLACE_RETENTION_DAYS && !parse_u64(text, &rd->retention_days))
+                refuse(rd, "a number of days is not a number");
+}
+
+int xml_parse_retention(const char *xml, size_t size, int *ret_days, Error *e) {
+        _cleanup_(reader_done) Reader rd;
+        int r;
+
+        assert((xml || size == 0) && ret_days);
+
+        reader_init(&rd, service_steps, e);
+        rd.opened = service_opened;
+        rd.closed = service_closed;
+        r = reader_run(&rd, xml, size);
+        if (r < 0)
+                return r;
+        *ret_days = !rd.retention ? -1 : !rd.retention_on ? 0 : (int) MIN(MAX(rd.retention_days, 1U), 36500U);
+        return 0;
 }
 
 static void error_opened(Reader *rd, Place place) {

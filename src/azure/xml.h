@@ -1,6 +1,6 @@
 /* The service's XML bodies, by expat with DTDs refused and depth bounded (pitfalls 10.9): List Blobs, Get Block List,
- * Error. A BOM is skipped, unknown elements are ignored, names are decoded once (6.5). Pure: bytes in, callbacks or
- * values out. */
+ * Get Blob Service Properties, Error. A BOM is skipped, unknown elements are ignored, names are decoded once (6.5).
+ * Pure: bytes in, callbacks or values out. */
 #pragma once
 
 #include "util/buf.h"
@@ -45,6 +45,10 @@ typedef struct ListedBlock {
 } ListedBlock;
 typedef int (*XmlBlockFn)(const ListedBlock *block, void *userdata);
 int xml_parse_block_list(const char *xml, size_t size, XmlBlockFn fn, void *userdata, Error *e) _must_check_;
+
+/* Of Get Blob Service Properties: for how many days a deleted blob can be brought back; 0: soft delete is off, -1: not
+ * said. */
+int xml_parse_retention(const char *xml, size_t size, int *ret_days, Error *e) _must_check_;
 
 /* Error/Code of an error body into `ret` ("" if there is none, or it is not plain letters and digits), also if the body
  * is cut after it. Never fails; the message is not looked at. */

@@ -11,6 +11,7 @@
 enum {
         OPTION_CONFIG = 256,
         OPTION_RUNTIME_DIR,
+        OPTION_STATE_DIR,
         OPTION_JSON,
         OPTION_WATCH,
         OPTION_CHECK,
@@ -20,8 +21,8 @@ enum {
 
 typedef struct Verb {
         const char *name;
-        int least, most; /* names behind it */
-        bool watches, waits;
+        int least, most;              /* names behind it */
+        bool watches, waits, looks;   /* takes --watch and --check; --timeout; --state-dir */
         int (*run)(const Options *o); /* NULL: not built yet */
         const char *usage;
         const char *summary;
@@ -31,7 +32,7 @@ typedef struct Verb {
 #define MANY 4096
 
 static const Verb verbs[] = {
-        { "status", 0, 1, true, false, verb_status, "status [--watch | --check] [MAPPING]",
+        { "status", 0, 1, true, false, false, verb_status, "status [--watch | --check] [MAPPING]",
           "what is in the cloud, what is not yet, and what needs you",
           "Shows each mapping: its state, what the cloud holds, what is still to do, what is being sent, since when it "
           "is\n"
@@ -40,46 +41,61 @@ static const Verb verbs[] = {
           "  --check   for cron: prints only what needs a person (failed, held, blocked or in conflict) and then "
           "exits\n"
           "            with 3; prints nothing and exits with 0 if nothing does\n" },
-        { "wait", 0, MANY, false, true, verb_wait, "wait [--timeout SECONDS] [MAPPING...]",
+        { "wait", 0, MANY, false, true, false, verb_wait, "wait [--timeout SECONDS] [MAPPING...]",
           "until everything that was changed before is in the cloud",
           "Returns when every change that the kernel had reported before is in the cloud. Exits with 0 then, with 1 "
           "when\n"
           "the time is up, and with 3 if waiting cannot help: something failed, is held, blocked, in conflict or "
           "paused.\n\n"
           "  --timeout SECONDS   gives up after that time (a decimal point is fine)\n" },
-        { "queue", 0, 1, false, false, verb_queue, "queue [MAPPING]",
+        { "queue", 0, 1, false, false, false, verb_queue, "queue [MAPPING]",
           "every path that is not in sync, with attempts, next try and reason",
           "Lists pending, failed, held, busy, conflicting and skipped paths. With --json: {\"items\": [...]}, written "
           "as\n"
           "it arrives. Only for root and the user that azsyncd runs as, since it names files.\n" },
-        { "rescan", 0, 1, false, false, verb_change, "rescan [MAPPING]", "compare the folder with the cloud now",
+        { "rescan", 0, 1, false, false, false, verb_change, "rescan [MAPPING]", "compare the folder with the cloud now",
           "Compares the whole folder with what is known to be in the cloud, now instead of at the next turn. This "
           "finds\n"
           "what no event reports, such as changes made on a network drive from elsewhere.\n" },
-        { "retry", 0, 1, false, false, verb_change, "retry [MAPPING]", "try again at once what failed or waits",
+        { "retry", 0, 1, false, false, false, verb_change, "retry [MAPPING]", "try again at once what failed or waits",
           "Tries again at once whatever failed or waits for its next try.\n" },
-        { "pause", 0, 1, false, false, verb_change, "pause [MAPPING]", "send nothing until resumed",
+        { "pause", 0, 1, false, false, false, verb_change, "pause [MAPPING]", "send nothing until resumed",
           "Nothing is sent or deleted until azsyncctl resume, also after a restart. Changes are still noted.\n" },
-        { "resume", 0, 1, false, false, verb_change, "resume [MAPPING]", "go on after pause",
+        { "resume", 0, 1, false, false, false, verb_change, "resume [MAPPING]", "go on after pause",
           "Goes on after pause.\n" },
-        { "approve", 1, 1, false, false, verb_change, "approve MAPPING", "let held deletions or a new root go ahead",
+        { "approve", 1, 1, false, false, false, verb_change, "approve MAPPING",
+          "let held deletions or a new root go ahead",
           "Lets go ahead what azsyncd holds back until somebody says that it is meant: very many deletions, another\n"
           "folder in the place of the one it knew, or another destination under the same name. Look at azsyncctl "
           "status\n"
           "and azsyncctl queue first.\n" },
-        { "reject", 1, 1, false, false, verb_change, "reject MAPPING", "drop held deletions",
+        { "reject", 1, 1, false, false, false, verb_change, "reject MAPPING", "drop held deletions",
           "Drops what approve would let go ahead: the cloud keeps what it has.\n" },
-        { "reload", 0, 0, false, false, verb_change, "reload", "read the configuration again",
+        { "reload", 0, 0, false, false, false, verb_change, "reload", "read the configuration again",
           "Reads the configuration again. A bad one is refused whole, each mistake is named, and the one before stays "
           "in\n"
           "force.\n" },
-        { "verify", 0, MANY, false, false, NULL, "verify MAPPING [--content]", NULL, NULL },
-        { "restore", 0, MANY, false, false, NULL, "restore MAPPING [PATH...] --to DIR", NULL, NULL },
-        { "add", 0, MANY, false, false, NULL, "add FOLDER URL", NULL, NULL },
-        { "remove", 0, MANY, false, false, NULL, "remove NAME", NULL, NULL },
-        { "list", 0, MANY, false, false, NULL, "list", NULL, NULL },
-        { "edit", 0, MANY, false, false, NULL, "edit NAME", NULL, NULL },
-        { "doctor", 0, MANY, false, false, NULL, "doctor [MAPPING]", NULL, NULL },
+        { "verify", 0, MANY, false, false, false, NULL, "verify MAPPING [--content]", NULL, NULL },
+        { "restore", 0, MANY, false, false, false, NULL, "restore MAPPING [PATH...] --to DIR", NULL, NULL },
+        { "add", 0, MANY, false, false, false, NULL, "add FOLDER URL", NULL, NULL },
+        { "remove", 0, MANY, false, false, false, NULL, "remove NAME", NULL, NULL },
+        { "list", 0, MANY, false, false, false, NULL, "list", NULL, NULL },
+        { "edit", 0, MANY, false, false, false, NULL, "edit NAME", NULL, NULL },
+        { "doctor", 0, 1, false, false, true, verb_doctor, "doctor [MAPPING]",
+          "checks rights, limits, clock, endpoint, login, container; what to do",
+          "Looks at all that azsyncd needs, and says of each thing in one line how it is and, after \"do:\", what to "
+          "do.\n"
+          "It runs with your rights, not azsyncd's, with or without a running azsyncd, and changes nothing: no file "
+          "is\n"
+          "written, no blob is written or deleted. Each folder is walked once, for 30 s at most.\n\n"
+          "  ok    fine\n"
+          "  warn  works, but should be known or put right\n"
+          "  FAIL  needs a person: the exit status is 3\n"
+          "  ?     cannot be told from here\n\n"
+          "  --state-dir DIR   where azsyncd keeps its journal, if it was told so (default: /var/lib/azsyncd)\n"
+          "  --json            {\"version\", \"result\", \"checks\": [{\"mapping\", \"account\", \"check\", "
+          "\"result\", \"text\",\n"
+          "                    \"advice\"}]}\n" },
 };
 
 static const Verb *find_verb(const char *name) {
@@ -148,6 +164,7 @@ typedef struct Arguments {
 static const struct option long_options[] = {
         { "config", required_argument, NULL, OPTION_CONFIG },
         { "runtime-dir", required_argument, NULL, OPTION_RUNTIME_DIR },
+        { "state-dir", required_argument, NULL, OPTION_STATE_DIR },
         { "json", no_argument, NULL, OPTION_JSON },
         { "watch", no_argument, NULL, OPTION_WATCH },
         { "check", no_argument, NULL, OPTION_CHECK },
@@ -164,9 +181,13 @@ static void parse_options(Arguments *a, int argc, char **argv) {
         while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) >= 0)
                 switch (c) {
                 case OPTION_CONFIG:
-                        break; /* for verbs that read or write it */
+                        a->options.config_dir = optarg; /* for verbs that read or write it */
+                        break;
                 case OPTION_RUNTIME_DIR:
                         a->options.runtime_dir = optarg;
+                        break;
+                case OPTION_STATE_DIR:
+                        a->options.state_dir = optarg;
                         break;
                 case OPTION_JSON:
                         a->options.json = true;
@@ -228,6 +249,8 @@ static int run(int argc, char **argv) {
                 return usage("--watch and --check exclude each other");
         if (o->timeout_ns >= 0 && !verb->waits)
                 return usage("--timeout belongs to wait");
+        if (o->state_dir && !verb->looks)
+                return usage("--state-dir belongs to doctor");
         if (o->n_names < verb->least)
                 return usage("%s needs the name of a mapping", verb->name);
         if (o->n_names > verb->most)

@@ -22,11 +22,15 @@ static bool terminal_moves(void) {
         return isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0;
 }
 
-static StatusStyle style_now(const Options *o) {
+bool output_color(void) {
         const char *no_color = getenv("NO_COLOR");
 
+        return terminal_moves() && !(no_color && *no_color);
+}
+
+static StatusStyle style_now(const Options *o) {
         return (StatusStyle){
-                .color = terminal_moves() && !(no_color && *no_color),
+                .color = output_color(),
                 .one = o->n_names > 0,
                 .now_ns = clock_wall(),
         };

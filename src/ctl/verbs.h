@@ -5,6 +5,8 @@
 
 typedef struct Options {
         const char *runtime_dir; /* NULL: the usual places */
+        const char *config_dir;  /* the same */
+        const char *state_dir;   /* the same; doctor */
         bool json;
         bool watch, check;  /* status */
         int64_t timeout_ns; /* wait; -1: none */
@@ -17,8 +19,12 @@ int verb_status(const Options *o);
 int verb_wait(const Options *o);
 int verb_queue(const Options *o);
 int verb_change(const Options *o); /* rescan, retry, pause, resume, approve, reject, reload */
+int verb_doctor(const Options *o);
 
 /* --- shared by them --- */
+
+/* Is stdout a terminal that shows colors, and has nobody asked for none? */
+bool output_color(void);
 
 /* {"mapping": NAME}, or {} if none was named; NULL: out of memory */
 json_t *options_mapping(const Options *o);

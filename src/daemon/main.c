@@ -7,6 +7,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/path.h"
+#include "util/places.h"
 #include "util/timer.h"
 
 #include <curl/curl.h>
@@ -52,21 +53,6 @@ static void usage(FILE *out) {
                 "Exit: 0 fine; 1 failed; 2 wrong usage; 3 --once: something could not be synced; 78 configuration "
                 "refused.\n",
                 out);
-}
-
-/* systemd's variable (its first entry), else the system's folder for root, else below the XDG one. */
-static void default_dir(char *ret, size_t room, const char *variable, const char *system, const char *xdg,
-                        const char *below_home) {
-        const char *value = getenv(variable), *base = getenv(xdg), *home = getenv("HOME");
-
-        if (value && value[0] == '/')
-                (void) snprintf(ret, room, "%.*s", (int) strcspn(value, ":"), value);
-        else if (geteuid() == 0)
-                (void) snprintf(ret, room, "%s", system);
-        else if (base && base[0] == '/')
-                (void) snprintf(ret, room, "%s/azsyncd", base);
-        else
-                (void) snprintf(ret, room, "%s/%s/azsyncd", home && home[0] == '/' ? home : "/nonexistent", below_home);
 }
 
 static int wrong(const char *what, const char *value) {
@@ -395,12 +381,9 @@ int main(int argc, char **argv) {
         Daemon d = { .target = LOG_TARGET_AUTO, .level = LOG_INFO };
         int r;
 
-        default_dir(d.config_dir, sizeof(d.config_dir), "CONFIGURATION_DIRECTORY", "/etc/azsyncd", "XDG_CONFIG_HOME",
-                    ".config");
-        default_dir(d.state_dir, sizeof(d.state_dir), "STATE_DIRECTORY", "/var/lib/azsyncd", "XDG_STATE_HOME",
-                    ".local/state");
-        default_dir(d.runtime_dir, sizeof(d.runtime_dir), "RUNTIME_DIRECTORY", "/run/azsyncd", "XDG_RUNTIME_DIR",
-                    ".cache");
+        place_default(PLACE_CONFIGURATION, geteuid() == 0, d.config_dir, sizeof(d.config_dir));
+        place_default(PLACE_STATE, geteuid() == 0, d.state_dir, sizeof(d.state_dir));
+        place_default(PLACE_RUNTIME, geteuid() == 0, d.runtime_dir, sizeof(d.runtime_dir));
         r = parse_arguments(&d, argc, argv);
         if (r <= 0)
                 return r < 0 ? AZSYNC_EXIT_USAGE : AZSYNC_EXIT_OK;

@@ -16,8 +16,9 @@ BELOW = {
     "sync": {"util", "config", "http", "journal", "watch", "azure"},
     "control": {"util", "config", "http", "journal", "watch", "azure", "sync"},
     "daemon": {"util", "config", "http", "journal", "watch", "azure", "sync", "control"},
-    # the tool talks through the socket: it sees neither the engine nor what is beneath it
-    "ctl": {"util", "config", "http", "azure", "control"},
+    # the tool talks through the socket: it sees neither the engine nor the journal. What its doctor looks at, it looks at
+    # with the caller's rights and the daemon's eyes: the same walk (watch), the same requests (azure)
+    "ctl": {"util", "config", "http", "watch", "azure", "control"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 

@@ -353,6 +353,22 @@ static void test_clock(void **state) {
                         assert_int_equal(judge(i, 37 * MIN_NS, NULL), VERDICT_OK);
 }
 
+/* What to do is shown apart by azsyncctl doctor, whatever curl's words hold. */
+static void test_hint(void **state) {
+        AnswerInput in = { .verb = VERB_LIST, .sent = true, .status = 403, .code = "AccountIsDisabled" };
+        Error e = ERROR_NULL;
+
+        (void) answer_verdict(&in, &e);
+        assert_string_equal(answer_hint(&e), "check the subscription");
+        in = (AnswerInput){ .verb = VERB_LIST, .code = "", .result = CURLE_COULDNT_RESOLVE_HOST };
+        in.curl_error = "Could not resolve host (again): odd): x";
+        (void) answer_verdict(&in, &e);
+        assert_string_equal(answer_hint(&e), "no network, or is the account's name right?");
+        in = (AnswerInput){ .verb = VERB_HEAD_BLOB, .status = 404, .code = "BlobNotFound" };
+        (void) answer_verdict(&in, &e);
+        assert_ptr_equal(answer_hint(&e), e.text + strlen(e.text));
+}
+
 /* Codes and words of a peer are shown, so they must be harmless. */
 static void test_hostile_words(void **state) {
         char code[300], words[2000];
@@ -464,9 +480,9 @@ static void test_retry_after(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_table),         cmocka_unit_test(test_clock),
-                cmocka_unit_test(test_hostile_words), cmocka_unit_test(test_every_status),
-                cmocka_unit_test(test_retry_after),
+                cmocka_unit_test(test_table),        cmocka_unit_test(test_clock),
+                cmocka_unit_test(test_hint),         cmocka_unit_test(test_hostile_words),
+                cmocka_unit_test(test_every_status), cmocka_unit_test(test_retry_after),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

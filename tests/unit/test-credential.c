@@ -66,27 +66,27 @@ static const struct {
         SasFacts facts;
 } parsed[] = {
         { "sv=2021-12-02&ss=b&srt=sco&sp=rwdlac&st=2026-01-01T00:00:00Z&se=2030-01-01T00:00:00Z&spr=https,http&" SIG,
-          { S2030, "rwdlac", "2021-12-02", true, false } },
+          { S2030, "rwdlac", "2021-12-02", "b", "sco", true, false } },
         { "?sv=2021-12-02&sr=c&sp=rcwdl&se=2030-01-01T00%3A00%3A00Z&" SIG,
-          { S2030, "rcwdl", "2021-12-02", false, false } },
-        { SIG "&se=2030-01-01", { S2030, "", "", false, false } },
-        { "se=2030-01-01T00%3a00Z&" SIG, { S2030, "", "", false, false } },
-        { "se=2030-01-01T00:00:00.0000000Z&" SIG, { S2030, "", "", false, false } },
-        { "si=policy&sr=c&sv=2018-03-28&" SIG, { 0, "", "2018-03-28", false, true } },
-        { "ss=b&" SIG, { 0, "", "", false, false } },
-        { "se=never&" SIG, { 0, "", "", false, false } },
-        { "se=2030-02-30&" SIG, { 0, "", "", false, false } },
-        { "se=2030-13-01&" SIG, { 0, "", "", false, false } },
-        { "se=2030-01-01T25:00Z&" SIG, { 0, "", "", false, false } },
-        { "se=2030-01-01T00:00:00&" SIG, { 0, "", "", false, false } }, /* whose midnight? */
-        { "se=2030-01-01T00:00:00%2B01:00&" SIG, { 0, "", "", false, false } },
-        { "se=2030-1-1&" SIG, { 0, "", "", false, false } },
-        { "se=-030-01-01&" SIG, { 0, "", "", false, false } },
-        { "se=1969-01-01&" SIG, { 0, "", "", false, false } },
-        { "se=9999-12-31T23:59:59Z&" SIG, { INT64_MAX, "", "", false, false } },
-        { "se=%zz&sp=%00r&sv=&" SIG, { 0, "", "", false, false } },
-        { "sp=rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr&" SIG, { 0, "", "", false, false } },
-        { "xsp=w&sp=r&sp=w&" SIG "&&", { 0, "r", "", false, false } },
+          { S2030, "rcwdl", "2021-12-02", "", "", false, false } },
+        { SIG "&se=2030-01-01", { S2030, "", "", "", "", false, false } },
+        { "se=2030-01-01T00%3a00Z&" SIG, { S2030, "", "", "", "", false, false } },
+        { "se=2030-01-01T00:00:00.0000000Z&" SIG, { S2030, "", "", "", "", false, false } },
+        { "si=policy&sr=c&sv=2018-03-28&" SIG, { 0, "", "2018-03-28", "", "", false, true } },
+        { "ss=b&" SIG, { 0, "", "", "b", "", false, false } },
+        { "se=never&" SIG, { 0, "", "", "", "", false, false } },
+        { "se=2030-02-30&" SIG, { 0, "", "", "", "", false, false } },
+        { "se=2030-13-01&" SIG, { 0, "", "", "", "", false, false } },
+        { "se=2030-01-01T25:00Z&" SIG, { 0, "", "", "", "", false, false } },
+        { "se=2030-01-01T00:00:00&" SIG, { 0, "", "", "", "", false, false } }, /* whose midnight? */
+        { "se=2030-01-01T00:00:00%2B01:00&" SIG, { 0, "", "", "", "", false, false } },
+        { "se=2030-1-1&" SIG, { 0, "", "", "", "", false, false } },
+        { "se=-030-01-01&" SIG, { 0, "", "", "", "", false, false } },
+        { "se=1969-01-01&" SIG, { 0, "", "", "", "", false, false } },
+        { "se=9999-12-31T23:59:59Z&" SIG, { INT64_MAX, "", "", "", "", false, false } },
+        { "se=%zz&sp=%00r&sv=&" SIG, { 0, "", "", "", "", false, false } },
+        { "sp=rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr&" SIG, { 0, "", "", "", "", false, false } },
+        { "xsp=w&sp=r&sp=w&" SIG "&&", { 0, "r", "", "", "", false, false } },
 };
 
 static void test_parse(void **state) {
@@ -99,6 +99,8 @@ static void test_parse(void **state) {
                 assert_int_equal(f.expires_ns, parsed[i].facts.expires_ns);
                 assert_string_equal(f.permissions, parsed[i].facts.permissions);
                 assert_string_equal(f.version, parsed[i].facts.version);
+                assert_string_equal(f.services, parsed[i].facts.services);
+                assert_string_equal(f.resource_types, parsed[i].facts.resource_types);
                 assert_int_equal(f.account_sas, parsed[i].facts.account_sas);
                 assert_int_equal(f.has_policy, parsed[i].facts.has_policy);
         }

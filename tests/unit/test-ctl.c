@@ -209,7 +209,9 @@ static void test_usage(void **state) {
                 { "remove x", 2, "", "not supported yet" },
                 { "list", 2, "", "not supported yet" },
                 { "edit x", 2, "", "not supported yet" },
-                { "doctor", 2, "", "not supported yet" },
+                { "doctor a b", 2, "", "too many arguments: azsyncctl doctor" },
+                { "--help doctor", 0, "--state-dir", "" },
+                { "status --state-dir /x", 2, "", "belongs to doctor" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)

@@ -430,6 +430,41 @@ static void test_errors(void **state) {
         }
 }
 
+#define SERVICE(inside) "<?xml version=\"1.0\"?><StorageServiceProperties>" inside "</StorageServiceProperties>"
+#define POLICY(inside) SERVICE("<DeleteRetentionPolicy>" inside "</DeleteRetentionPolicy>")
+
+static void test_retention(void **state) {
+        static const struct {
+                const char *xml;
+                int days; /* -2: refused */
+        } rows[] = {
+                { POLICY("<Enabled>true</Enabled><Days>7</Days>"), 7 },
+                { POLICY("<Days>14</Days><AllowPermanentDelete>true</AllowPermanentDelete><Enabled>True</Enabled>"),
+                  14 },
+                { "\xef\xbb\xbf" POLICY("<Enabled>false</Enabled>"), 0 },
+                { POLICY("<Enabled>false</Enabled><Days>7</Days>"), 0 },
+                { POLICY("<Enabled>true</Enabled>"), 1 },
+                { POLICY("<Enabled>true</Enabled><Days>18446744073709551615</Days>"), 36500 },
+                { POLICY(""), -1 },
+                { SERVICE(""), -1 },
+                /* the same words of other policies */
+                { SERVICE("<HourMetrics><RetentionPolicy><Enabled>true</Enabled><Days>3</Days></RetentionPolicy>"
+                          "</HourMetrics><Enabled>true</Enabled>"),
+                  -1 },
+                { POLICY("<Enabled>true</Enabled><Days>x</Days>"), -2 },
+                { "<StorageServiceProperties><DeleteRetentionPolicy><Enabled>true</Enabled>", -2 },
+                { "<html></html>", -2 },
+                { "", -2 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                int days = -2, r = xml_parse_retention(rows[i].xml, strlen(rows[i].xml), &days, NULL);
+
+                assert_int_equal(r, rows[i].days == -2 ? -EBADMSG : 0);
+                assert_int_equal(days, rows[i].days);
+        }
+}
+
 static void test_write_block_list(void **state) {
         static const char *const ids[] = { "QQ==", "+/8=", "QQ==" };
         static const char *const bad[] = { "", "=", "QQ==<", "Q Q=", "Q=Q=", "Q===", "Qé==" };
@@ -454,10 +489,15 @@ static void test_write_block_list(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_page),   cmocka_unit_test(test_every_cut),
-                cmocka_unit_test(test_lists),  cmocka_unit_test(test_fields),
-                cmocka_unit_test(test_bounds), cmocka_unit_test(test_block_lists),
-                cmocka_unit_test(test_errors), cmocka_unit_test(test_write_block_list),
+                cmocka_unit_test(test_page),
+                cmocka_unit_test(test_every_cut),
+                cmocka_unit_test(test_lists),
+                cmocka_unit_test(test_fields),
+                cmocka_unit_test(test_bounds),
+                cmocka_unit_test(test_block_lists),
+                cmocka_unit_test(test_errors),
+                cmocka_unit_test(test_retention),
+                cmocka_unit_test(test_write_block_list),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
