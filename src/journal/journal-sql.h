@@ -47,12 +47,13 @@
         X(SEEN_INODE, HOT, "SELECT 1 FROM path WHERE mapping = ?1 AND seen_ino = ?2 LIMIT 1")                             \
         X(STATE_CHANGE, COLD, "UPDATE path SET state = 1, due = 0, gen = gen + 1, attempts = 0, "                         \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND state = ?2 AND state > 0")     \
-        X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL), sum(marked != 0), sum(CASE WHEN etag IS NOT NULL THEN size ELSE 0 END), " \
+        X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL AND approved != 2), sum(marked != 0), sum(CASE WHEN etag IS NOT NULL AND approved != 2 THEN size ELSE 0 END), " \
                 "sum(state IN (3, 5) AND NOT approved AND NOT moved) "                                                    \
                 "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
         X(HOLD, COLD, "UPDATE path SET state = 5, due = 0 WHERE mapping = ?1 AND state = 3 AND state > 0 AND NOT approved AND NOT moved") \
         X(APPROVE, COLD, "UPDATE path SET state = 3, due = 0, approved = 1, reason = NULL WHERE mapping = ?1 AND state = 5 AND state > 0") \
-        X(REJECT, COLD, "DELETE FROM path WHERE mapping = ?1 AND state = 5 AND state > 0")                                \
+        X(REJECT, COLD, "UPDATE path SET state = 7, due = 0, first = 0, approved = 2, reason = 'its deletion was rejected: the blob stays' "    \
+                "WHERE mapping = ?1 AND state = 5 AND state > 0")                                \
         X(WINDOW_ADD, HOT, "INSERT INTO window (mapping, minute, deletions, overwrites) VALUES (?1, ?2, ?3, ?4) "         \
                 "ON CONFLICT (mapping, minute) DO UPDATE SET deletions = deletions + excluded.deletions, "                \
                 "overwrites = overwrites + excluded.overwrites")                                                          \
@@ -68,7 +69,7 @@
 
 /* `name` is a BLOB: memcmp order, not UTF-8, no collation (pitfalls 6.9). path_work covers whatever is not clean, and so is empty
  * when all is in sync. States are PathState. `listed` is the number of the listing that showed the blob last. `contacted` holds the bits
- * of JournalMapping's contacted, met and resend. */
+ * of JournalMapping's contacted, met and resend; `approved` those of Row's approved and kept. */
 #define JOURNAL_SCHEMA                                                                                                    \
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"                                      \
         "CREATE TABLE mapping ("                                                                                          \

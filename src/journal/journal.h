@@ -116,7 +116,7 @@ int journal_window_prune(Journal *j, int64_t mapping, int64_t before, Error *e) 
 int journal_hold(Journal *j, int64_t mapping, Error *e) _must_check_;    /* every counted GONE row becomes HELD */
 int journal_approve(Journal *j, int64_t mapping, Error *e) _must_check_; /* every HELD row: GONE, due, approved */
 int journal_reject(Journal *j, int64_t mapping,
-                   Error *e) _must_check_; /* every HELD row is forgotten; its blob stays */
+                   Error *e) _must_check_; /* every HELD row: SKIPPED and kept; its blob stays */
 
 /* Every row in `state` becomes pending and due (retry, approve). */
 int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) _must_check_;

@@ -27,7 +27,7 @@ static void set_reason(Row *row, const char *reason) {
 }
 
 bool row_expected(const Row *row) {
-        return row->confirmed && !row->doubt && !row->approved && row->state != PATH_GONE;
+        return row->confirmed && !row->doubt && !row->approved && !row->kept && row->state != PATH_GONE;
 }
 
 void row_hint(Row *row, bool content, int64_t due, int64_t first) {
@@ -116,13 +116,14 @@ void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, cons
 
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
         row->stamp = *stamp;
-        row->approved = row->moved = row->tallied = false; /* something stands here */
+        row->approved = row->kept = row->moved = row->tallied = false; /* something stands here */
         if (!overtaken(row, gen, claimed))
                 row_clean(row);
 }
 
 void row_unconfirm(Row *row) {
-        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->approved = row->moved = row->tallied = false;
+        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->approved = row->kept = row->moved =
+                row->tallied = false;
         row->marked = 0;
         row->etag[0] = '\0';
         memset(row->md5, 0, sizeof(row->md5));

@@ -43,6 +43,7 @@ typedef struct Row {
         int64_t marked;  /* wall ns when a marked copy was sent of a file that never rests (promise 2); 0: none is there
                           */
         bool approved;   /* a person let this deletion go ahead */
+        bool kept;       /* a person rejected it: the blob stays, until a file of this name comes again */
         bool moved;      /* what stood here is confirmed under another name: no deletion in the guard's eyes (7.4) */
         bool tallied;    /* its deletion is in the guard's window already, carried out or in doubt */
         int64_t changed; /* wall ns when its bytes were last counted as overwritten; 0: never */
@@ -56,7 +57,7 @@ typedef struct Row {
         /* as stored, for the journal's counters */
         struct {
                 PathState state;
-                bool confirmed, marked, counted;
+                bool file, marked, counted;
                 uint64_t size;
         } stored;
 } Row;

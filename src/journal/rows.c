@@ -5,9 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { APPROVED = 1, KEPT = 2 }; /* bits of the column `approved` */
+
+static bool row_is_file(const Row *row) {
+        return row->confirmed && !row->kept;
+}
+
 static void row_remember(Row *row) {
         row->stored.state = row->state;
-        row->stored.confirmed = row->confirmed;
+        row->stored.file = row_is_file(row);
         row->stored.marked = row->marked != 0;
         row->stored.counted = row_is_deletion(row);
         row->stored.size = row->stamp.size;
@@ -53,7 +59,8 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
         row->attempts = (unsigned) sqlite3_column_int(stmt, 19);
         row->seen_ino = (uint64_t) sqlite3_column_int64(stmt, 20);
         (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
-        row->approved = sqlite3_column_int(stmt, 22);
+        row->approved = sqlite3_column_int(stmt, 22) & APPROVED;
+        row->kept = sqlite3_column_int(stmt, 22) & KEPT;
         row->moved = sqlite3_column_int(stmt, 23);
         row->tallied = sqlite3_column_int(stmt, 24);
         row->changed = sqlite3_column_int64(stmt, 25);
@@ -95,15 +102,15 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
                 c->state[row->stored.state]--;
                 c->busy -= row->stored.marked;
                 c->deletions -= row->stored.counted;
-                c->files -= row->stored.confirmed;
-                c->bytes -= row->stored.confirmed ? row->stored.size : 0;
+                c->files -= row->stored.file;
+                c->bytes -= row->stored.file ? row->stored.size : 0;
         }
         if (!forget) {
                 c->state[row->state]++;
                 c->busy += row->marked != 0;
                 c->deletions += row_is_deletion(row);
-                c->files += row->confirmed;
-                c->bytes += row->confirmed ? row->stamp.size : 0;
+                c->files += row_is_file(row);
+                c->bytes += row_is_file(row) ? row->stamp.size : 0;
         }
 }
 
@@ -148,7 +155,7 @@ int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
         (void) (row->reason[0] ? sqlite3_bind_text(stmt, c, row->reason, -1, SQLITE_STATIC)
                                : sqlite3_bind_null(stmt, c));
         c++;
-        (void) sqlite3_bind_int(stmt, c++, row->approved);
+        (void) sqlite3_bind_int(stmt, c++, (row->approved ? APPROVED : 0) | (row->kept ? KEPT : 0));
         (void) sqlite3_bind_int(stmt, c++, row->moved);
         (void) sqlite3_bind_int(stmt, c++, row->tallied);
         (void) sqlite3_bind_int64(stmt, c++, row->changed);

@@ -416,6 +416,9 @@ void job_plan(Job *job) {
                 row_unconfirm(&job->row);
                 job_park(job, PATH_SKIPPED, 0, p.reason);
                 return;
+        case ACTION_KEEP:
+                job_park(job, PATH_SKIPPED, 0, p.reason);
+                return;
         case ACTION_GONE:
                 job_park(job, PATH_GONE, clock_boot() + (m->sync->once ? 0 : clock_policy(m->config->delete_delay_ns)),
                          p.reason);

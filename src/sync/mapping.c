@@ -355,7 +355,7 @@ Mapping *mapping_free(Mapping *m) {
         return NULL;
 }
 
-/* Held deletions: approved ones are looked at once more and carried out (7.5); rejected ones are forgotten, their blobs
+/* Held deletions: approved ones are looked at once more and carried out (7.5); rejected ones end here, their blobs
  * stay. */
 static int decide(Mapping *m, bool approve, Error *e) {
         Sync *s = m->sync;

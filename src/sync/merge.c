@@ -150,9 +150,9 @@ static void hint(struct Merge *g, Row *row) {
         store(g, row);
 }
 
-/* A job will look at it anyway, or a person has to decide first. */
+/* A job will look at it anyway, or a person has to decide first, or has decided that the blob stays. */
 static bool is_left_alone(const Row *row) {
-        return row_is_unsynced(row->state) || row->state == PATH_HELD;
+        return row_is_unsynced(row->state) || row->state == PATH_HELD || row->kept;
 }
 
 /* No longer ours to mirror; its blob stays (pitfalls 7.6). */

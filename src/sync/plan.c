@@ -59,6 +59,9 @@ static Known know(const PlanInput *in) {
         return k;
 }
 
+/* Deletions that a person rejected, by this very word in the queue; emptied files count as deleted (5.9). */
+static const Plan rejected = { .action = ACTION_KEEP, .reason = "its deletion was rejected: the blob stays" };
+
 /* No regular file stands under this name: no blob should. */
 static Plan plan_absence(const PlanInput *in) {
         const char *reason = in->look == LOOK_SYMLINK   ? "symbolic link: not stored yet"
@@ -67,6 +70,8 @@ static Plan plan_absence(const PlanInput *in) {
         Plan nothing = { .action = reason ? ACTION_SKIP : ACTION_FORGET, .reason = reason };
         Known k;
 
+        if (in->row->kept)
+                return rejected;
         if (in->row->doubt && in->remote == REMOTE_UNASKED)
                 return (Plan){ .action = ACTION_ASK };
         k = know(in);
@@ -94,6 +99,8 @@ Plan plan(const PlanInput *in) {
 
         if (in->look != LOOK_REGULAR)
                 return plan_absence(in);
+        if (row->kept && in->stamp->size == 0)
+                return rejected;
 
         /* an event about the content forbids to believe the stamp (4.3); so does a write whose outcome is unknown */
         if (row->confirmed && !row->foreign && !row->content && !row->doubt && row->marked == 0 &&

@@ -14,6 +14,7 @@ typedef enum Action {
         ACTION_METADATA, /* the bytes are there, only mtime, mode or owner differ */
         ACTION_FORGET,   /* nothing here, nothing of ours there: drop the row */
         ACTION_SKIP,     /* by policy; `reason` */
+        ACTION_KEEP,     /* the blob stays as it is, though the file is gone or emptied; `reason` */
         ACTION_GONE,     /* proven absent: delete after delete-delay */
         ACTION_DELETE,   /* absent for that long: delete under the condition */
         ACTION_CONFLICT, /* somebody else's blob stays; `reason` */

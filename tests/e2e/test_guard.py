@@ -64,10 +64,40 @@ def test_reject(make, account, folder):
         assert d.ctl("reject", "docs").rc == 0
         d.wait_sync()
         assert names(account) == before and d.status()["deleted_files"] == 0
+        assert d.ctl("rescan").rc == 0  # which lists the container: those are blobs of ours without a file
+        d.wait_sync()
+        status = d.status()
+        assert (status["held"], status["files"], status["skipped"]) == (0, 0, 60) and names(account) == before
         (folder / "d000").mkdir(exist_ok=True)
         (folder / "d000/f00001.txt").write_text("again")  # a name whose blob was left alone is taken up again
         d.wait_sync()
         assert account.client().get_blob_client("box", "d000/f00001.txt").download_blob().readall() == b"again"
+        (folder / "d000/f00001.txt").unlink()  # and is as good as any other from then on
+        d.wait_sync()
+        assert before - names(account) == {"d000/f00001.txt"}
+
+
+@pytest.mark.asan
+def test_reject_emptied(make, account, folder, equal):
+    """5.9: what a person rejected is not carried out by the next scan either, nor after a restart."""
+    tree(folder, 40)
+    d = make()
+    with d:
+        d.wait_sync()
+        for path in folder.glob("*/*"):
+            os.truncate(path, 0)
+        d.until_status(60, held=40)
+        assert d.ctl("reject", "docs").rc == 0
+        assert d.ctl("rescan").rc == 0
+        d.wait_sync()
+    with d:
+        d.wait_sync()
+        assert d.status()["uploaded_files"] == 0 and d.status()["held"] == 0
+        sizes = {b.size for b in account.client().get_container_client("box").list_blobs()}
+        assert sizes == {200}
+        tree(folder, 40)
+        d.wait_sync()
+        equal()
 
 
 def test_drip(make, account, folder):

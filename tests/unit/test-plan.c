@@ -22,7 +22,7 @@ typedef struct Case {
         bool stamp_differs, content, doubt;
         Bytes bytes;
         Cloud cloud;
-        bool was_gone, keep, overwrite;
+        bool was_gone, keep, overwrite, kept, emptied;
         Action action;
         const char *etag; /* NULL: none */
 } Case;
@@ -77,6 +77,15 @@ static const Case cases[] = {
         { "deleted already: nothing left", LOOK_ABSENT, NEW, .was_gone = true, .cloud = NOTHING,
           .action = ACTION_FORGET },
 
+        { "rejected: the blob stays", LOOK_ABSENT, CONFIRMED, .kept = true, .action = ACTION_KEEP },
+        { "rejected, and in doubt since", LOOK_ABSENT, CONFIRMED, .kept = true, .doubt = true, .action = ACTION_KEEP },
+        { "rejected, something else stands there", LOOK_FOLDER, CONFIRMED, .kept = true, .action = ACTION_KEEP },
+        { "5.9: emptied: waits like a deletion", LOOK_REGULAR, CONFIRMED, .emptied = true, .bytes = OTHER,
+          .action = ACTION_GONE },
+        { "5.9: emptied, and rejected", LOOK_REGULAR, CONFIRMED, .emptied = true, .kept = true, .action = ACTION_KEEP },
+        { "rejected, and back with other bytes", LOOK_REGULAR, CONFIRMED, .kept = true, .content = true, .bytes = OTHER,
+          .action = ACTION_UPLOAD, .etag = "\"row\"" },
+
         { "5.2: a link is skipped", LOOK_SYMLINK, NEW, .action = ACTION_SKIP },
         { "a file became a link: its blob goes first", LOOK_SYMLINK, CONFIRMED, .action = ACTION_GONE },
         { "5.1: a pipe is skipped", LOOK_SPECIAL, NEW, .action = ACTION_SKIP },
@@ -108,6 +117,7 @@ static void check(const Case *c) {
         row->foreign = c->know == FOREIGN;
         row->content = c->content;
         row->doubt = c->doubt;
+        row->kept = c->kept;
         if (row->confirmed) {
                 (void) snprintf(row->etag, sizeof(row->etag), "\"row\"");
                 row->has_md5 = true;
@@ -115,6 +125,8 @@ static void check(const Case *c) {
                 row->stamp = stamp;
                 row->stamp.mtime_ns += c->stamp_differs;
         }
+        if (c->emptied)
+                stamp.size = 0;
         in.remote = c->cloud == UNASKED ? REMOTE_UNASKED : c->cloud == NOTHING ? REMOTE_ABSENT : REMOTE_PRESENT;
         (void) snprintf(blob.etag, sizeof(blob.etag), "\"there\"");
         if (c->cloud == MINE_SAME || c->cloud == MINE_OTHER)
@@ -133,7 +145,7 @@ static void check(const Case *c) {
                 assert_string_equal(p.etag, c->etag);
         if (p.action == ACTION_UPLOAD && !c->etag)
                 assert_null(p.etag);
-        if (p.action == ACTION_CONFLICT || p.action == ACTION_SKIP)
+        if (p.action == ACTION_CONFLICT || p.action == ACTION_SKIP || p.action == ACTION_KEEP)
                 assert_non_null(p.reason);
         free(row);
 }
