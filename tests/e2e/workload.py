@@ -265,6 +265,20 @@ class Workload:
         if self.error:
             raise self.error
 
+    def reread(self):
+        """The folder is another one now (a power cut took the newest changes back): what is there is the truth."""
+        with self.lock:
+            self.nodes, self.settled_nodes, inodes, found = {}, [], {}, {}
+            for where, _, names in os.walk(self.folder):
+                for name in names:
+                    at = os.path.join(where, name)
+                    with open(at, "rb") as f:
+                        found[os.path.relpath(at, self.folder)] = (os.fstat(f.fileno()).st_ino, f.read())
+            for path in self.history.keys() - found.keys():
+                self._say(path, None)
+            for path, (inode, data) in sorted(found.items()):
+                self._put(path, inodes.setdefault(inode, Node(data, path, self.sequence)))
+
     # --- what must be true of the container, at any moment ---
 
     def blobs(self, client, container="box"):
