@@ -156,8 +156,7 @@ static bool accounted_for(const char *path) {
         return false;
 }
 
-static unsigned try_walk(const char *branch, int error, bool for_good) {
-        static const char *const files[] = { "a/b.txt", "a/b/c/file", "a/b/c/other", "a/file", "file", "z" };
+static unsigned try_walk(const char *const *files, size_t n_files, const char *branch, int error, bool for_good) {
         unsigned tried = 0, from = 0;
 
         do {
@@ -174,7 +173,7 @@ static unsigned try_walk(const char *branch, int error, bool for_good) {
                         assert_true(end.error.text[0] != '\0');
                         continue;
                 }
-                for (size_t i = 0; i < ELEMENTSOF(files); i++)
+                for (size_t i = 0; i < n_files; i++)
                         if (strncmp(files[i], branch, n) == 0 && !accounted_for(files[i]))
                                 fail_msg("%s: neither seen nor unknown, though call %u (\"%s\") failed: %s", files[i],
                                          from, fault.path, strerror(error));
@@ -185,17 +184,32 @@ static unsigned try_walk(const char *branch, int error, bool for_good) {
 /* A name that a rename takes away meanwhile, or that is something else by now, is a candidate like any other: ELOOP and
  * ENOTDIR are left out, and a look decides (test_look). */
 static void test_walk(void **state) {
+        static const char *const files[] = { "a/b.txt", "a/b/c/file", "a/b/c/other", "a/file", "file", "z" };
+
         make_tree();
         for (size_t k = 0; k < ELEMENTSOF(errors); k++)
                 for (unsigned for_good = 0; for_good < 2 && errors[k] != ELOOP && errors[k] != ENOTDIR; for_good++) {
-                        assert_true(try_walk("", errors[k], for_good) >= 20);
-                        assert_true(try_walk("a", errors[k], for_good) >= 15);
-                        assert_true(try_walk("a/b/c", errors[k], for_good) >= 8);
+                        assert_true(try_walk(files, ELEMENTSOF(files), "", errors[k], for_good) >= 20);
+                        assert_true(try_walk(files, ELEMENTSOF(files), "a", errors[k], for_good) >= 15);
+                        assert_true(try_walk(files, ELEMENTSOF(files), "a/b/c", errors[k], for_good) >= 8);
                 }
 }
 
+/* Folders far up are closed on the way down, and opened again for what is left in them. */
+static void test_deep_walk(void **state) {
+        static const char *const files[] = { "z", "d/z", "d/d/z", "d/d/d/z", "d/d/d/d/z" };
+        char path[2 * 40 + 1] = "d";
+
+        for (size_t n = 1; n < sizeof(path); n += 2, memcpy(path + n - 2, "/d", 3))
+                make_dir(path, 0755);
+        for (size_t i = 0; i < ELEMENTSOF(files); i++)
+                put(files[i], "x");
+        assert_true(try_walk(files, ELEMENTSOF(files), "", EIO, false) > 100);
+        assert_true(try_walk(files, ELEMENTSOF(files), "", EMFILE, true) > 100);
+}
+
 int main(void) {
-        const struct CMUnitTest tests[] = { WALK_TEST(test_look), WALK_TEST(test_walk) };
+        const struct CMUnitTest tests[] = { WALK_TEST(test_look), WALK_TEST(test_walk), WALK_TEST(test_deep_walk) };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

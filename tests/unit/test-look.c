@@ -268,6 +268,17 @@ static int mounts_child(void) {
         }
         if (look("dir/file").look != LOOK_REGULAR)
                 return 2;
+        { /* 2.1: the same folder, mounted once more while it is looked at: another root to all that asks for a name */
+                _cleanup_(look_leave) LookRoot r = LOOK_ROOT_NULL;
+                _cleanup_close_ int fd = -1;
+                Glance g;
+
+                if (!look_enter(&r, root, &id, &a) || mount(root, root, NULL, MS_BIND, NULL) < 0)
+                        return 77;
+                look_at(&r, "missing", &a, &fd, &g);
+                if (a.look != LOOK_UNKNOWN || a.error.text[0] == '\0')
+                        return 4;
+        }
         /* 2.1: mounted over, and nothing says so but the identity */
         if (mount("t", root, "tmpfs", 0, NULL) < 0)
                 return 77;
