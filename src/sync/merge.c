@@ -273,7 +273,10 @@ static void park(struct Merge *g, const Seen *seen, PathState state, const char 
         }
         if (row.exists && row.state == state && strcmp(row.reason, reason) == 0)
                 return;
-        row.first = 0;
+        if (state != PATH_FAILED) /* by policy: not unsynced */
+                row.first = 0;
+        else if (row.first == 0)
+                row.first = journal_sequence(g->mapping->sync->journal, clock_wall());
         row_park(&row, row.gen, state, 0, reason);
         store(g, &row);
 }
