@@ -151,7 +151,7 @@ void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const ch
         job_store(job);
 }
 
-static void job_park(Job *job, PathState state, int64_t due, const char *reason) {
+void job_park(Job *job, PathState state, int64_t due, const char *reason) {
         Mapping *m = job->mapping;
         Error e = ERROR_NULL;
         int r = job_reload(job, &e);

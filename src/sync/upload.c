@@ -13,6 +13,9 @@
 #define BLOCK_MIN ((uint64_t) 4 * 1024 * 1024)
 #define BLOCKS_MAX 50000u
 #define BLOCKS_IN_FLIGHT 4u
+/* 3 TiB. The service takes 190 TiB, in blocks that would have to be in memory whole; a sparse file of that size costs
+ * its owner nothing, and must not cost us all the memory there is (5.8). */
+#define FILE_MAX (SYNC_MEMORY * BLOCKS_MAX)
 #define BLOCK_ID_VERSION 0x01
 #define ID_TEXT BASE64_ROOM(32)
 
@@ -27,6 +30,7 @@ struct Upload {
         Job *job;
         SourceFile *file;
         bool hash_only, reading, end, staged;
+        unsigned at_once; /* blocks that may be in flight: all of them in memory */
         uint64_t block_size, offset, sent;
         char (*ids)[ID_TEXT];
         size_t n_ids;
@@ -67,6 +71,14 @@ bool upload_staged(const Job *job) {
 static void upload_drop(Job *job) {
         upload_free(TAKE_PTR(job->upload));
         job_give_back(job);
+}
+
+static bool too_large(Job *job) {
+        if (job->stamp.size <= FILE_MAX)
+                return false;
+        upload_drop(job);
+        job_park(job, PATH_FAILED, 0, "larger than 3 TiB: not supported yet; exclude it, or split it");
+        return true;
 }
 
 static void upload_changed(Job *job) {
@@ -226,7 +238,7 @@ static void upload_pump(struct Upload *u) {
                         upload_over(u);
                 return;
         }
-        if (!u->end && u->n_flying == BLOCKS_IN_FLIGHT)
+        if (!u->end && u->n_flying == u->at_once)
                 return;
         u->reading = true;
         r = u->end ? source_file_finish(u->file, on_finished, u)
@@ -247,7 +259,10 @@ static void on_opened(const SourceAnswer *answer, void *userdata) {
                 return;
         }
         job->stamp = answer->stamp;
+        if (too_large(job))
+                return;
         u->block_size = MAX(BLOCK_MIN, answer->stamp.size / (BLOCKS_MAX - 1) + 1);
+        u->at_once = (unsigned) MAX(MIN(SYNC_MEMORY / u->block_size, (uint64_t) BLOCKS_IN_FLIGHT), UINT64_C(1));
         if (!u->hash_only) {
                 u->ids = calloc((size_t) (answer->stamp.size / u->block_size) + 2, sizeof(*u->ids));
                 if (!u->ids) {
@@ -274,6 +289,8 @@ void upload_start(Job *job, bool hash_only) {
         assert(!job->upload);
 
         job_give_back(job);
+        if (too_large(job))
+                return;
         job->have_bytes = false;
         job->upload = calloc(1, sizeof(*job->upload));
         if (!job->upload) {
