@@ -19,7 +19,7 @@ typedef struct Case {
         const char *what;
         Look look;
         Know know;
-        bool stamp_differs, emptied, content, doubt;
+        bool stamp_differs, content, doubt;
         Bytes bytes;
         Cloud cloud;
         bool was_gone, keep, overwrite, kept, emptied;
@@ -59,13 +59,6 @@ static const Case cases[] = {
           .etag = "\"row\"" },
         { "listed stranger's blob with other bytes", LOOK_REGULAR, FOREIGN, .bytes = OTHER, .action = ACTION_CONFLICT },
         { "a stranger's blob is not believed by its stamp", LOOK_REGULAR, FOREIGN, .action = ACTION_READ },
-
-        { "5.9: emptied here: waits like a deletion", LOOK_REGULAR, CONFIRMED, .emptied = true, .bytes = OTHER,
-          .action = ACTION_GONE },
-        { "5.9: empty for that long: sent", LOOK_REGULAR, CONFIRMED, .emptied = true, .bytes = OTHER, .was_gone = true,
-          .action = ACTION_UPLOAD, .etag = "\"row\"" },
-        { "5.9: a new empty file is sent at once", LOOK_REGULAR, NEW, .emptied = true, .bytes = OTHER,
-          .action = ACTION_UPLOAD },
 
         { "never stored and gone", LOOK_ABSENT, NEW, .action = ACTION_FORGET },
         { "gone: waits for delete-delay", LOOK_ABSENT, CONFIRMED, .action = ACTION_GONE },
