@@ -265,7 +265,7 @@ void job_plan(Job *job);
 void job_confirm(Job *job, const char *etag);
 void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason);
 void job_park(Job *job, PathState state, int64_t due, const char *reason); /* an end that waits: row_park() */
-void job_answered(Job *job, const BlobAnswer *answer); /* counts, clears `call` */
+void job_answered(Job *job, const BlobAnswer *answer);                     /* counts, clears `call` */
 void job_failed(Job *job, const BlobAnswer *answer,
                 bool write); /* everything but OK and what the caller knows better */
 BlobMeta job_meta(const Job *job);
