@@ -34,7 +34,9 @@ typedef struct Walked {
 static ScanFilter filter(const char *path, size_t size, bool folder, void *userdata) {
         const Walked *w = userdata;
 
-        return w->mapping->exclude && ignore_match(w->mapping->exclude, path, folder) ? SCAN_EXCLUDE : SCAN_TAKE;
+        if (w->mapping->exclude && ignore_match(w->mapping->exclude, path, folder))
+                return SCAN_EXCLUDE;
+        return folder && !blobname_goes_below(w->mapping->prefix, path, size) ? SCAN_TOO_LONG : SCAN_TAKE;
 }
 
 static bool alive(void *userdata) {

@@ -2,6 +2,7 @@
 #include "sync/state.h"
 
 #include "azsyncd/messages.h"
+#include "util/blobname.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/path.h"
@@ -13,7 +14,6 @@
 
 #define BRANCHES_MAX 256u /* more than these: scan the whole tree instead */
 #define POLL_LEAST (30 * NSEC_PER_SEC)
-#define BRANCH_MAX 4096u /* bytes of a folder's path: no blob name has so many, whatever they are */
 
 /* In the walker's thread; reads only what never changes. */
 static ScanFilter filter(const char *path, size_t size, bool folder, void *userdata) {
@@ -23,7 +23,9 @@ static ScanFilter filter(const char *path, size_t size, bool folder, void *userd
                 return SCAN_EXCLUDE;
         /* Each file that cannot be named has a row of its own; a branch so deep that nothing in it can, one for all
          * (6.7). */
-        return size > (folder ? BRANCH_MAX : ROW_PATH_MAX) ? SCAN_TOO_LONG : SCAN_TAKE;
+        if (folder)
+                return blobname_goes_below(c->prefix, path, size) ? SCAN_TAKE : SCAN_TOO_LONG;
+        return size > ROW_PATH_MAX ? SCAN_TOO_LONG : SCAN_TAKE;
 }
 
 static void branch_drop(Mapping *m, size_t i) {

@@ -129,23 +129,40 @@ static void name_path(Name *n, const char *path, size_t size) {
         }
 }
 
+static void name_make(Name *n, const char *prefix, const char *path, size_t size) {
+        n->size = n->units = 0;
+        n->segments = 1;
+        n->verdict = BLOB_NAME_OK;
+        name_prefix(n, prefix);
+        name_path(n, path, size);
+}
+
 int blobname_from_path(Buf *ret, const char *prefix, const char *path, size_t size, BlobName *ret_verdict) {
         Name n; /* not cleared: 3 KiB, for every request */
         int r;
 
         assert(ret && prefix && path && size > 0 && ret_verdict);
 
-        n.size = n.units = 0;
-        n.segments = 1;
-        n.verdict = BLOB_NAME_OK;
-        name_prefix(&n, prefix);
-        name_path(&n, path, size);
-
+        name_make(&n, prefix, path, size);
         r = buf_append(ret, n.bytes, n.size);
         if (r < 0)
                 return r;
         *ret_verdict = n.verdict;
         return 0;
+}
+
+bool blobname_goes_below(const char *prefix, const char *path, size_t size) {
+        Name n;
+
+        assert(prefix && path && size > 0);
+
+        /* a byte takes three units at most, and the limit of depth comes later */
+        if ((strlen(prefix) + size) * 3 + strlen("//x") <= MAX_UNITS)
+                return true;
+        name_make(&n, prefix, path, size);
+        name_slash(&n);
+        name_raw(&n, "x", 1, 1);
+        return n.verdict == BLOB_NAME_OK;
 }
 
 static int hex_value(char c) {
@@ -249,11 +266,7 @@ int blobname_to_path(Buf *ret, const char *prefix, const char *name, size_t size
         if (!is_path(path, n))
                 return -EINVAL;
 
-        again.size = again.units = 0;
-        again.segments = 1;
-        again.verdict = BLOB_NAME_OK;
-        name_prefix(&again, prefix);
-        name_path(&again, path, n);
+        name_make(&again, prefix, path, n);
         if (again.verdict != BLOB_NAME_OK || again.size != size || memcmp(again.bytes, name, size) != 0)
                 return -EINVAL;
         return buf_append(ret, path, n);

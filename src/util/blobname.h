@@ -18,6 +18,9 @@ typedef enum BlobName {
  * whole for OK), or -ENOMEM/-EMSGSIZE. */
 int blobname_from_path(Buf *ret, const char *prefix, const char *path, size_t size, BlobName *ret_verdict) _must_check_;
 
+/* Can anything beneath the folder `path` have a blob name? */
+bool blobname_goes_below(const char *prefix, const char *path, size_t size);
+
 /* The reverse, for a name below `prefix`. Returns 0, or -EINVAL if no path maps to `name` (somebody else's blob). */
 int blobname_to_path(Buf *ret, const char *prefix, const char *name, size_t size) _must_check_;
 

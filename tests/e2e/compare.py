@@ -62,8 +62,10 @@ def segment_to_blob(segment):
 
 def blob_to_name(blob):
     """The reverse. None: no path leads to this blob."""
-    path = b"/".join(segment_to_name(segment) for segment in blob.split("/"))
-    return path if b"\0" not in path and name_to_blob(path) == blob else None
+    names = [segment_to_name(segment) for segment in blob.split("/")]
+    path = b"/".join(names)
+    impossible = b"\0" in path or any(name in (b"", b".", b"..") for name in names)
+    return path if not impossible and name_to_blob(path) == blob else None
 
 
 def segment_to_name(segment):

@@ -1,4 +1,4 @@
-"""What others see: names, secrets, permissions, the socket, the status contract, notify messages."""
+"""What others see: secrets, permissions, the socket, the status contract, notify messages."""
 import json
 import os
 import pathlib
@@ -8,58 +8,8 @@ import stat
 
 import pytest
 
-from compare import blob_to_name, name_to_blob
 from conftest import tree
 from daemon import until
-
-ODD = [b"a b", b"%41", b"a?b", b"a#b", b"a+b&c=d", b"quote'\"", b"back\\slash", b"tab\there", b"new\nline",
-       b"esc\x1b[31m", b"\x01", b"\x7f", b"trailing.", b"trailing...", b"...", b"\xe9 latin", b"\xff\xfe", b"caf\xc3\xa9",
-       b"cafe\xcc\x81", "\u65e5\u672c".encode(), "\U0001f600".encode(), "\u201bE9".encode(), "\u2409".encode(),
-       "\uff3c".encode(), "end\uff0e".encode(), "\uff0emiddle\uff0e.".encode(), "\u0085".encode(), "\ufffe".encode(),
-       "\ue000".encode(), b"~tilde", b"A", b"a", b" leading", b"trailing ", b"x" * 250, b"<&>\"'", b"-dash", b"*", b"con"]
-
-
-@pytest.mark.asan
-def test_odd_names(make, account, folder, equal):
-    """Every name of pitfalls 6 arrives and is told back by the documented rules; nothing is escaped by luck."""
-    for name in ODD:
-        (pathlib.Path(os.fsdecode(os.fsencode(folder) + b"/" + name))).write_bytes(b"content of " + name)
-    sub = os.fsencode(folder) + b"/dir\xe9. \\."
-    os.mkdir(sub)
-    with open(sub + b"/in a folder.", "wb") as f:
-        f.write(b"deep")
-    with make() as d:
-        d.wait_sync()
-        equal()
-        assert d.status()["failed"] == 0
-        os.rename(sub, os.fsencode(folder) + b"/new\xe8.")
-        os.unlink(os.fsencode(folder) + b"/new\nline")
-        d.wait_sync()
-        equal()
-    names = {b.name for b in account.client().get_container_client("box").list_blobs()}
-    assert len(names) == len(ODD) and all(name_to_blob(blob_to_name(name)) == name for name in names)
-    assert {"caf\u00e9", "a b", "trailing\uff0e", "back\uff3cslash", "new\u240aline"} - names == {"new\u240aline"}
-
-
-@pytest.mark.asan
-def test_odd_names_in_output(make, folder):
-    """Nothing a file is called reaches a terminal, the log or STATUS= as it is (pitfalls 6.8)."""
-    deep = folder / "/".join(["n" * 200] * 5)
-    deep.mkdir(parents=True)
-    evil = os.fsencode(deep) + b"/" + b"evil\x1b[31m\nMAINPID=1\xff" + b"z" * 100
-    with open(evil, "w") as f:
-        f.write("x")
-    with make() as d:
-        d.until_status(60, failed=1)
-        text = d.ctl("queue")
-        assert "\x1b" not in text.out and "\nMAINPID" not in text.out and "evil" in text.out
-        (item,) = [i for i in d.queue().values() if i["state"] == "failed"]
-        assert "\x1b" not in item["path"] and item["path_bytes"]
-        lines = list(d.notifier.lines)
-        log = d.log()
-    assert "\x1b" not in log and not re.search(r"^MAINPID", log, re.MULTILINE)
-    assert not any(line.startswith("MAINPID") for line in lines)
-
 
 @pytest.mark.asan
 def test_secrets(make, account, folder, tmp_path):

@@ -203,6 +203,32 @@ static void test_limits(void **state) {
         assert_int_equal(blobname_from_path(&name, "", "0123456789a", 11, &(BlobName){ 0 }), -EMSGSIZE);
 }
 
+/* A folder is too deep when no name of one character fits beneath it (6.7): told the long way. */
+static void test_goes_below(void **state) {
+        static const char *const characters[] = { "x", "\xc3\xa9", "\xf0\x9f\x98\x80", "\xff", "x/" };
+        static const char *const prefixes[] = { "", "p", "hosts/h\xc3\xa9" };
+        _cleanup_buf_ Buf name = BUF_INIT(4096);
+        unsigned fits = 0, not = 0;
+
+        for (size_t c = 0; c < ELEMENTSOF(characters); c++)
+                for (size_t p = 0; p < ELEMENTSOF(prefixes); p++)
+                        for (size_t n = 1; n <= 1100; n++) {
+                                char path[4500];
+                                size_t size = n * strlen(characters[c]);
+                                bool below;
+
+                                fill(path, size, characters[c]);
+                                if (path[size - 1] == '/')
+                                        size--;
+                                below = blobname_goes_below(prefixes[p], path, size);
+                                memcpy(path + size, "/x", 2);
+                                assert_int_equal(below, map(&name, prefixes[p], path, size + 2) == BLOB_NAME_OK);
+                                fits += below;
+                                not += !below;
+                        }
+        assert_true(fits > 3000 && not > 3000);
+}
+
 /* A repeatable generator: a failure must come again. */
 static uint32_t next_random(uint64_t *seed) {
         *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -447,9 +473,10 @@ static void test_random_names(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_vectors),     cmocka_unit_test(test_foreign),
-                cmocka_unit_test(test_limits),      cmocka_unit_test(test_random_paths),
-                cmocka_unit_test(test_no_two_meet), cmocka_unit_test(test_random_names),
+                cmocka_unit_test(test_vectors),      cmocka_unit_test(test_foreign),
+                cmocka_unit_test(test_limits),       cmocka_unit_test(test_goes_below),
+                cmocka_unit_test(test_random_paths), cmocka_unit_test(test_no_two_meet),
+                cmocka_unit_test(test_random_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
