@@ -187,8 +187,7 @@ static void on_retry(void *userdata) {
 
         if (m->block == BLOCK_ROOT || m->record.scan)
                 mapping_scan(m, "");
-        else
-                mapping_scan_next(m);
+        mapping_scan_next(m); /* it may be in line already, and this be the moment that it waited for */
 }
 
 int scans_open(Mapping *m, Error *e) {

@@ -113,6 +113,15 @@ class Daemon:
     def pid(self):
         return self.process.pid
 
+    @property
+    def traced_pid(self):
+        """Its own one, when the wrapper is a strace, which stays above it."""
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            children = pathlib.Path(f"/proc/{self.pid}/task/{task}/children").read_text().split()
+            if children:
+                return int(children[0])
+        raise AssertionError("there is no child")
+
     def stop(self, seconds=20):
         """SIGTERM, and the exit code; -9 and a failure if it does not go in time."""
         if self.process is None:

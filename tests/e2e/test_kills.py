@@ -98,14 +98,11 @@ class Victim:
 
     def bury(self):
         """Whether it was killed; one that lives is killed now."""
-        process, self.daemon.process = self.daemon.process, None
-        killed = process.poll() is not None
+        killed = self.dead
         if not killed:
-            for task in os.listdir(f"/proc/{process.pid}/task"):
-                with open(f"/proc/{process.pid}/task/{task}/children", encoding="ascii") as f:
-                    for child in f.read().split():
-                        os.kill(int(child), signal.SIGKILL)
-            process.wait(60)
+            os.kill(self.daemon.traced_pid, signal.SIGKILL)
+        process, self.daemon.process = self.daemon.process, None
+        process.wait(60)
         self.daemon.notifier.close()
         assert not killed or process.returncode == -signal.SIGKILL, (process.returncode, self.daemon.tail())
         return killed
