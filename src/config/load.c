@@ -1,6 +1,7 @@
 /* The files in the configuration directory -> one Config. */
 #include "config/parts.h"
 #include "config/value.h"
+#include "util/clock.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -10,6 +11,7 @@
 
 #define MAPPINGS_MAX 1000u
 #define ACCOUNTS_MAX 64u
+#define PATIENCE (2 * NSEC_PER_SEC) /* the loop stands still meanwhile, should a mount hang */
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 Config *config_free(Config *c) {
@@ -200,7 +202,7 @@ static int config_begin(ConfigReader *c, Buf *report, Error *e) {
                 return -ENOMEM;
         }
         config->warnings = BUF_INIT((size_t) 64 * 1024);
-        *c = (ConfigReader){ .config = config, .report = report, .first = e };
+        *c = (ConfigReader){ .config = config, .report = report, .first = e, .patience = PATIENCE };
         return 0;
 }
 

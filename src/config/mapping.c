@@ -60,15 +60,19 @@ static int read_folder(ConfigReader *c, const Node *n, MappingConfig *m) {
         m->folder[size] = '\0';
         if (c->text_only)
                 return 0;
-        r = folder_real(m->folder, &real);
+        r = folder_real(c, m->folder, &real);
+        if (r == -ETIMEDOUT)
+                return config_warn(c, n, "folder", "%s: its file system does not answer (is it a mount that hangs?)",
+                                   SHOWN_PATH(m->folder));
         if (r == -ENOTDIR)
                 return config_refuse(c, n, "folder", "%s is not a folder", SHOWN_PATH(m->folder));
         if (r == -ELOOP)
                 return config_refuse(c, n, "folder",
                                      "there is a symbolic link in %s that leads nowhere; write the real path",
                                      SHOWN_PATH(m->folder));
-        if (r < 0 && r != -ENOENT && r != -EACCES && r != -EIO && r != -ESTALE)
+        if (r == -ENAMETOOLONG || r == -ENOMEM)
                 return config_refuse(c, n, "folder", "%s: %s", SHOWN_PATH(m->folder), strerror(-r));
+        /* whatever else its file system says (EACCES, EIO, ENOTCONN, ...) may be different tomorrow */
         if (real)
                 return config_refuse(c, n, "folder", "there is a symbolic link in %s; write the real path: %s",
                                      SHOWN_PATH(m->folder), SHOWN_PATH(real));

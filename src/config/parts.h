@@ -16,6 +16,10 @@ void mapping_config_done(MappingConfig *m);
 
 /* Destinations that overlap, folders that hold the state directory (by device and inode; NULL: not checked). */
 int config_check(ConfigReader *c, const char *state_dir);
-/* Sets *ret to the real path of `folder` as far as it exists, and leaves it alone if `folder` is that already.
- * -ENOTDIR: some part of it is no folder; -ELOOP: a link in it leads nowhere. */
-int folder_real(const char *folder, char **ret);
+
+/* folder.c: what may take its time. Sets *ret to the real path of `folder` as far as it exists, and leaves it alone if
+ * `folder` is that already. -ENOTDIR: some part of it is no folder; -ELOOP: a link in it leads nowhere; -ETIMEDOUT: its
+ * file system does not answer. */
+int folder_real(ConfigReader *c, const char *folder, char **ret);
+/* Is `folder` the state directory or one above it, under whatever name? */
+bool folder_holds(ConfigReader *c, const char *folder, const char *state_dir);

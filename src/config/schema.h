@@ -12,6 +12,7 @@ typedef struct ConfigReader {
         bool file_private;     /* nobody but its owner may read the file */
         bool text_only;        /* config_parse_text(): no file but secrets is looked at, accounts are not looked up */
         bool accounts_unknown; /* azsyncd.yaml was refused: what a mapping says of accounts cannot be judged */
+        int64_t patience;      /* ns that folders' file systems may still take to answer */
         struct MappingMarks *marks; /* one per mapping, for what is checked across mappings */
         Config *config;
         Buf *report; /* every complaint, a line each */

@@ -32,6 +32,9 @@ typedef struct Daemon {
         Engine *engine;
         Server *server;
         Timer *status;
+        Timer *watchdog;
+        int64_t watchdog_ns; /* between two pings; 0: nobody wants them */
+        bool unhealthy;      /* said */
         int exit_code;
 } Daemon;
 
@@ -280,6 +283,38 @@ static void on_changed(void *userdata) {
                 timer_set(d->status, clock_boot() + NSEC_PER_SEC);
 }
 
+/* The ping says that the loop turns, since it comes from there, and that what the loop depends on gets on too (11.7).
+ */
+static void on_watchdog(void *userdata) {
+        Daemon *d = userdata;
+        bool healthy = engine_healthy(d->engine);
+
+        if (healthy)
+                (void) sd_notify(false, "WATCHDOG=1");
+        else if (!d->unhealthy) {
+                LogRecord l = LOG_HERE;
+
+                log_commit(&l, LOG_CRIT, MSG_UNHEALTHY,
+                           "A thread does not read the kernel's events any more: waiting for the watchdog's restart.");
+        }
+        d->unhealthy = !healthy;
+        timer_set(d->watchdog, clock_boot() + d->watchdog_ns);
+}
+
+static int start_watchdog(Daemon *d, Error *e) {
+        uint64_t usec;
+        int r;
+
+        if (sd_watchdog_enabled(false, &usec) <= 0)
+                return 0;
+        r = timer_new(&d->watchdog, d->loop, on_watchdog, d, e);
+        if (r < 0)
+                return r;
+        d->watchdog_ns = MAX((int64_t) (usec / 2) * NSEC_PER_USEC, NSEC_PER_MSEC);
+        on_watchdog(d);
+        return 0;
+}
+
 /* --- start --- */
 
 static void harden(void) {
@@ -337,7 +372,9 @@ static int start(Daemon *d, Config **config, Error *e) {
         r = engine_apply(d->engine, TAKE_PTR(*config), e);
         if (r < 0)
                 return r;
-        (void) sd_event_set_watchdog(d->loop, true);
+        r = start_watchdog(d, e);
+        if (r < 0)
+                return r;
         notify_state(d, "READY=1\n");
         return 0;
 }
@@ -394,6 +431,7 @@ int main(int argc, char **argv) {
         d.server = server_free(d.server);
         d.engine = engine_free(d.engine);
         timer_free(d.status);
+        timer_free(d.watchdog);
         (void) sd_event_unref(d.loop);
         curl_global_cleanup();
         return r;

@@ -90,10 +90,21 @@ Account *account_free(Account *a) {
         return NULL;
 }
 
-bool account_may_start(const Account *a, int64_t now) {
+bool account_may_send(const Account *a, int64_t now) {
         if (a->gate == GATE_OPEN)
                 return a->in_flight < a->limit;
         return a->in_flight == 0 && now >= a->retry_at; /* one probe */
+}
+
+int account_sent(Account *a, int r) {
+        if (r >= 0)
+                a->in_flight++;
+        return r;
+}
+
+void account_forget(Account *a) {
+        a->in_flight--;
+        sync_kick(a->sync); /* whoever had to wait for that */
 }
 
 static void account_close(Account *a, Mapping *m, Gate gate, const BlobAnswer *answer) {
@@ -135,6 +146,7 @@ static void account_open(Account *a) {
 }
 
 void account_judge(Account *a, Mapping *m, const BlobAnswer *answer) {
+        account_forget(a);
         switch (answer->verdict) {
         case VERDICT_OFFLINE:
         case VERDICT_BUSY:

@@ -36,7 +36,6 @@ void contact_done(Mapping *m) {
 
 void contact_count(Mapping *m, const BlobAnswer *answer) {
         m->contact_call = NULL;
-        m->account->in_flight--;
         m->requests += answer->requested;
         account_judge(m->account, m, answer);
         if (answer->verdict != VERDICT_OK)
@@ -145,16 +144,16 @@ void contact_run(Mapping *m) {
         if (m->contact == CONTACT_COMPARE)
                 listing_compare(m);
         /* what is under way changes the container: a listing beside it would prove nothing */
-        if (m->contact != CONTACT_NONE || m->n_jobs > 0 || now < m->contact_at || !account_may_start(m->account, now))
+        if (m->contact != CONTACT_NONE || m->n_jobs > 0 || now < m->contact_at || !account_may_send(m->account, now))
                 return;
         if (m->listing.number != 0 || m->record.met || !m->config->create_container) {
                 listing_page(m);
                 return;
         }
-        if (blob_create_container(m->account->client, m->config->container, on_created, m, &m->contact_call) < 0) {
+        if (account_sent(m->account, blob_create_container(m->account->client, m->config->container, on_created, m,
+                                                           &m->contact_call)) < 0) {
                 contact_later(m, CONTACT_PAUSE);
                 return;
         }
         m->contact = CONTACT_CREATE;
-        m->account->in_flight++;
 }

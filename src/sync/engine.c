@@ -8,6 +8,7 @@
 #include "util/backoff.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/thread.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -16,7 +17,9 @@
 #define GROUP_COMMIT (50 * NSEC_PER_MSEC) /* 9.1 */
 #define BUSY_JOBS 16u                     /* from here on writes are gathered */
 #define TELL_PAUSE (100 * NSEC_PER_MSEC)
-#define ONCE_FAILURES 5u /* --once gives up on an account after so many in a row */
+#define READER_STUCK (30 * NSEC_PER_SEC)
+#define STUCK_AT_END NSEC_PER_SEC /* threads that read are waited for so long when the process ends */
+#define ONCE_FAILURES 5u          /* --once gives up on an account after so many in a row */
 
 Mapping *sync_find(const Sync *s, const char *name) {
         for (size_t i = 0; i < s->n_mappings; i++)
@@ -148,6 +151,8 @@ static bool once_over(const Sync *s, bool *ret_in_sync) {
                 if (mapping_in_sync(m))
                         continue;
                 in_sync = false;
+                if (m->stuck)
+                        continue; /* for ever, perhaps */
                 if (given_up && m->n_jobs == 0 && !mapping_scanning(m))
                         continue;
                 if (mapping_pending(m) > 0 || mapping_scanning(m) || !m->record.contacted || !m->scanned_once ||
@@ -166,6 +171,7 @@ static void on_settled(void *userdata) {
         for (size_t i = 0; i < s->n_mappings; i++) {
                 note_sync(s->mappings[i]);
                 mapping_alert(s->mappings[i]);
+                stuck_watch(s->mappings[i]);
         }
         if (sync_commit(s) < 0)
                 return;
@@ -197,18 +203,55 @@ void engine_listen(Engine *engine, void (*fn)(void *userdata), void *userdata) {
         s->listeners[s->n_listeners++].userdata = userdata;
 }
 
+static Mapping *load(Sync *s, const MappingConfig *c, Account *a) {
+        Error e = ERROR_NULL;
+        Mapping *m;
+
+        if (mapping_new(&m, s, c, a, &e) < 0) {
+                LogRecord l = LOG_HERE;
+
+                log_field(&l, "AZSYNC_MAPPING=%s", c->name);
+                log_field_error(&l, &e);
+                log_commit(&l, LOG_ERR, MSG_UNLOADABLE, "Mapping %s cannot be loaded: %s", c->name, e.text);
+                (void) sync_journal(s, -EIO, &e);
+                return NULL;
+        }
+        waits_restarted(s, c->name);
+        return m;
+}
+
+static void forget(Sync *s, size_t i) {
+        memmove(&s->mappings[i], &s->mappings[i + 1], (s->n_mappings - i - 1) * sizeof(*s->mappings));
+        s->n_mappings--;
+}
+
+/* Leaves its threads behind, wherever they are stuck, and begins anew. It is gone if that fails. */
+static void restart(Sync *s, size_t i) {
+        Mapping *m = s->mappings[i];
+        const MappingConfig *c = m->config;
+        Account *a = m->account;
+
+        mapping_free(m);
+        s->mappings[i] = load(s, c, a);
+        if (!s->mappings[i])
+                forget(s, i);
+}
+
 /* A disk came or went. Only mappings that it concerns are looked at, and whole: the walk begins with the root's
  * identity. */
 static void on_mounts(const Buf *table, void *userdata) {
         Sync *s = userdata;
 
-        for (size_t i = 0; i < s->n_mappings; i++) {
+        for (size_t i = s->n_mappings; i-- > 0;) {
                 Mapping *m = s->mappings[i];
                 uint64_t seen = mounts_digest(buf_text(table), m->config->folder);
+                bool changed = seen != m->mounts_seen && m->mounts_seen != 0;
 
-                if (seen != m->mounts_seen && m->mounts_seen != 0)
-                        mapping_scan(m, "");
                 m->mounts_seen = seen;
+                if (changed && m->stuck)
+                        restart(s, i); /* its threads may be lost in a mount that is no longer there */
+                else if (changed)
+                        mapping_scan(m, "");
         }
 }
 
@@ -228,7 +271,6 @@ int engine_new(Engine **ret, sd_event *loop, const EngineOptions *options, Error
         s->once = options->once;
         s->once_done = options->once_done;
         s->once_data = options->userdata;
-        s->memory_last = &s->memory_first;
         s->transfers = SYNC_TRANSFERS;
         r = journal_open(&s->journal, options->state_dir, &quarantined, e);
         if (r < 0)
@@ -267,8 +309,7 @@ static void unload(Sync *s, size_t i) {
         log_commit(&l, LOG_NOTICE, MSG_MAPPING_UNLOADED, "Mapping %s unloaded; its blobs stay as they are.",
                    m->config->name);
         mapping_free(m);
-        memmove(&s->mappings[i], &s->mappings[i + 1], (s->n_mappings - i - 1) * sizeof(*s->mappings));
-        s->n_mappings--;
+        forget(s, i);
 }
 
 Engine *engine_free(Engine *engine) {
@@ -294,6 +335,7 @@ Engine *engine_free(Engine *engine) {
         mounts_free(s->mounts);
         defer_free(s->work);
         defer_free(s->settled);
+        threads_wait(STUCK_AT_END);
         journal_close(s->journal);
         while (engine->n_configs > 0)
                 config_free(engine->configs[--engine->n_configs]);
@@ -307,10 +349,13 @@ const Config *engine_config(const Engine *engine) {
         return engine->n_configs > 0 ? engine->configs[engine->n_configs - 1] : NULL;
 }
 
-bool engine_healthy(Engine *engine) {
-        (void) engine;
-        return true; /* asked from the loop: that it turns is the progress; a mapping's stuck worker is its own trouble
-                        (2.6) */
+bool engine_healthy(const Engine *engine) {
+        const Sync *s = &engine->sync;
+
+        for (size_t i = 0; i < s->n_mappings; i++)
+                if (s->mappings[i]->watcher && watcher_stuck(s->mappings[i]->watcher) > READER_STUCK)
+                        return false;
+        return true;
 }
 
 /* --- a configuration in force --- */
@@ -386,22 +431,10 @@ static void drop_mappings(Sync *s, const Config *config) {
 static void add_mappings(Sync *s, const Config *config) {
         for (size_t i = 0; i < config->n_mappings; i++) {
                 const MappingConfig *c = &config->mappings[i];
-                Error e = ERROR_NULL;
-                Mapping *m;
+                Mapping *m = sync_find(s, c->name) ? NULL : load(s, c, account_of(s, c));
 
-                if (sync_find(s, c->name))
-                        continue;
-                if (mapping_new(&m, s, c, account_of(s, c), &e) < 0) {
-                        LogRecord l = LOG_HERE;
-
-                        log_field(&l, "AZSYNC_MAPPING=%s", c->name);
-                        log_field_error(&l, &e);
-                        log_commit(&l, LOG_ERR, MSG_UNLOADABLE, "Mapping %s cannot be loaded: %s", c->name, e.text);
-                        (void) sync_journal(s, -EIO, &e);
-                        continue;
-                }
-                s->mappings[s->n_mappings++] = m;
-                waits_restarted(s, c->name);
+                if (m)
+                        s->mappings[s->n_mappings++] = m;
         }
 }
 
@@ -455,6 +488,7 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
                 mounts_ask(s->mounts);
         qsort(s->mappings, s->n_mappings, sizeof(*s->mappings), by_name);
         drop_configs(engine);
+        job_memory(s);
         sync_touch(s);
         sync_kick(s);
         return 0;
@@ -462,8 +496,8 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
 
 /* --- verbs --- */
 
-static int mapping_do(Mapping *m, EngineVerb verb, Error *e) {
-        Sync *s = m->sync;
+static int mapping_do(Sync *s, size_t i, EngineVerb verb, Error *e) {
+        Mapping *m = s->mappings[i];
         int64_t now = journal_sequence(s->journal, clock_wall());
         static const PathState retried[] = { PATH_FAILED, PATH_CONFLICT, PATH_PENDING };
         int r = 0;
@@ -472,11 +506,14 @@ static int mapping_do(Mapping *m, EngineVerb verb, Error *e) {
         case ENGINE_RESCAN:
                 m->scan_not_before = 0;
                 contact_again(m); /* the other half of a full comparison: what is in the cloud (10.15) */
-                mapping_scan(m, "");
+                if (m->stuck)
+                        restart(s, i);
+                else
+                        mapping_scan(m, "");
                 break;
         case ENGINE_RETRY:
-                for (size_t i = 0; i < ELEMENTSOF(retried) && r >= 0; i++)
-                        r = journal_release_state(s->journal, m->record.id, retried[i], now, e);
+                for (size_t k = 0; k < ELEMENTSOF(retried) && r >= 0; k++)
+                        r = journal_release_state(s->journal, m->record.id, retried[k], now, e);
                 m->account->retry_at = 0;
                 m->contact_at = 0;
                 break;
@@ -501,14 +538,10 @@ int engine_do(Engine *engine, EngineVerb verb, const char *mapping, Error *e) {
         Sync *s = &engine->sync;
         int r = 0;
 
-        if (mapping) {
-                Mapping *m = sync_find(s, mapping);
-
-                if (!m)
-                        return error_set(e, -ENOENT, ERROR_NONE, 0, "no mapping is called %s", mapping);
-                return mapping_do(m, verb, e);
-        }
-        for (size_t i = 0; i < s->n_mappings && r >= 0; i++)
-                r = mapping_do(s->mappings[i], verb, e);
+        if (mapping && !sync_find(s, mapping))
+                return error_set(e, -ENOENT, ERROR_NONE, 0, "no mapping is called %s", mapping);
+        for (size_t i = s->n_mappings; i-- > 0 && r >= 0;)
+                if (!mapping || strcmp(s->mappings[i]->config->name, mapping) == 0)
+                        r = mapping_do(s, i, verb, e);
         return r;
 }

@@ -26,8 +26,10 @@ int engine_apply(Engine *engine, Config *config, Error *e) _must_check_;
 const Config *engine_config(const Engine *engine); /* NULL before the first engine_apply() */
 /* One line for STATUS= and the system log, e.g. "2 mappings in sync", escaped. */
 void engine_summary(const Engine *engine, char *ret, size_t room);
-/* Progress for the watchdog: true if the loop and no mapping's essential part is stuck. */
-bool engine_healthy(Engine *engine);
+/* For the watchdog, asked from the loop every few seconds: false if a thread that cannot be held up by a file system
+ * does not get on, so that a restart would help. One that hangs in a mount is its mapping's own trouble (pitfalls 2.6).
+ */
+bool engine_healthy(const Engine *engine);
 
 /* --- what control asks; mapping NULL means all; strings are borrowed until the loop turns --- */
 

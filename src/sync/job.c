@@ -64,12 +64,13 @@ Job *job_free(Job *job) {
         job_looked(job);
         if (job->wanted > 0)
                 job_unwait(job);
-        if (job->call)
+        if (job->call) {
                 blob_cancel(job->call);
+                account_forget(m->account);
+        }
         upload_free(job->upload);
         job_give_back(job);
-        if (job->started)
-                m->account->in_flight--;
+        m->n_started -= job->started;
         if (job->prev)
                 job->prev->next = job->next;
         else
@@ -353,6 +354,13 @@ static void on_deleted(const BlobAnswer *answer, void *userdata) {
 
 /* --- acting --- */
 
+bool job_may_send(Job *job) {
+        if (account_may_send(job->mapping->account, clock_boot()) || job->mapping->account->gate == GATE_OPEN)
+                return true;
+        job_release(job, 0, false, false, NULL);
+        return false;
+}
+
 static int job_send(Job *job, const Plan *p) {
         Mapping *m = job->mapping;
         BlobClient *client = m->account->client;
@@ -403,7 +411,7 @@ void job_plan(Job *job) {
                         upload_start(job, job->row.confirmed || job->row.doubt);
                         return;
                 }
-                if (job_want_memory(job, job->stamp.size, job_look))
+                if (job_want_memory(job, job->stamp.size, job->stamp.size, job_look))
                         job_look(job);
                 return;
         case ACTION_SETTLE:
@@ -442,9 +450,10 @@ void job_plan(Job *job) {
                 }
                 if (!job->buffer &&
                     job->stamp.size > 0) { /* hashed, or hoped to be a copy: its bytes are not at hand */
-                        if (job->stamp.size > SYNC_SMALL_MAX)
-                                upload_start(job, false);
-                        else if (job_want_memory(job, job->stamp.size, job_look))
+                        if (job->stamp.size > SYNC_SMALL_MAX) {
+                                if (job_may_send(job))
+                                        upload_start(job, false);
+                        } else if (job_want_memory(job, job->stamp.size, job->stamp.size, job_look))
                                 job_look(job);
                         return;
                 }
@@ -452,7 +461,9 @@ void job_plan(Job *job) {
         default:
                 break;
         }
-        if (job_send(job, &p) < 0)
+        if (!job_may_send(job))
+                return;
+        if (account_sent(m->account, job_send(job, &p)) < 0)
                 job_release(job, LOCAL_RETRY, true, false, "out of memory");
 }
 
@@ -582,7 +593,7 @@ void job_start(Job *job) {
         Mapping *m = job->mapping;
 
         job->started = true;
-        m->account->in_flight++;
+        m->n_started++;
         if (job_set_name(job) < 0) {
                 job_release(job, LOCAL_RETRY, true, false, "out of memory");
                 return;
@@ -590,7 +601,7 @@ void job_start(Job *job) {
         /* a deletion, what a stamp may settle, and what has no name need no bytes; for the rest one trip gets them if
          * the file is small */
         if (!job->was_gone && !job->unnamed && (!job->row.confirmed || job->row.content || job->row.doubt) &&
-            !job_want_memory(job, SYNC_FIRST_ROOM, job_look))
+            !job_want_memory(job, SYNC_FIRST_ROOM, SYNC_FIRST_ROOM, job_look))
                 return;
         job_look(job);
 }

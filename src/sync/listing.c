@@ -118,14 +118,14 @@ void listing_page(Mapping *m) {
         if (r >= 0 && m->config->prefix[0])
                 r = buf_printf(&prefix, "%s/", m->config->prefix);
         if (r >= 0)
-                r = blob_list(m->account->client, m->config->container, buf_text(&prefix), m->listing.marker, PAGE,
-                              on_listed, on_page, m, &m->contact_call);
+                r = account_sent(m->account,
+                                 blob_list(m->account->client, m->config->container, buf_text(&prefix),
+                                           m->listing.marker, PAGE, on_listed, on_page, m, &m->contact_call));
         if (r < 0) {
                 contact_later(m, LISTING_PAUSE);
                 return;
         }
         m->contact = CONTACT_LIST;
-        m->account->in_flight++;
 }
 
 /* --- what was not listed --- */

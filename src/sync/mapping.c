@@ -140,7 +140,7 @@ const char *mapping_state(Mapping *m) {
 
         if (c->state[PATH_FAILED] > 0)
                 return "failed";
-        if (m->block != BLOCK_NONE || (m->account->gate == GATE_DENIED && work))
+        if (m->block != BLOCK_NONE || m->stuck || (m->account->gate == GATE_DENIED && work))
                 return "blocked";
         if (m->record.paused)
                 return "paused";
@@ -277,6 +277,8 @@ static int mapping_open(Mapping *m, Error *e) {
                 r = settle_new(&m->settle, BUSY_PATHS) < 0 ? error_oom(e) : 0;
         if (r >= 0)
                 r = timer_new(&m->alert, s->loop, on_alert, m, e);
+        if (r >= 0)
+                r = timer_new(&m->stuck_timer, s->loop, stuck_watch, m, e);
         return r < 0 ? r : scans_open(m, e);
 }
 
@@ -292,6 +294,7 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
         m->config = config;
         m->account = account;
         m->ready_last = &m->ready_first;
+        m->memory_last = &m->memory_first;
         m->fs_name = "?";
         m->fs_tells = true;
         destination(config, here, sizeof(here));
@@ -344,9 +347,10 @@ Mapping *mapping_free(Mapping *m) {
         watcher_free(m->watcher);
         settle_free(m->settle);
         timer_free(m->alert);
+        timer_free(m->stuck_timer);
         if (m->contact_call) {
                 blob_cancel(m->contact_call);
-                m->account->in_flight--;
+                account_forget(m->account);
         }
         listing_drop(m);
         free(m->identity);

@@ -85,10 +85,13 @@ static void rename_send(Job *job) {
         BlobName verdict;
         int r;
 
+        if (!job_may_send(job))
+                return;
         r = blobname_from_path(&source, m->config->prefix, job->source_path, strlen(job->source_path), &verdict);
         if (r >= 0)
-                r = blob_copy(m->account->client, m->config->container, job->name, source.data, job->source_etag, &meta,
-                              &condition, on_copied, job, &job->call);
+                r = account_sent(m->account,
+                                 blob_copy(m->account->client, m->config->container, job->name, source.data,
+                                           job->source_etag, &meta, &condition, on_copied, job, &job->call));
         if (r < 0)
                 job_release(job, SOURCE_BUSY, true, false, NULL);
 }

@@ -20,17 +20,35 @@ static double rate_of(Mapping *m) {
         return m->rate;
 }
 
-static const char *detail_of(const Mapping *m) {
+/* Not watched but compared now and then. */
+static unsigned polled_folders(const Mapping *m) {
+        if (m->sync->once)
+                return 0;
+        return !m->watcher || (m->scanned_once && !m->fs_tells) ? MAX(m->folders, 1U) : m->polled;
+}
+
+static const char *detail_of(Mapping *m) {
         const Sync *s = m->sync;
 
         if (journal_broken(s->journal))
                 return s->journal_error.text;
         if (m->block != BLOCK_NONE)
                 return m->why;
+        if (m->stuck) {
+                (void) snprintf(m->detail, sizeof(m->detail),
+                                "its file system has not answered for %lld s (is it a mount that hangs?)",
+                                (long long) (mapping_stuck(m) / NSEC_PER_SEC));
+                return m->detail;
+        }
         if (m->account->gate != GATE_OPEN)
                 return m->account->why.text;
-        if (m->scanned_once && !m->fs_tells)
-                return "this file system does not tell of changes: the folder is compared now and then";
+        if (m->scanned_once && !m->fs_tells && !s->once) {
+                (void) snprintf(m->detail, sizeof(m->detail),
+                                "this file system (%s) does not tell of every change: the folder is compared now and "
+                                "then",
+                                m->fs_name);
+                return m->detail;
+        }
         if (m->polled > 0)
                 return "some folders are not watched (limit reached) and are compared now and then";
         return "";
@@ -75,7 +93,7 @@ static int report(Mapping *m, EngineStatusFn fn, void *userdata) {
                         .deleted_files = m->deleted_files,
                         .requests = m->requests,
                         .rate = rate_of(m),
-                        .polled_folders = !m->watcher && !m->sync->once ? MAX(m->folders, 1U) : m->polled,
+                        .polled_folders = polled_folders(m),
                         .last_error = m->last_error,
                         .last_sync_ns = mapping_in_sync(m) ? clock_wall() : m->record.last_sync_ns,
                 },
@@ -145,7 +163,7 @@ void engine_summary(const Engine *engine, char *ret, size_t room) {
                 failed += c->state[PATH_FAILED] + c->state[PATH_CONFLICT] + c->state[PATH_HELD];
                 in_sync += mapping_in_sync(m);
                 scanning += mapping_scanning(m);
-                attention += m->block != BLOCK_NONE || m->account->gate != GATE_OPEN;
+                attention += m->block != BLOCK_NONE || m->stuck || m->account->gate != GATE_OPEN;
         }
         if (s->n_mappings == 0)
                 (void) snprintf(ret, room, "Idle: no folder is mapped");

@@ -21,7 +21,7 @@ typedef struct Job Job;
 
 #define SYNC_SMALL_MAX ((size_t) 4 * 1024 * 1024) /* up to here one Put Blob (azure-blob.md 7.7), above it blocks */
 #define SYNC_FIRST_ROOM ((size_t) 64 * 1024)      /* what a file of unknown size is offered at first */
-#define SYNC_MEMORY ((size_t) 64 * 1024 * 1024)   /* file data in flight */
+#define SYNC_MEMORY ((size_t) 64 * 1024 * 1024)   /* file data in flight; see memory.c */
 #define ROOT_RETRY (5 * NSEC_PER_SEC)             /* a missing root is looked for so often */
 #define SYNC_TRANSFERS 64u                        /* requests in flight per account, unless `transfers` says */
 
@@ -42,8 +42,7 @@ struct Sync {
         size_t n_accounts;
         Mapping **mappings; /* sorted by name */
         size_t n_mappings, turn;
-        size_t memory_used;
-        Job *memory_first, **memory_last; /* jobs that wait for room, in order */
+        size_t memory_used; /* by all mappings; see memory.c */
         unsigned transfers;
         EngineWait *waits;
         Timer *tell; /* listeners: at most ten times a second */
@@ -65,11 +64,11 @@ struct Account {
         char *identity; /* what it was made from, hashed: differs if a reload changed it */
         BlobClient *client;
         Gate gate;
-        unsigned failures; /* in a row */
-        int64_t retry_at;  /* boot ns; while the gate is not open */
-        unsigned in_flight, limit;
-        Error why; /* while the gate is not open */
-        bool keep; /* engine_apply() */
+        unsigned failures;         /* in a row */
+        int64_t retry_at;          /* boot ns; while the gate is not open */
+        unsigned in_flight, limit; /* requests; beyond the limit they wait in the client's pool */
+        Error why;                 /* while the gate is not open */
+        bool keep;                 /* engine_apply() */
 };
 
 typedef enum Block {
@@ -133,9 +132,11 @@ struct Mapping {
 
         /* jobs */
         Job *ready_first, **ready_last; /* claimed, not started */
-        unsigned n_ready, n_jobs, n_unlooked;
+        unsigned n_ready, n_started, n_jobs, n_unlooked;
         unsigned n_deleting; /* jobs that carry out a deletion: still files, yet counted as done by the guard */
         Job *jobs;           /* every job, ready ones included */
+        size_t memory_used;
+        Job *memory_first, **memory_last; /* jobs that wait for room, in order */
 
         /* since process start */
         uint64_t uploaded_files, uploaded_bytes, copied_files, deleted_files, requests;
@@ -144,6 +145,9 @@ struct Mapping {
         int64_t warned_at; /* wall ns of the last warning about mass overwriting */
         int64_t alerted;   /* `first` of the change that was alerted about */
         Timer *alert;
+        Timer *stuck_timer; /* while one of its threads is at work */
+        bool stuck;         /* for long: its file system does not answer */
+        char detail[512];   /* for status */
         double rate;
         int64_t rate_at;
         uint64_t rate_bytes;
@@ -153,7 +157,7 @@ struct Mapping {
 struct Job {
         Mapping *mapping;
         Job *next, *prev; /* in mapping->jobs */
-        Job *next_ready;  /* in mapping->ready or sync->memory */
+        Job *next_ready;  /* in mapping->ready or mapping->memory */
         Row row;
         uint64_t gen;    /* when it was claimed */
         int64_t claimed; /* the journal's sequence then */
@@ -165,7 +169,7 @@ struct Job {
         bool fuzzy; /* the bytes are of several moments: a marked copy */
         uint8_t md5[16];
         char *buffer;
-        size_t size, reserved, wanted;
+        size_t size, reserved, wanted, wanted_most;
         void (*resume)(Job *job); /* when the memory that it waits for is there */
         Remote remote;
         ListedBlob blob;
@@ -198,9 +202,12 @@ int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) _
 Account *account_free(Account *a);
 DEFINE_CLEANUP(Account *, account_free);
 int account_identity(const AccountConfig *config, char **ret) _must_check_;
-bool account_may_start(const Account *a, int64_t now); /* one more request */
+/* One more request may be sent. While the gate is not open it is the one that probes. */
+bool account_may_send(const Account *a, int64_t now);
+int account_sent(Account *a, int r); /* passes on what sending returned; counts the request if it is under way */
+void account_forget(Account *a);     /* it was cancelled */
 void account_judge(Account *a, Mapping *m,
-                   const BlobAnswer *answer); /* opens or closes the gate by what was answered */
+                   const BlobAnswer *answer); /* it was answered; opens or closes the gate by that */
 
 /* mapping.c */
 int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *account, Error *e) _must_check_;
@@ -221,6 +228,10 @@ bool mapping_runs(const Mapping *m); /* neither paused nor blocked */
 uint64_t mapping_pending(const Mapping *m);
 const char *mapping_state(Mapping *m);
 void mapping_note_error(Mapping *m, const char *text);
+
+/* stuck.c */
+void stuck_watch(void *mapping);         /* looks whether its threads get on; a TimerFn */
+int64_t mapping_stuck(const Mapping *m); /* ns that the one that is at its work for longest has taken; 0: none */
 
 /* scans.c */
 int scans_open(Mapping *m, Error *e) _must_check_;
@@ -262,6 +273,7 @@ int job_new(Job **ret, Mapping *m, const Row *row) _must_check_;
 Job *job_free(Job *job);
 void job_start(Job *job);
 void job_plan(Job *job);
+bool job_may_send(Job *job); /* false: the account's gate has closed, and the job went back */
 void job_confirm(Job *job, const char *etag);
 void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason);
 void job_park(Job *job, PathState state, int64_t due, const char *reason); /* an end that waits: row_park() */
@@ -273,7 +285,9 @@ bool job_may_mark(const Job *job); /* it has not rested for so long that a marke
 int64_t job_pause(const Job *job); /* it changed while it was read: how long to leave it alone */
 
 /* memory.c */
-bool job_want_memory(Job *job, size_t size, void (*resume)(Job *job)); /* false: it waits, and resume() comes */
+/* Room for `least` to `most` bytes is in job->reserved then, in place of what was. False: it waits, and resume() comes.
+ */
+bool job_want_memory(Job *job, size_t least, size_t most, void (*resume)(Job *job));
 void job_give_back(Job *job);
 void job_unwait(Job *job); /* leaves the line */
 void job_memory(Sync *s);  /* room came free: serve those who wait */

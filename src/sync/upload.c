@@ -46,8 +46,10 @@ void upload_free(struct Upload *u) {
         if (!u)
                 return;
         for (size_t i = 0; i < BLOCKS_IN_FLIGHT; i++) {
-                if (u->blocks[i].call)
+                if (u->blocks[i].call) {
                         blob_cancel(u->blocks[i].call);
+                        account_forget(u->job->mapping->account);
+                }
                 free(u->blocks[i].data);
         }
         source_file_close(u->file);
@@ -113,12 +115,16 @@ void upload_commit(Job *job, const char *etag) {
         for (size_t i = 0; ids && i < u->n_ids; i++)
                 ids[i] = u->ids[i];
         if (ids)
-                r = blob_put_block_list(m->account->client, m->config->container, job->name, ids, u->n_ids, job->md5,
-                                        mime_from_path(job->row.path), &meta, &condition, on_committed, job,
-                                        &job->call);
+                r = account_sent(m->account, blob_put_block_list(m->account->client, m->config->container, job->name,
+                                                                 ids, u->n_ids, job->md5, mime_from_path(job->row.path),
+                                                                 &meta, &condition, on_committed, job, &job->call));
         free(ids);
         if (r < 0)
                 job_release(job, NSEC_PER_SEC, true, false, "out of memory");
+}
+
+static uint64_t block_size_of(uint64_t size) {
+        return MAX(BLOCK_MIN, size / (BLOCKS_MAX - 1) + 1);
 }
 
 /* Everything that was under way has come back: what now? */
@@ -185,6 +191,7 @@ static void on_block_sent(const BlobAnswer *answer, void *userdata) {
 
 static int send_block(struct Upload *u, char *data, size_t size, const SourceAnswer *answer) {
         Job *job = u->job;
+        Account *a = job->mapping->account;
         Flying *b = u->blocks;
         uint8_t id[32];
         int r;
@@ -195,8 +202,8 @@ static int send_block(struct Upload *u, char *data, size_t size, const SourceAns
         memcpy(id + 1, answer->sha256, sizeof(id) - 1);
         base64_encode(id, sizeof(id), u->ids[u->n_ids]);
         *b = (Flying){ .upload = u, .data = data, .size = size };
-        r = blob_put_block(job->mapping->account->client, job->mapping->config->container, job->name, u->ids[u->n_ids],
-                           data, size, answer->md5, on_block_sent, b, &b->call);
+        r = account_sent(a, blob_put_block(a->client, job->mapping->config->container, job->name, u->ids[u->n_ids],
+                                           data, size, answer->md5, on_block_sent, b, &b->call));
         if (r < 0)
                 return r;
         u->n_ids++;
@@ -261,8 +268,8 @@ static void on_opened(const SourceAnswer *answer, void *userdata) {
         job->stamp = answer->stamp;
         if (too_large(job))
                 return;
-        u->block_size = MAX(BLOCK_MIN, answer->stamp.size / (BLOCKS_MAX - 1) + 1);
-        u->at_once = (unsigned) MAX(MIN(SYNC_MEMORY / u->block_size, (uint64_t) BLOCKS_IN_FLIGHT), UINT64_C(1));
+        u->block_size = block_size_of(answer->stamp.size);
+        u->at_once = (unsigned) MAX(MIN(job->reserved / u->block_size, (uint64_t) BLOCKS_IN_FLIGHT), UINT64_C(1));
         if (!u->hash_only) {
                 u->ids = calloc((size_t) (answer->stamp.size / u->block_size) + 2, sizeof(*u->ids));
                 if (!u->ids) {
@@ -286,6 +293,8 @@ static void upload_open(Job *job) {
 }
 
 void upload_start(Job *job, bool hash_only) {
+        size_t block = (size_t) block_size_of(job->stamp.size);
+
         assert(!job->upload);
 
         job_give_back(job);
@@ -299,7 +308,6 @@ void upload_start(Job *job, bool hash_only) {
         }
         job->upload->job = job;
         job->upload->hash_only = hash_only;
-        /* blocks of a file so large that 4 MiB would not do are still one at a time within the bound */
-        if (job_want_memory(job, (size_t) MAX(BLOCK_MIN, job->stamp.size / BLOCKS_MAX) * BLOCKS_IN_FLIGHT, upload_open))
+        if (job_want_memory(job, block, hash_only ? block : block * BLOCKS_IN_FLIGHT, upload_open))
                 upload_open(job);
 }

@@ -120,6 +120,14 @@ static void claim(Mapping *m, int64_t now, unsigned room) {
         }
 }
 
+/* Only requests count against the account, for a job that looks or reads may be stuck in a mount that hangs: so each
+ * mapping has a bound of its own. While the account's gate is not open, one job at a time finds out whether it is. */
+static bool may_start(const Mapping *m, int64_t now) {
+        const Account *a = m->account;
+
+        return account_may_send(a, now) && m->n_started < (a->gate == GATE_OPEN ? a->limit : 1);
+}
+
 static void serve(Mapping *m, int64_t now) {
         if (!mapping_runs(m) && m->block != BLOCK_CONTAINER && m->block != BLOCK_CONTENTS)
                 return;
@@ -128,16 +136,15 @@ static void serve(Mapping *m, int64_t now) {
                         contact_run(m);
                 return;
         }
-        if (!account_may_start(m->account, now))
+        if (!may_start(m, now))
                 return;
         unsigned limit = m->account->gate == GATE_OPEN ? m->account->limit : 1;
-        /* jobs that wait for room in memory or read have no request yet, but will: they count */
         if (m->n_ready < limit / 4 + 1 && m->n_jobs < 2 * limit)
                 claim(m, now, 2 * limit - m->n_jobs);
 }
 
 static void start_ready(Mapping *m, int64_t now) {
-        while (m->ready_first && mapping_runs(m) && account_may_start(m->account, now)) {
+        while (m->ready_first && mapping_runs(m) && may_start(m, now)) {
                 Job *job = m->ready_first;
 
                 m->ready_first = job->next_ready;

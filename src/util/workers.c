@@ -1,28 +1,23 @@
 #include "util/workers.h"
 
 #include "util/clock.h"
+#include "util/thread.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
 /* The threads share a Pool with the loop, and nothing else. It is counted, because a thread that is stuck in the kernel
  * outlives its Workers and still needs the lock when it comes back. The lock is held for a few instructions only, never
  * across run(), done() or drop(). */
 
 #define STACK_SIZE ((size_t) 256 * 1024)  /* our works keep their data on the heap; the default would be 8 MiB each */
-#define GIVE_UP_NS (1 * NSEC_PER_SEC)     /* how long workers_free() waits for running work */
 #define SPAWN_AGAIN_USEC UINT64_C(100000) /* no thread could be started (TasksMax, memory): how soon to try again */
 
 typedef struct Pool Pool;
 
 typedef struct Thread {
         Pool *pool;
-        pthread_t id;
-        bool ended;    /* by itself, within the time that workers_free() waits: can be joined */
         int64_t since; /* boot time at which its present work began; 0: none */
 } Thread;
 
@@ -33,15 +28,13 @@ typedef struct List {
 struct Pool {
         pthread_mutex_t lock;
         pthread_cond_t wake; /* there is work, or `closed` */
-        pthread_cond_t left; /* `live` went down */
         atomic_uint refs;    /* Workers, and each thread */
         int eventfd;         /* readable: `finished` is or was not empty */
         List queue, finished;
         unsigned waiting; /* length of `queue` */
         unsigned idle;    /* threads that wait for `wake` */
-        unsigned live, started, max;
-        bool closed;    /* threads end as soon as they can */
-        bool abandoned; /* nobody waits any more: a thread drops its work itself */
+        unsigned started, max;
+        bool closed; /* threads end as soon as they can, and drop their work themselves */
         Thread threads[];
 };
 
@@ -95,7 +88,6 @@ static void pool_unref(Pool *p) {
         if (atomic_fetch_sub(&p->refs, 1) > 1)
                 return;
         closep(&p->eventfd);
-        (void) pthread_cond_destroy(&p->left);
         (void) pthread_cond_destroy(&p->wake);
         (void) pthread_mutex_destroy(&p->lock);
         free(p);
@@ -111,7 +103,7 @@ static void pool_work(Pool *p, Thread *t, Work *work) {
 
         (void) pthread_mutex_lock(&p->lock);
         t->since = 0;
-        drop = p->abandoned;
+        drop = p->closed;
         tell = !drop && !p->finished.first; /* otherwise whoever came before us has told, and all are taken at once */
         if (!drop)
                 list_append(&p->finished, work);
@@ -144,30 +136,9 @@ static void *thread_main(void *userdata) {
                         p->idle--;
                 }
         }
-        p->live--;
-        t->ended = true;
-        (void) pthread_cond_signal(&p->left);
         (void) pthread_mutex_unlock(&p->lock);
         pool_unref(p);
         return NULL;
-}
-
-/* Signals belong to the loop. A new thread inherits the mask, so there is no instant at which it could take one. */
-static int thread_create(pthread_t *ret, void *userdata) {
-        pthread_attr_t attr;
-        sigset_t all, old;
-        int r;
-
-        r = pthread_attr_init(&attr);
-        if (r != 0)
-                return -r;
-        (void) pthread_attr_setstacksize(&attr, STACK_SIZE);
-        (void) sigfillset(&all);
-        (void) pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = pthread_create(ret, &attr, thread_main, userdata);
-        (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
-        (void) pthread_attr_destroy(&attr);
-        return -r;
 }
 
 /* Called with the lock held: one thread more if there is more work than threads that wait for some. */
@@ -179,12 +150,11 @@ static void pool_spawn(Pool *p) {
         t = p->threads + p->started;
         t->pool = p;
         (void) atomic_fetch_add(&p->refs, 1);
-        if (thread_create(&t->id, t) < 0) {
+        if (thread_start(NULL, "worker", STACK_SIZE, thread_main, t) < 0) {
                 (void) atomic_fetch_sub(&p->refs, 1); /* cannot be the last: the caller has one */
                 return;
         }
         p->started++;
-        p->live++;
 }
 
 static int on_again(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -224,7 +194,6 @@ static int on_finished(sd_event_source *s, int fd, uint32_t revents, void *userd
 }
 
 static Pool *pool_new(unsigned threads) {
-        pthread_condattr_t attr;
         Pool *p = calloc(1, sizeof(*p) + threads * sizeof(Thread));
 
         if (!p)
@@ -234,13 +203,8 @@ static Pool *pool_new(unsigned threads) {
         atomic_init(&p->refs, 1);
         list_init(&p->queue);
         list_init(&p->finished);
-        /* These cannot fail in glibc with such arguments. */
         (void) pthread_mutex_init(&p->lock, NULL);
         (void) pthread_cond_init(&p->wake, NULL);
-        (void) pthread_condattr_init(&attr);
-        (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        (void) pthread_cond_init(&p->left, &attr);
-        (void) pthread_condattr_destroy(&attr);
         return p;
 }
 
@@ -272,42 +236,15 @@ int workers_new(Workers **ret, sd_event *loop, unsigned threads, Error *e) {
         return 0;
 }
 
-static struct timespec give_up_time(void) {
-        struct timespec ts;
-        int64_t ns;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        ns = (int64_t) ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec + GIVE_UP_NS;
-        return (struct timespec){ .tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC };
-}
-
-/* Ends the threads, and moves every work that is not running to `drop`. */
+/* Moves every work that is not running to `drop`. */
 static void pool_close(Pool *p, List *drop) {
-        struct timespec until = give_up_time();
-        int r = 0;
-
         (void) pthread_mutex_lock(&p->lock);
         p->closed = true;
         list_move(drop, &p->queue);
+        list_move(drop, &p->finished);
         p->waiting = 0;
         (void) pthread_cond_broadcast(&p->wake);
-        while (p->live > 0 && r == 0)
-                r = pthread_cond_timedwait(&p->left, &p->lock, &until);
-        p->abandoned = true;
-        list_move(drop, &p->finished);
         (void) pthread_mutex_unlock(&p->lock);
-
-        for (unsigned i = 0; i < p->started; i++) {
-                bool ended;
-
-                (void) pthread_mutex_lock(&p->lock);
-                ended = p->threads[i].ended;
-                (void) pthread_mutex_unlock(&p->lock);
-                if (ended)
-                        (void) pthread_join(p->threads[i].id, NULL);
-                else
-                        (void) pthread_detach(p->threads[i].id);
-        }
 }
 
 Workers *workers_free(Workers *w) {

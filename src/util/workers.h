@@ -21,8 +21,8 @@ struct Work {
 };
 
 int workers_new(Workers **ret, sd_event *loop, unsigned threads, Error *e) _must_check_;
-/* Gives up: queued work is dropped; running work is waited for at most 1 s, then its thread is left behind (it is stuck
- * in the kernel) and drops its work when it ever comes back. */
+/* Gives up, and waits for nobody: queued work is dropped; running work is left to its thread, which drops it when it
+ * comes back, be that never (it is stuck in the kernel). threads_wait() gives them a moment at the end of all. */
 Workers *workers_free(Workers *w);
 DEFINE_CLEANUP(Workers *, workers_free);
 

@@ -1,10 +1,13 @@
 #include "watch/reader.h"
 
+#include "util/clock.h"
+#include "util/progress.h"
+#include "util/thread.h"
+
 #include <assert.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -18,6 +21,8 @@ struct Reader {
         char *bytes; /* the thread's own */
         pthread_t thread;
         bool running;
+        atomic_ullong reads;  /* done by the thread */
+        Progress progress;    /* as the loop sees it */
         pthread_mutex_t lock; /* guards what follows; held for memory operations only */
         Pending *set;
         uint64_t asked, reached; /* barriers */
@@ -56,6 +61,7 @@ static void merge(Reader *r, const char *bytes, size_t size) {
 static ssize_t drain(Reader *r) {
         ssize_t n = read(r->inotify_fd, r->bytes, READ_ROOM);
 
+        atomic_fetch_add_explicit(&r->reads, 1, memory_order_relaxed);
         if (n > 0)
                 merge(r, r->bytes, (size_t) n);
         else if (n < 0)
@@ -121,26 +127,6 @@ static void *reader_main(void *userdata) {
         }
 }
 
-static int start(Reader *r) {
-        pthread_attr_t attr;
-        sigset_t all, old;
-        int k;
-
-        k = pthread_attr_init(&attr);
-        if (k != 0)
-                return -k;
-        (void) pthread_attr_setstacksize(&attr, STACK_SIZE);
-        (void) sigfillset(&all); /* signals belong to the loop's thread */
-        (void) pthread_sigmask(SIG_SETMASK, &all, &old);
-        k = pthread_create(&r->thread, &attr, reader_main, r);
-        (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
-        (void) pthread_attr_destroy(&attr);
-        r->running = k == 0;
-        if (r->running)
-                (void) pthread_setname_np(r->thread, "inotify");
-        return -k;
-}
-
 int reader_new(Reader **ret, int inotify_fd, int news_fd, const HashSeed *seed, Error *e) {
         _cleanup_(reader_freep) Reader *r = NULL;
         int k;
@@ -160,7 +146,8 @@ int reader_new(Reader **ret, int inotify_fd, int news_fd, const HashSeed *seed, 
         r->control_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (r->control_fd < 0)
                 return error_os(e, errno, "making an eventfd");
-        k = start(r);
+        k = thread_start(&r->thread, "inotify", STACK_SIZE, reader_main, r);
+        r->running = k == 0;
         if (k < 0)
                 return error_os(e, -k, "starting the thread that reads inotify events");
         *ret = TAKE_PTR(r);
@@ -198,6 +185,14 @@ uint64_t reader_take(Reader *r, Pending **set) {
         reached = r->reached;
         (void) pthread_mutex_unlock(&r->lock);
         return reached;
+}
+
+int64_t reader_stuck(Reader *r) {
+        unsigned long long reads = atomic_load_explicit(&r->reads, memory_order_relaxed);
+        int queued = 0;
+
+        return progress_stuck(&r->progress, reads, ioctl(r->inotify_fd, FIONREAD, &queued) == 0 && queued == 0,
+                              clock_boot());
 }
 
 uint64_t reader_barrier(Reader *r) {

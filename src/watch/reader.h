@@ -16,4 +16,7 @@ DEFINE_CLEANUP(Reader *, reader_free);
 /* Exchanges `*set`, which is empty, for what was gathered. Returns the number of the last barrier that is behind it:
  * all that the kernel had queued when that barrier was asked for is in this set or in an earlier one. */
 uint64_t reader_take(Reader *r, Pending **set);
+/* ns for which the thread has not read although the kernel had something queued: it has died, or deadlocked. Asked now
+ * and then, from the loop. */
+int64_t reader_stuck(Reader *r);
 uint64_t reader_barrier(Reader *r); /* asks for one more; returns its number: 1, 2, ... */

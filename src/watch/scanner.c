@@ -5,20 +5,17 @@
 
 #include "util/buf.h"
 #include "util/clock.h"
+#include "util/thread.h"
 #include "watch/walk.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
 #define BATCH 512u
 #define BATCH_PATHS ((size_t) 256 * 1024) /* a batch is handed over when its paths take that much */
 #define BATCHES_MAX 4u                    /* the walker waits while so many have not been taken */
-#define GIVE_UP_S 1                       /* how long scanner_free() waits for the walker */
 #define STACK_SIZE ((size_t) 256 * 1024)
 
 typedef struct Batch {
@@ -44,7 +41,6 @@ typedef struct Shared {
         bool cancelled;
         bool running; /* the thread is there */
         char *branch; /* to be scanned */
-        bool walking; /* `branch` was taken, and its end not yet put */
         int64_t step; /* boot ns of the walker's last sign of life; 0: it has nothing to do, or waits for us */
         Batch *first, **last;
         unsigned queued;
@@ -178,7 +174,6 @@ static void put_end(Shared *s, const ScanEnd *end) {
         (void) pthread_mutex_lock(&s->lock);
         s->end = *end;
         s->ended = true;
-        s->walking = false;
         s->step = 0;
         (void) eventfd_write(s->news_fd, 1);
         (void) pthread_cond_broadcast(&s->changed);
@@ -219,7 +214,7 @@ static void *scanner_main(void *userdata) {
                         (void) pthread_cond_wait(&s->changed, &s->lock);
                 branch = TAKE_PTR(s->branch);
                 pinned = s->pinned;
-                s->walking = go = !s->cancelled;
+                go = !s->cancelled;
                 (void) pthread_mutex_unlock(&s->lock);
                 if (!go)
                         break;
@@ -230,27 +225,13 @@ static void *scanner_main(void *userdata) {
 }
 
 static int start_thread(Shared *s) {
-        pthread_attr_t attr;
-        sigset_t all, old;
-        pthread_t thread;
         int r;
 
-        r = pthread_attr_init(&attr);
-        if (r != 0)
-                return -r;
-        (void) pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-        (void) pthread_attr_setstacksize(&attr, STACK_SIZE);
-        (void) sigfillset(&all); /* signals belong to the loop's thread */
-        (void) pthread_sigmask(SIG_SETMASK, &all, &old);
         s->refs++;
-        r = pthread_create(&thread, &attr, scanner_main, s);
-        if (r != 0)
+        r = thread_start(NULL, "scanner", STACK_SIZE, scanner_main, s);
+        if (r < 0)
                 s->refs--;
-        else
-                (void) pthread_setname_np(thread, "scanner");
-        (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
-        (void) pthread_attr_destroy(&attr);
-        return -r;
+        return r;
 }
 
 /* --- the loop --- */
@@ -321,7 +302,6 @@ static int on_news(sd_event_source *source, int fd, uint32_t revents, void *user
 
 static int shared_new(Shared **ret, const ScannerOptions *options, Error *e) {
         Shared *s = calloc(1, sizeof(*s));
-        pthread_condattr_t attr;
         char *folder = strdup(options->folder);
         int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
 
@@ -334,10 +314,7 @@ static int shared_new(Shared **ret, const ScannerOptions *options, Error *e) {
                 return r;
         }
         (void) pthread_mutex_init(&s->lock, NULL);
-        (void) pthread_condattr_init(&attr);
-        (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* scanner_free() waits by it */
-        (void) pthread_cond_init(&s->changed, &attr);
-        (void) pthread_condattr_destroy(&attr);
+        (void) pthread_cond_init(&s->changed, NULL);
         s->refs = 1;
         s->news_fd = fd;
         s->folder = folder;
@@ -375,7 +352,6 @@ int scanner_new(Scanner **ret, sd_event *loop, const ScannerOptions *options, co
 }
 
 Scanner *scanner_free(Scanner *scanner) {
-        struct timespec until;
         Shared *s;
 
         if (!scanner)
@@ -387,13 +363,9 @@ Scanner *scanner_free(Scanner *scanner) {
                 scanner_dispose(scanner);
         if (!s)
                 return NULL;
-        (void) clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += GIVE_UP_S;
         (void) pthread_mutex_lock(&s->lock);
         s->cancelled = true;
         (void) pthread_cond_broadcast(&s->changed);
-        while (s->walking && pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0)
-                ;
         (void) pthread_mutex_unlock(&s->lock);
         shared_unref(s);
         return NULL;

@@ -66,7 +66,8 @@ typedef struct ScannerOptions {
 
 int scanner_new(Scanner **ret, sd_event *loop, const ScannerOptions *options, const ScannerCallbacks *callbacks,
                 void *userdata, Error *e) _must_check_;
-/* Cancels; no callback comes after; may be called from inside one. A walker stuck in the kernel is left behind. */
+/* Cancels, and waits for nobody; no callback comes after; may be called from inside one. The walker ends at its next
+ * step, be that never (it is stuck in the kernel). */
 Scanner *scanner_free(Scanner *s);
 DEFINE_CLEANUP(Scanner *, scanner_free);
 void scanner_pin(Scanner *s, const RootId *pinned); /* for scans started from now on */

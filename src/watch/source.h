@@ -52,9 +52,7 @@ typedef void (*SourceFn)(const SourceAnswer *answer, void *userdata); /* on the 
  * workers_new(). */
 int source_new(Source **ret, sd_event *loop, const char *folder, const RootId *pinned, unsigned threads,
                Error *e) _must_check_;
-Source *
-source_free(Source *s); /* callbacks that have not come never will; buffers handed in are the caller's again once
-                         * this returns, but for reads stuck in the kernel, whose buffers are left behind */
+Source *source_free(Source *s); /* waits for nobody; callbacks that have not come never will */
 DEFINE_CLEANUP(Source *, source_free);
 void source_pin(Source *s, const RootId *pinned); /* for what is handed in from now on */
 int64_t source_stuck(const Source *s);            /* ns that the oldest piece of work has been running; 0: none */

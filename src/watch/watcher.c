@@ -368,6 +368,10 @@ static size_t watches(Watcher *w) {
         return n;
 }
 
+int64_t watcher_stuck(Watcher *w) {
+        return reader_stuck(w->reader);
+}
+
 unsigned watcher_watches(const Watcher *w) {
         return (unsigned) watches((Watcher *) w);
 }

@@ -38,6 +38,7 @@ DEFINE_CLEANUP(Watcher *, watcher_unref);
 /* Calls `fn` once everything that the kernel had queued when this was called has been told through WatcherFn. */
 int watcher_barrier(Watcher *w, WatcherBarrierFn fn, void *userdata) _must_check_;
 
+int64_t watcher_stuck(Watcher *w);          /* as reader_stuck() */
 unsigned watcher_watches(const Watcher *w); /* folders watched now */
 
 /* --- for the scanner, from its thread --- */

@@ -1,0 +1,98 @@
+"""File systems of a test's own: a disk on a loop device, an empty tmpfs, an overlay, FUSE with a server that can hang.
+Each is taken away at the end whatever happened; nothing here looks into a mount that may hang."""
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+from daemon import until
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def is_mounted(where):
+    """By the kernel's table alone: to ask the mount itself might hang."""
+    name = str(where).encode()
+    with open("/proc/self/mountinfo", "rb") as table:
+        return any(line.split(b" ")[4] == name for line in table)
+
+
+def mount(*arguments):
+    return subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode == 0
+
+
+def umount(where, *how):
+    subprocess.run(["umount", *how, str(where)], check=True, capture_output=True)
+
+
+def umount_idle(where):
+    """An idle daemon does not pin a mount (2.8); one that is reading does for a moment."""
+    until(lambda: subprocess.run(["umount", str(where)], capture_output=True).returncode == 0, 30,
+          "an idle daemon pins the mount (2.8)")
+
+
+def clear(where):
+    while is_mounted(where) and subprocess.run(["umount", "-l", str(where)], capture_output=True).returncode == 0:
+        pass
+
+
+class Disk:
+    """A small ext4 (or another kind) on a loop device, mounted over `where`."""
+
+    def __init__(self, image, where, size=32, kind="ext4"):
+        self.image, self.where = image, where
+        with open(self.image, "wb") as f:
+            f.truncate(size << 20)
+        subprocess.run([f"mkfs.{kind}", *(["-q", "-F"] if kind == "ext4" else ["-q"]), str(self.image)], check=True)
+
+    def mount(self, where=None):
+        return mount("-o", "loop", self.image, where or self.where)
+
+    def umount(self, *how):
+        umount(self.where, *how)
+
+    def clear(self):
+        clear(self.where)
+
+
+class Fuse:
+    """`backing`, shown at `where` by passthrough.py."""
+
+    def __init__(self, backing, where, flag=None):
+        self.backing, self.where, self.flag, self.process = backing, where, flag, None
+
+    def mount(self):
+        self.process = subprocess.Popen([sys.executable, "-B", str(HERE / "passthrough.py"), str(self.backing),
+                                         str(self.where), *([str(self.flag)] if self.flag else [])],
+                                        stdin=subprocess.DEVNULL)
+        until(lambda: is_mounted(self.where) or self.process.poll() is not None, 30, "a FUSE mount")
+        return self.process.poll() is None
+
+    def hang(self):
+        """Questions are not even taken any more."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def umount(self):
+        """As it is done by hand; the server ends by itself."""
+        umount(self.where)
+        self.process.wait(30)
+        self.process = None
+
+    def kill(self):
+        """Whoever waits for it gets ENOTCONN."""
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def clear(self):
+        if self.flag:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.flag)
+        if self.process:
+            self.kill()
+        clear(self.where)

@@ -1,0 +1,103 @@
+"""One mapping's trouble is nobody else's (pitfalls 2.6, 11.7, 11.12): a mount that hangs, an account that does not
+answer, a mapping with very many rows, each beside a mapping that works while the others are stuck."""
+import os
+import sqlite3
+
+import pytest
+
+from conftest import tree
+from daemon import until
+from mounts import Fuse, clear, is_mounted, mount
+from proxy import Gate
+
+LARGE = 5 << 20  # sent in blocks
+
+
+def large(path, size=LARGE):
+    """Sparse on purpose: what counts is how it is read."""
+    with open(path, "wb") as f:
+        f.truncate(size)
+        f.write(os.urandom(4096))
+
+
+@pytest.fixture
+def fuse(tmp_path):
+    (tmp_path / "backing").mkdir()
+    (tmp_path / "fuse").mkdir()
+    f = Fuse(tmp_path / "backing", tmp_path / "fuse", tmp_path / "silent")
+    if os.geteuid() != 0 or not f.mount():
+        pytest.skip("no FUSE here")
+    yield f
+    f.clear()
+
+
+@pytest.fixture
+def beside(make, fuse, folder, proxy, account):
+    """A daemon whose mapping "hung" lies on the FUSE mount and whose mapping "well" does not; one account, unless told
+    otherwise."""
+    def new(**options):
+        mappings = {"hung": {"folder": str(fuse.where), "container": "hung"},
+                    "well": {"folder": str(folder), "container": "box"}}
+        return make(mappings=mappings, port=proxy.port, **options)
+    return new
+
+
+def fill_while_paused(d, fuse, small=150, big=5):
+    """Work that begins the moment the mapping is resumed: more jobs than an account has transfers, and more bytes than
+    there is memory."""
+    assert d.ctl("pause", "hung").rc == 0
+    tree(fuse.where / "new", small)
+    for n in range(big):
+        large(fuse.where / f"large{n}")
+    d.until_status(120, "hung", pending=lambda n: n >= small + big)
+
+
+def works(d, folder, equal, number):
+    """Everything a healthy mapping does: small files, a large one, a rename, a deletion; and what people ask."""
+    tree(folder / f"round{number}", 50)
+    large(folder / f"large{number}")
+    d.wait_sync(120, "well")
+    (folder / f"large{number}").rename(folder / f"moved{number}")
+    (folder / f"round{number}/d000/f00000.txt").unlink()
+    d.wait_sync(120, "well")
+    equal()
+    assert d.status("well")["state"] == "idle"
+
+
+@pytest.mark.parametrize("how", ["not taken", "taken"])
+def test_hung_mount(beside, fuse, folder, equal, how):
+    """2.6, 11.7: the threads of one mapping do not come back. The other one, on the same account, goes on with jobs and
+    memory; status names the one; pings come; reload works; and SIGTERM ends it all in time."""
+    with beside(speedup=20, env={"WATCHDOG_USEC": "2000000"}) as d:
+        tree(folder, 20)
+        d.wait_sync()
+        fill_while_paused(d, fuse)
+        fuse.hang() if how == "not taken" else fuse.flag.touch()
+        assert d.ctl("resume", "hung").rc == 0
+        works(d, folder, equal, 1)
+        # 60 s, divided by the test's speed-up: named, as something a person has to see to, and said once
+        status = d.until_status(60, "hung", state="blocked")
+        assert "not answered" in status["detail"] and status["pending"] >= 155
+        assert d.ctl("wait", "--timeout", "60", "hung").rc == 3
+        assert d.ctl("status", "--check").rc == 3
+        # the configuration can be changed, that of the stuck mapping too
+        d.map("well", folder=folder, container="box", exclude=["*.tmp"])
+        d.map("hung", folder=fuse.where, container="hung", rescan="2h")
+        assert d.ctl("reload").rc == 0
+        works(d, folder, equal, 2)
+        d.hangup()
+        # alive: pings come while it is stuck
+        d.notifier.forget("WATCHDOG=1")
+        until(lambda: d.notifier.lines.count("WATCHDOG=1") >= 2, 60)
+        assert d.log().count("has not answered for") <= 2  # once for each time it was loaded
+        if how == "taken":  # a thread that the server owes an answer cannot even be killed: only the mount's end helps
+            fuse.flag.unlink()
+            d.until_status(180, "hung", state="idle", pending=0)
+            d.wait_sync()
+            equal(fuse.where, "hung")
+        assert d.stop() == 0
+        if how == "not taken":
+            fuse.go_on()
+            d.start()
+            d.wait_sync(180)
+            equal(fuse.where, "hung")
