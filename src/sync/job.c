@@ -1,16 +1,13 @@
 /* One path from claim to confirmed: look (and read), plan, act, and plan again when the service says that the world is
- * different. Every way out goes through job_end(), and each writes the row. */
+ * different. The ways out are in outcome.c. */
 #include "sync/state.h"
 
-#include "azsyncd/messages.h"
 #include "azure/mime.h"
 #include "sync/guard.h"
 #include "sync/plan.h"
 #include "util/backoff.h"
 #include "util/blobname.h"
 #include "util/clock.h"
-#include "util/log.h"
-#include "util/path.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -18,14 +15,10 @@
 #include <sys/random.h>
 
 #define ROUNDS_MAX 6u
-#define CHANGED_PAUSE (500 * NSEC_PER_MSEC) /* it moved while we read it: let it rest, longer each time */
-#define CHANGED_MOST (15 * NSEC_PER_SEC)
-#define NEVER_RESTS (600 * NSEC_PER_SEC) /* pitfalls 4.7 */
 #define RETRY_CAP (60 * NSEC_PER_SEC)
 #define SLOW_RETRY (120 * NSEC_PER_SEC) /* leases, rehydration: minutes */
 #define LOCAL_RETRY (5 * NSEC_PER_SEC)
 #define CORRUPTED_MAX 5u
-#define LOGGED_FAILURES 10u
 
 static void job_look(Job *job);
 
@@ -85,143 +78,6 @@ Job *job_free(Job *job) {
         return NULL;
 }
 
-/* The row as it is now: a hint may have come since the claim; what we know of the blob is in job->row. */
-static int job_reload(Job *job, Error *e) {
-        Mapping *m = job->mapping;
-        Row now;
-        int r;
-
-        r = journal_get(m->sync->journal, m->record.id, job->row.path, job->row.path_size, &now, e);
-        if (r < 0)
-                return r;
-        job->row.exists = now.exists;
-        job->row.stored = now.stored;
-        job->row.gen = now.gen;
-        job->row.due = now.due;
-        job->row.content |= now.content;
-        job->row.approved |= now.approved;
-        job->row.moved |= now.moved;
-        return 0;
-}
-
-static void job_end(Job *job, int r, const Error *e) {
-        Sync *s = job->mapping->sync;
-
-        (void) sync_journal(s, r, e);
-        job_free(job);
-        job_memory(s);
-        sync_touch(s);
-        sync_kick(s);
-}
-
-static bool job_is_hinted(Job *job) {
-        return job_reload(job, NULL) < 0 || job->row.gen != job->gen;
-}
-
-static void job_store(Job *job) {
-        Error e = ERROR_NULL;
-        int r = journal_put(job->mapping->sync->journal, job->mapping->record.id, &job->row, &e);
-
-        job_end(job, r, &e);
-}
-
-static void job_forget(Job *job) {
-        Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
-        int r = job_reload(job, &e);
-
-        if (r >= 0 && job->row.gen != job->gen) {
-                job_release(job, 0, false, false, NULL);
-                return;
-        }
-        if (r >= 0)
-                r = journal_forget(m->sync->journal, m->record.id, &job->row, &e);
-        job_end(job, r, &e);
-}
-
-void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason) {
-        Error e = ERROR_NULL;
-        int r = job_reload(job, &e);
-
-        if (r < 0) {
-                job_end(job, r, &e);
-                return;
-        }
-        row_release(&job->row, job->gen, wait_ns > 0 ? clock_boot() + clock_policy(wait_ns) : 0, attempted, doubt,
-                    reason);
-        job_store(job);
-}
-
-void job_park(Job *job, PathState state, int64_t due, const char *reason) {
-        Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
-        int r = job_reload(job, &e);
-
-        if (r < 0) {
-                job_end(job, r, &e);
-                return;
-        }
-        guard_untally(m, &job->row);
-        if (!job->row.confirmed && job->look == LOOK_REGULAR)
-                job->row.stamp = job->stamp; /* what could not be stored: a scan sees when it changes */
-        row_park(&job->row, job->gen, state, due, reason);
-        if ((state == PATH_FAILED || state == PATH_CONFLICT) && m->logged_failures++ < LOGGED_FAILURES) {
-                LogRecord l = LOG_HERE;
-
-                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
-                log_field(&l, "AZSYNC_PATH=%s", PATH_SHOWN(job->row.path));
-                log_field(&l, "AZSYNC_CONTAINER=%s", m->config->container);
-                log_field(&l, "AZSYNC_ERROR=%s", reason);
-                log_commit(&l, LOG_WARNING, state == PATH_FAILED ? MSG_UPLOAD_FAILED : MSG_CONFLICT, "%s: %s: %s",
-                           m->config->name, PATH_SHOWN(job->row.path), reason);
-        }
-        if (state == PATH_FAILED || state == PATH_CONFLICT)
-                mapping_note_error(m, reason);
-        job_store(job);
-}
-
-void job_confirm(Job *job, const char *etag) {
-        Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
-        int r = job_reload(job, &e);
-
-        if (r >= 0) {
-                if (job->row.confirmed && job->row.has_md5 && job->have_bytes &&
-                    memcmp(job->row.md5, job->md5, 16) != 0)
-                        guard_overwritten(m, &job->row);
-                if (job->fuzzy)
-                        row_mark(&job->row, job->gen, &job->stamp, etag, job->md5, clock_wall(),
-                                 clock_boot() + clock_policy(CHANGED_MOST));
-                else
-                        row_confirm(&job->row, job->gen, &job->stamp, etag, job->have_bytes ? job->md5 : NULL,
-                                    job->claimed);
-                if (job->prefix && job->row.state == PATH_CLEAN) /* it grew while it was read: the rest follows */
-                        row_hint(&job->row, true, clock_boot() + clock_policy(CHANGED_PAUSE), job->claimed);
-                settle_sent(m->settle, job->row.path, clock_boot());
-        }
-        if (r < 0)
-                job_end(job, r, &e);
-        else
-                job_store(job);
-}
-
-static void job_settle(Job *job, const char *etag) {
-        Error e = ERROR_NULL;
-        int r;
-
-        if (job->have_bytes) {
-                job_confirm(job, etag);
-                return;
-        }
-        r = job_reload(job, &e);
-        if (r < 0) {
-                job_end(job, r, &e);
-                return;
-        }
-        row_settle(&job->row, job->gen, &job->stamp, job->claimed);
-        job_store(job);
-}
-
 BlobMeta job_meta(const Job *job) {
         return (BlobMeta){
                 .writer = job->mapping->writer, .generation = job->gen, .stamp = &job->stamp, .fuzzy = job->fuzzy
@@ -275,7 +131,7 @@ void job_failed(Job *job, const BlobAnswer *answer, bool write) {
                 if (job->row.attempts >= CORRUPTED_MAX)
                         job_park(job, PATH_FAILED, 0, text);
                 else
-                        job_release(job, CHANGED_PAUSE, true, false, text);
+                        job_release(job, job_pause(job), true, false, text);
                 return;
         case VERDICT_LEASED:
         case VERDICT_LATER:
@@ -492,17 +348,6 @@ static void hint_other_names(Job *job) {
         for (size_t at = 0; at < names.size; at += strlen(names.data + at) + 1)
                 if (strcmp(names.data + at, job->row.path) != 0)
                         mapping_hint(m, names.data + at, false, clock_boot(), job->row.first);
-}
-
-bool job_may_mark(const Job *job) {
-        int64_t now = clock_wall(), rest = clock_policy(NEVER_RESTS);
-
-        return job->row.first > 0 && now - job->row.first >= rest &&
-               (job->row.marked == 0 || now - job->row.marked >= rest || now < job->row.marked);
-}
-
-int64_t job_pause(const Job *job) {
-        return MIN(CHANGED_PAUSE << MIN(job->row.attempts, 5U), CHANGED_MOST);
 }
 
 static void on_looked(const SourceAnswer *answer, void *userdata) {

@@ -273,14 +273,20 @@ int job_new(Job **ret, Mapping *m, const Row *row) _must_check_;
 Job *job_free(Job *job);
 void job_start(Job *job);
 void job_plan(Job *job);
-bool job_may_send(Job *job); /* false: the account's gate has closed, and the job went back */
-void job_confirm(Job *job, const char *etag);
-void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason);
-void job_park(Job *job, PathState state, int64_t due, const char *reason); /* an end that waits: row_park() */
-void job_answered(Job *job, const BlobAnswer *answer);                     /* counts, clears `call` */
+bool job_may_send(Job *job);                           /* false: the account's gate has closed, and the job went back */
+void job_answered(Job *job, const BlobAnswer *answer); /* counts, clears `call` */
 void job_failed(Job *job, const BlobAnswer *answer,
                 bool write); /* everything but OK and what the caller knows better */
 BlobMeta job_meta(const Job *job);
+
+/* outcome.c: each of these ends the job */
+void job_confirm(Job *job, const char *etag);
+void job_settle(Job *job, const char *etag);
+void job_forget(Job *job);
+void job_park(Job *job, PathState state, int64_t due, const char *reason);
+void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason);
+/* and these tell which it is to be */
+bool job_is_hinted(Job *job);      /* something has happened to the path since it was claimed */
 bool job_may_mark(const Job *job); /* it has not rested for so long that a marked copy is better than none */
 int64_t job_pause(const Job *job); /* it changed while it was read: how long to leave it alone */
 
