@@ -11,9 +11,11 @@
 #include "writer.h"
 
 #include <err.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -102,7 +104,43 @@ static ssize_t read_once(const char *folder, const char *name, char *into, size_
         return a.look == LOOK_REGULAR && (a.read == SOURCE_WHOLE || a.read == SOURCE_PREFIX) ? (ssize_t) n : -1;
 }
 
+static void print_counts(char *argv[], unsigned long reads, unsigned long accepted, unsigned long torn, int64_t began) {
+        printf("{\"writer\": \"%s\", \"size\": %s, \"without\": \"%s\", \"reads\": %lu, \"accepted\": %lu, "
+               "\"torn\": %lu, \"seconds\": %.1f}\n",
+               argv[1], argv[3], without, reads, accepted, torn, (double) (clock_boot() - began) / 1e9);
+}
+
+static int later_stores(char *argv[], const char *folder, const char *name, size_t size, unsigned long wanted) {
+        _cleanup_close_ int fd = open(argv[2], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        unsigned long reads = 0, accepted = 0, missed = 0;
+        int64_t began = clock_boot();
+        char *map;
+
+        if (fd < 0 || ftruncate(fd, (off_t) size) < 0)
+                err(2, "%s", argv[2]);
+        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (map == MAP_FAILED)
+                err(2, "mmap");
+        for (; accepted < wanted && reads < 2 * wanted; reads++) {
+                _cleanup_free_ char *data = NULL;
+                SourceAnswer a, now;
+
+                for (size_t i = 0; i < size; i += 4096)
+                        map[i]++;
+                read_whole(folder, &any, name, size, &a, &data);
+                if (a.read != SOURCE_WHOLE)
+                        continue;
+                accepted++;
+                map[reads * 4096 % size] += 1;
+                read_look(folder, &any, name, &now);
+                missed += stamp_equal(&a.stamp, &now.stamp);
+        }
+        print_counts(argv, reads, accepted, missed, began);
+        return missed > 0;
+}
+
 int main(int argc, char *argv[]) {
+        bool later = argc >= 6 && strcmp(argv[1], "later") == 0;
         int kind = argc >= 6 ? writer_kind(argv[1]) : -1;
         char folder[4096], *name, *into;
         unsigned long reads = 0, accepted = 0, torn = 0, wanted;
@@ -110,7 +148,7 @@ int main(int argc, char *argv[]) {
         size_t size;
         pid_t pid;
 
-        if (kind < 0 || argv[2][0] != '/' || read_setup(NULL) < 0)
+        if ((kind < 0 && !later) || argv[2][0] != '/' || read_setup(NULL) < 0)
                 errx(2, "torn KIND /PATH SIZE READS SECONDS [PAUSE_US [WITHOUT]]");
         (void) snprintf(folder, sizeof(folder), "%s", argv[2]);
         name = strrchr(folder, '/');
@@ -119,6 +157,8 @@ int main(int argc, char *argv[]) {
         wanted = strtoul(argv[4], NULL, 10);
         end = began + (int64_t) strtoul(argv[5], NULL, 10) * NSEC_PER_SEC;
         without = argc > 7 ? argv[7] : "";
+        if (later)
+                return later_stores(argv, folder, name, size, wanted);
         into = malloc(size + 1);
         if (!into)
                 errx(2, "out of memory");
@@ -134,9 +174,7 @@ int main(int argc, char *argv[]) {
         }
         (void) kill(pid, SIGKILL);
         (void) waitpid(pid, NULL, 0);
-        printf("{\"writer\": \"%s\", \"size\": %zu, \"without\": \"%s\", \"reads\": %lu, \"accepted\": %lu, "
-               "\"torn\": %lu, \"seconds\": %.1f}\n",
-               argv[1], size, without, reads, accepted, torn, (double) (clock_boot() - began) / 1e9);
+        print_counts(argv, reads, accepted, torn, began);
         free(into);
         return torn > 0;
 }
