@@ -25,7 +25,7 @@ static const struct {
         const char *words; /* must stand in the text */
 } rows[] = {
         /* clang-format off */
-        /* 10.1: success is the verb's own status, a request id and, where there is one, an ETag */
+        /* pitfalls 10.1: success is the verb's own status, a request id and, where there is one, an ETag */
         { VERB_CREATE_CONTAINER, CURLE_OK, 201, "", ALL, VERDICT_OK, NULL },
         { VERB_LIST, CURLE_OK, 200, "", SENT | ID, VERDICT_OK, NULL },
         { VERB_PUT_BLOB, CURLE_OK, 201, "", ALL, VERDICT_OK, NULL },
@@ -58,7 +58,7 @@ static const struct {
         { VERB_PUT_BLOB, CURLE_OK, 201, "", ALL | WRONG_MD5, VERDICT_UNKNOWN, "other bytes" },
         { VERB_PUT_BLOCK, CURLE_OK, 201, "", SENT | ID | WRONG_MD5, VERDICT_UNKNOWN, "other bytes" },
         { VERB_GET_BLOB, CURLE_OK, 200, "", ALL | WRONG_MD5, VERDICT_CORRUPTED, "did not arrive" },
-        /* 10.2: captive portals, wrong statuses, redirects */
+        /* pitfalls 10.2: captive portals, wrong statuses, redirects */
         { VERB_PUT_BLOB, CURLE_OK, 200, "", SENT, VERDICT_UNKNOWN, "captive portal" },
         { VERB_PUT_BLOB, CURLE_OK, 200, "", ALL, VERDICT_UNKNOWN, "captive portal" },
         { VERB_PUT_BLOB, CURLE_OK, 202, "", ALL, VERDICT_UNKNOWN, "captive portal" },
@@ -81,7 +81,7 @@ static const struct {
         { VERB_HEAD_BLOB, CURLE_OK, 304, "", SENT, VERDICT_RETRY, "never follow" },
         { VERB_PUT_BLOB, CURLE_OK, 304, "", ALL, VERDICT_UNKNOWN, "never follow" },
 
-        /* 10.10: nothing was sent */
+        /* pitfalls 10.10: nothing was sent */
         { VERB_PUT_BLOB, CURLE_COULDNT_RESOLVE_HOST, 0, "", NONE, VERDICT_OFFLINE, "name" },
         { VERB_LIST, CURLE_COULDNT_RESOLVE_HOST, 0, "", NONE, VERDICT_OFFLINE, "name" },
         { VERB_PUT_BLOB, CURLE_COULDNT_RESOLVE_PROXY, 0, "", NONE, VERDICT_OFFLINE, "proxy" },
@@ -99,8 +99,8 @@ static const struct {
         { VERB_PUT_BLOB, CURLE_GOT_NOTHING, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" },
         { VERB_PUT_BLOB, CURLE_SEND_ERROR, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" },
         { VERB_PUT_BLOB, CURLE_RECV_ERROR, 201, "", ALL, VERDICT_UNKNOWN, "may have happened" },
-        { VERB_PUT_BLOB, CURLE_SEND_FAIL_REWIND, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" }, /* 10.4 */
-        { VERB_PUT_BLOB, CURLE_ABORTED_BY_CALLBACK, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" }, /* 10.5 */
+        { VERB_PUT_BLOB, CURLE_SEND_FAIL_REWIND, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" }, /* pitfalls 10.4 */
+        { VERB_PUT_BLOB, CURLE_ABORTED_BY_CALLBACK, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" }, /* pitfalls 10.5 */
         { VERB_PUT_BLOCK, CURLE_RECV_ERROR, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" },
         { VERB_PUT_BLOCK_LIST, CURLE_RECV_ERROR, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" },
         { VERB_SET_METADATA, CURLE_RECV_ERROR, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" },
@@ -108,8 +108,8 @@ static const struct {
         { VERB_DELETE_BLOB, CURLE_RECV_ERROR, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" },
         { VERB_BATCH, CURLE_PARTIAL_FILE, 202, "", SENT | ID, VERDICT_UNKNOWN, "may have happened" },
         { VERB_CREATE_CONTAINER, CURLE_RECV_ERROR, 0, "", SENT, VERDICT_UNKNOWN, "may have happened" },
-        { VERB_LIST, CURLE_PARTIAL_FILE, 200, "", SENT | ID, VERDICT_RETRY, "cut" }, /* 10.3 */
-        { VERB_LIST, CURLE_WRITE_ERROR, 200, "", SENT | ID, VERDICT_RETRY, "cut" },  /* 10.9 */
+        { VERB_LIST, CURLE_PARTIAL_FILE, 200, "", SENT | ID, VERDICT_RETRY, "cut" }, /* pitfalls 10.3 */
+        { VERB_LIST, CURLE_WRITE_ERROR, 200, "", SENT | ID, VERDICT_RETRY, "cut" },  /* pitfalls 10.9 */
         { VERB_GET_BLOCK_LIST, CURLE_RECV_ERROR, 0, "", SENT, VERDICT_RETRY, "cut" },
         { VERB_HEAD_BLOB, CURLE_OPERATION_TIMEDOUT, 0, "", SENT, VERDICT_RETRY, "cut" },
         { VERB_GET_BLOB, CURLE_PARTIAL_FILE, 200, "", ALL, VERDICT_RETRY, "cut" },
@@ -121,7 +121,7 @@ static const struct {
         { VERB_PUT_BLOB, CURLE_RECV_ERROR, 412, "", SENT | ID, VERDICT_UNKNOWN, "may have happened" },
         { VERB_PUT_BLOB, CURLE_RECV_ERROR, 412, "ConditionNotMet", SENT, VERDICT_UNKNOWN, "may have happened" },
         { VERB_HEAD_BLOB, CURLE_RECV_ERROR, 404, "", SENT, VERDICT_RETRY, "cut" },
-        /* 10.2: TLS */
+        /* pitfalls 10.2: TLS */
         { VERB_PUT_BLOB, CURLE_PEER_FAILED_VERIFICATION, 0, "", NONE, VERDICT_TLS, "certificate" },
         { VERB_LIST, CURLE_PEER_FAILED_VERIFICATION, 0, "", NONE, VERDICT_TLS, "ca-file" },
         { VERB_PUT_BLOB, CURLE_SSL_CACERT_BADFILE, 0, "", NONE, VERDICT_TLS, "ca-file" },
@@ -146,7 +146,7 @@ static const struct {
         { VERB_PUT_BLOB, CURLE_OK, 500, "OperationTimedOut", SENT | ID, VERDICT_UNKNOWN, "may have happened" },
         { VERB_PUT_BLOCK_LIST, CURLE_OK, 503, "OperationTimedOut", SENT | ID, VERDICT_UNKNOWN, "may have happened" },
         { VERB_LIST, CURLE_OK, 500, "OperationTimedOut", SENT | ID, VERDICT_BUSY, "too long" },
-        /* integrity (10.17) */
+        /* integrity (pitfalls 10.17) */
         { VERB_PUT_BLOB, CURLE_OK, 400, "Md5Mismatch", SENT | ID, VERDICT_CORRUPTED, "sent again" },
         { VERB_PUT_BLOCK, CURLE_OK, 400, "Md5Mismatch", SENT | ID, VERDICT_CORRUPTED, "sent again" },
         { VERB_PUT_BLOCK, CURLE_OK, 400, "Crc64Mismatch", SENT | ID, VERDICT_CORRUPTED, "sent again" },
@@ -156,7 +156,7 @@ static const struct {
         { VERB_PUT_BLOCK, CURLE_OK, 500, "FeatureNotSupported", SENT | ID, VERDICT_CRC_REFUSED, "CRC64" },
         { VERB_LIST, CURLE_OK, 500, "FeatureNotSupported", SENT | ID, VERDICT_BUSY, "" },
         { VERB_PUT_BLOB, CURLE_OK, 400, "InvalidMd5", SENT | ID, VERDICT_PERMANENT, "refuses" },
-        /* blocks (10.18) */
+        /* blocks (pitfalls 10.18) */
         { VERB_PUT_BLOCK_LIST, CURLE_OK, 400, "InvalidBlockList", SENT | ID, VERDICT_BLOCKS_GONE, "blocks" },
         { VERB_PUT_BLOCK, CURLE_OK, 400, "InvalidBlobOrBlock", SENT | ID, VERDICT_BLOCKS_FOREIGN, "unfinished blocks" },
         { VERB_PUT_BLOCK, CURLE_OK, 409, "BlockCountExceedsLimit", SENT | ID, VERDICT_BLOCKS_FOREIGN, "unfinished blocks" },
@@ -180,7 +180,7 @@ static const struct {
         { VERB_BATCH, CURLE_OK, 400, "ExceedsMaxBatchRequestCount", SENT | ID, VERDICT_PERMANENT, "refuses" },
         { VERB_BATCH, CURLE_OK, 501, "APINotImplemented", SENT | ID, VERDICT_PERMANENT, "emulator" },
         { VERB_PUT_BLOB, CURLE_OK, 405, "UnsupportedHttpVerb", SENT | ID, VERDICT_PERMANENT, "endpoint" },
-        /* who we are (10.13) */
+        /* who we are (pitfalls 10.13) */
         { VERB_PUT_BLOB, CURLE_OK, 401, "InvalidAuthenticationInfo", SENT | ID, VERDICT_DENIED, "token" },
         { VERB_PUT_BLOB, CURLE_OK, 400, "InvalidAuthenticationInfo", SENT | ID, VERDICT_DENIED, "auth" },
         { VERB_PUT_BLOB, CURLE_OK, 401, "NoAuthenticationInformation", SENT | ID, VERDICT_DENIED, "credential" },
@@ -201,7 +201,7 @@ static const struct {
         { VERB_PUT_BLOB, CURLE_OK, 400, "AccountRequiresHttps", SENT | ID, VERDICT_DENIED, "https" },
         { VERB_LIST, CURLE_OK, 404, "ResourceNotFound", SENT | ID, VERDICT_DENIED, "account" }, /* Azurite: no account */
         { VERB_PUT_BLOB, CURLE_OK, 407, "", SENT, VERDICT_DENIED, "proxy" },
-        /* 10.14: the container */
+        /* pitfalls 10.14: the container */
         { VERB_LIST, CURLE_OK, 404, "ContainerNotFound", SENT | ID, VERDICT_NO_CONTAINER, "container" },
         { VERB_PUT_BLOB, CURLE_OK, 404, "ContainerNotFound", SENT | ID, VERDICT_NO_CONTAINER, "container" },
         { VERB_CREATE_CONTAINER, CURLE_OK, 404, "ContainerNotFound", SENT | ID, VERDICT_NO_CONTAINER, "container" },
@@ -234,7 +234,7 @@ static const struct {
         { VERB_PUT_BLOB, CURLE_OK, 412, "", SENT, VERDICT_UNKNOWN, "not from the blob service" },
         { VERB_PUT_BLOB, CURLE_OK, 400, "", SENT, VERDICT_UNKNOWN, "not from the blob service" },
         { VERB_PUT_BLOB, CURLE_OK, 500, "", SENT, VERDICT_UNKNOWN, "not from the blob service" },
-        /* 10.15: somebody else's */
+        /* pitfalls 10.15: somebody else's */
         { VERB_PUT_BLOB, CURLE_OK, 409, "BlobAlreadyExists", SENT | ID, VERDICT_CHANGED, "somebody else" },
         { VERB_PUT_BLOCK_LIST, CURLE_OK, 412, "ConditionNotMet", SENT | ID, VERDICT_CHANGED, "somebody else" },
         { VERB_DELETE_BLOB, CURLE_OK, 412, "ConditionNotMet", SENT | ID, VERDICT_CHANGED, "somebody else" },
@@ -244,7 +244,7 @@ static const struct {
         { VERB_PUT_BLOB, CURLE_OK, 409, "NeverHeardOf", SENT | ID, VERDICT_LATER, "409 NeverHeardOf" },
         { VERB_PUT_BLOB, CURLE_OK, 409, "", SENT | ID, VERDICT_CHANGED, "" },
         { VERB_GET_BLOB, CURLE_OK, 416, "InvalidRange", SENT | ID, VERDICT_CHANGED, "shorter" },
-        /* 10.16: states that pass, or need somebody */
+        /* pitfalls 10.16: states that pass, or need somebody */
         { VERB_DELETE_BLOB, CURLE_OK, 409, "SnapshotsPresent", SENT | ID, VERDICT_SNAPSHOTS, "snapshots" },
         { VERB_PUT_BLOB, CURLE_OK, 409, "PendingCopyOperation", SENT | ID, VERDICT_LATER, "copy" },
         { VERB_PUT_BLOB, CURLE_OK, 409, "BlobBeingRehydrated", SENT | ID, VERDICT_LATER, "archive" },
@@ -259,7 +259,7 @@ static const struct {
         { VERB_PUT_BLOCK, CURLE_OK, 409, "BlobOperationNotSupported", SENT | ID, VERDICT_PERMANENT, "written anew" },
         { VERB_PUT_BLOB, CURLE_OK, 409, "FeatureNotSupportedForAccount", SENT | ID, VERDICT_PERMANENT, "tier" },
         { VERB_PUT_BLOB, CURLE_OK, 409, "FeatureVersionMismatch", SENT | ID, VERDICT_PERMANENT, "version" },
-        { VERB_DELETE_BLOB, CURLE_OK, 409, "DirectoryIsNotEmpty", SENT | ID, VERDICT_PERMANENT, "folder" }, /* 1.9 */
+        { VERB_DELETE_BLOB, CURLE_OK, 409, "DirectoryIsNotEmpty", SENT | ID, VERDICT_PERMANENT, "folder" }, /* azure-blob.md 1.9 */
         { VERB_PUT_BLOB, CURLE_OK, 409, "PathAlreadyExists", SENT | ID, VERDICT_PERMANENT, "folder" },
         { VERB_PUT_BLOB, CURLE_OK, 400, "InvalidBlobTier", SENT | ID, VERDICT_PERMANENT, "tier" },
         /* clang-format on */
@@ -310,8 +310,8 @@ static void test_table(void **state) {
         }
 }
 
-/* 10.11: the same 403 means the clock if the answer's Date is far from ours; small differences and other refusals do
- * not.
+/* pitfalls 10.11: the same 403 means the clock if the answer's Date is far from ours; small differences and other
+ * refusals do not.
  */
 static void test_clock(void **state) {
         static const struct {

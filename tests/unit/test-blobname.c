@@ -17,10 +17,10 @@ static const struct {
 } vectors[] = {
         { "a", "a" },
         { "photos/2026/a b+c%20#?.jpg", "photos/2026/a b+c%20#?.jpg" },
-        { "caf\xc3\xa9/cafe\xcc\x81", "caf\xc3\xa9/cafe\xcc\x81" }, /* 6.6: never normalised */
+        { "caf\xc3\xa9/cafe\xcc\x81", "caf\xc3\xa9/cafe\xcc\x81" }, /* pitfalls 6.6: never normalised */
         { ".hidden/..x/a.b", ".hidden/..x/a.b" },
         { "~/\xf0\x9f\x98\x80", "~/\xf0\x9f\x98\x80" },
-        { "back\\slash", "back\xef\xbc\xbcslash" }, /* 6.3: or two files would be one blob */
+        { "back\\slash", "back\xef\xbc\xbcslash" }, /* pitfalls 6.3: or two files would be one blob */
         { "tab\there", "tab\xe2\x90\x89here" },
         { "\x01\x1f\x7f", "\xe2\x90\x81\xe2\x90\x9f\xe2\x90\xa1" },
         { "x\ny", "x\xe2\x90\x8ay" },

@@ -119,7 +119,7 @@ static const char *const refused[] = {
         "sv=1&sig=SECRET%00",
         "sv=1&sig=SEC+RET", /* read as a blank: 403 */
         "sig=SEC+RET&sv=1",
-        "sv=1&sig=SECRET\r\nX: 1", /* 6.8 */
+        "sv=1&sig=SECRET\r\nX: 1", /* pitfalls 6.8 */
         "sv=1&sig=SECRET\n",
         " sv=1&sig=SECRET",
         "sv=1 &sig=SECRET",

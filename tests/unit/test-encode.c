@@ -152,7 +152,7 @@ static void test_percent_decode_edges(void **state) {
         assert_int_equal(percent_decode(&b, "%41", 2), -EINVAL); /* nothing beyond the size is looked at */
         assert_int_equal(percent_decode(&b, "%41", 1), -EINVAL);
         buf_clear(&b);
-        assert_int_equal(percent_decode(&b, "%2f%2F+%00", 10), 0); /* '+' is data (6.4) */
+        assert_int_equal(percent_decode(&b, "%2f%2F+%00", 10), 0); /* '+' is data (pitfalls 6.4) */
         assert_int_equal(b.size, 4);
         assert_memory_equal(b.data, "//+", 4);
 }

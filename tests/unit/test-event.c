@@ -39,7 +39,7 @@ static void test_meaning(void **state) {
                 { "d", IN_MOVED_FROM | IN_ISDIR, WATCH_SUBTREE },
                 { "d", IN_MOVED_TO | IN_ISDIR, WATCH_SUBTREE },
                 { "d", IN_DELETE | IN_ISDIR, WATCH_SUBTREE },
-                { "d", IN_ATTRIB | IN_ISDIR, WATCH_ATTRIB | WATCH_SUBTREE }, /* 5.5 */
+                { "d", IN_ATTRIB | IN_ISDIR, WATCH_ATTRIB | WATCH_SUBTREE }, /* pitfalls 5.5 */
                 { NULL, IN_ATTRIB | IN_ISDIR, EVENT_CHANGED },               /* the same change, said by the folder */
                 { NULL, IN_DELETE_SELF, EVENT_GONE },
                 { NULL, IN_MOVE_SELF, EVENT_MOVED },

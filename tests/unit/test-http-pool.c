@@ -62,7 +62,7 @@ static void repeats(void **state) {
         server_start(&server, play_second);
         server_open(&server);
         assert_int_equal(once(&(HttpSend){ .body = "12345", .body_size = 5 }).body_sent, 5);
-        /* 10.4: libcurl sends it again on a new connection; we count both */
+        /* pitfalls 10.4: libcurl sends it again on a new connection; we count both */
         again = once(&(HttpSend){ .body = "12345", .body_size = 5, .url = url("twice") });
         assert_int_equal(again.result, CURLE_OK);
         assert_int_equal(again.body_sent, 10);
@@ -175,7 +175,7 @@ static void callbacks(void **state) {
         assert_int_equal(killed.calls, 0);
 }
 
-/* --- time limits (10.8): no length of time is asserted, only that each of these ends --- */
+/* --- time limits (pitfalls 10.8): no length of time is asserted, only that each of these ends --- */
 
 static bool play_silence(Peer *p) {
         if (strcmp(p->name, "deaf") != 0)
@@ -233,7 +233,7 @@ static void progress(void **state) {
         assert_int_equal(o.body_sent, LARGE);
 }
 
-/* --- 100-continue (10.7), and an answer that comes before the body went out (10.2) --- */
+/* --- 100-continue (pitfalls 10.7), and an answer that comes before the body went out (pitfalls 10.2) --- */
 
 static bool play_expect(Peer *p) {
         if (strcmp(p->name, "grant") == 0)
@@ -279,7 +279,7 @@ static void proxies(void **state) {
         char proxy[64], expected[128];
 
         server_start(&server, peer_ok);
-        assert_int_equal(setenv("http_proxy", "http://127.0.0.1:1", 1), 0); /* 10.19 */
+        assert_int_equal(setenv("http_proxy", "http://127.0.0.1:1", 1), 0); /* pitfalls 10.19 */
         assert_int_equal(setenv("ALL_PROXY", "http://127.0.0.1:1", 1), 0);
         assert_int_equal(setenv("NO_PROXY", "*", 1), 0);
         o = once(&(HttpSend){ .method = "GET" });

@@ -1,7 +1,7 @@
 /* What a peer may answer, and what we send. */
 #include "asking.h"
 
-/* --- answers that are not what they should be (10.1, 10.2, 10.3, 10.9) --- */
+/* --- answers that are not what they should be (pitfalls 10.1, 10.2, 10.3, 10.9) --- */
 
 #define RESET 1 /* afterwards, instead of closing */
 #define KEEP 2  /* leave it open */
@@ -123,7 +123,7 @@ static bool play_bodies(Peer *p) {
         return false;
 }
 
-/* 10.9: each of these peers sends without an end. That the test ends at all is the point. */
+/* pitfalls 10.9: each of these peers sends without an end. That the test ends at all is the point. */
 static void floods(void **state) {
         static const char *const names[] = { "lines", "line", "interims", "trailers" };
 
@@ -226,7 +226,7 @@ static void wire(void **state) {
                         char expected[1024], part[256];
                         Outcome o;
 
-                        /* nothing in the path is tidied up: it is what was signed (6.4) */
+                        /* nothing in the path is tidied up: it is what was signed (pitfalls 6.4) */
                         (void) snprintf(part, sizeof(part), "http://127.0.0.1:%u/%s", server.port, path);
                         send.url = part;
                         if (send.body_size > 5)
@@ -255,7 +255,7 @@ static void refused_input(void **state) {
                 const char *method, *url, *header;
                 size_t body_size;
         } cases[] = {
-                { "PUT", "http://127.0.0.1:1/", "x: a\r\ny: b", 0 }, /* 6.8: request splitting */
+                { "PUT", "http://127.0.0.1:1/", "x: a\r\ny: b", 0 }, /* pitfalls 6.8: request splitting */
                 { "PUT", "http://127.0.0.1:1/", "x: a\n", 0 },
                 { "PUT", "http://127.0.0.1:1/", "x: a\r", 0 },
                 { "PUT", "http://127.0.0.1:1/", "x", 0 },

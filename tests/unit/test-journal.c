@@ -98,7 +98,7 @@ static void test_rows_survive(void **state) {
         journal_close(j);
 }
 
-/* 8.1: a hint that comes while a job runs is never covered by that job's confirmation */
+/* pitfalls 8.1: a hint that comes while a job runs is never covered by that job's confirmation */
 static void test_generation(void **state) {
         Row row = { .path = "x", .path_size = 1 };
         Stamp stamp = { .size = 1 };
@@ -136,7 +136,7 @@ static void test_confirmed_again(void **state) {
         assert_string_equal(row.etag, "\"1\"");
 }
 
-/* 7.8: any new event cancels a pending deletion */
+/* pitfalls 7.8: any new event cancels a pending deletion */
 static void test_hint_cancels(void **state) {
         static const PathState parked[] = { PATH_GONE, PATH_HELD, PATH_FAILED, PATH_CONFLICT, PATH_SKIPPED };
 
@@ -183,7 +183,7 @@ static void test_claims_after_a_crash(void **state) {
         journal_close(j);
 }
 
-/* 9.9 */
+/* pitfalls 9.9 */
 static void test_one_at_a_time(void **state) {
         Error e = ERROR_NULL;
         Journal *j = open_journal(), *other = NULL;
@@ -217,7 +217,7 @@ static void scribble(const char *name, off_t at, const char *bytes, size_t size)
         (void) close(fd);
 }
 
-/* 9.6, 9.7: put aside, kept, and a new one is begun */
+/* pitfalls 9.6, 9.7: put aside, kept, and a new one is begun */
 static void test_damaged_is_put_aside(void **state) {
         Error e = ERROR_NULL;
         Journal *j = open_journal();
@@ -233,7 +233,7 @@ static void test_damaged_is_put_aside(void **state) {
         journal_close(j);
 }
 
-/* 9.6: one flipped byte inside a row passes quick_check; the row's own sum does not let it pass */
+/* pitfalls 9.6: one flipped byte inside a row passes quick_check; the row's own sum does not let it pass */
 static void test_flipped_byte(void **state) {
         Journal *j = open_journal();
         char path[128], *bytes;
@@ -273,7 +273,7 @@ static void execute(const char *sql) {
         sqlite3_close(db);
 }
 
-/* 9.10 */
+/* pitfalls 9.10 */
 static void test_newer_schema(void **state) {
         Error e = ERROR_NULL;
         bool quarantined;
@@ -365,7 +365,7 @@ int fdatasync(int fd) {
         return (int) syscall(SYS_fdatasync, fd);
 }
 
-/* 9.1: what a person decided has reached the disk when the call returns, also if nothing was changed by it */
+/* pitfalls 9.1: what a person decided has reached the disk when the call returns, also if nothing was changed by it */
 static void test_durable(void **state) {
         Journal *j = open_journal();
         JournalMapping m;
@@ -418,7 +418,7 @@ static void test_due(void **state) {
         journal_close(j);
 }
 
-/* 6.9: memcmp order, and a branch is what stands between "b/" and "b0" */
+/* pitfalls 6.9: memcmp order, and a branch is what stands between "b/" and "b0" */
 static void test_branch_order(void **state) {
         static const char *const names[] = { "a", "b", "b!x", "b-x", "b.x", "b/1", "b/\xff", "b/c/d", "b0", "c" };
         static const char *const expect[] = { "b/1", "b/c/d", "b/\xff" };
@@ -474,7 +474,7 @@ static void test_query_plans(void **state) {
         sqlite3_close(db);
 }
 
-/* 10.3, 10.14: only what a listing did not show is missing, whatever was listed before */
+/* pitfalls 10.3, 10.14: only what a listing did not show is missing, whatever was listed before */
 static int on_listed_row(const char *path, size_t size, bool missing, void *userdata) {
         char *text = userdata;
 

@@ -66,7 +66,8 @@ static void test_look(void **state) {
                 { "dir", LOOK_FOLDER, LOOK_FOLDER, SOURCE_UNREAD },
                 { "link", LOOK_SYMLINK, LOOK_SYMLINK, SOURCE_UNREAD },
                 { "dangling", LOOK_SYMLINK, LOOK_SYMLINK, SOURCE_UNREAD },
-                { "fifo", LOOK_SPECIAL, LOOK_SPECIAL, SOURCE_UNREAD }, /* 5.1: reading it would block for ever */
+                { "fifo", LOOK_SPECIAL, LOOK_SPECIAL,
+                  SOURCE_UNREAD }, /* pitfalls 5.1: reading it would block for ever */
                 { "missing", LOOK_ABSENT, LOOK_ABSENT, SOURCE_UNREAD },
                 { "dir/missing", LOOK_ABSENT, LOOK_ABSENT, SOURCE_UNREAD },
                 { "missing/x/y", LOOK_ABSENT, LOOK_ABSENT, SOURCE_UNREAD },
@@ -75,7 +76,7 @@ static void test_look(void **state) {
                 { "dir/file/x/y", LOOK_ABSENT, LOOK_ABSENT, SOURCE_UNREAD },
                 { "link/file", LOOK_ABSENT, LOOK_ABSENT, SOURCE_UNREAD },
                 { "fifo/x", LOOK_ABSENT, LOOK_ABSENT, SOURCE_UNREAD },
-                /* 4.12: what cannot be seen into is not empty */
+                /* pitfalls 4.12: what cannot be seen into is not empty */
                 { "closed/file", LOOK_REGULAR, LOOK_UNREADABLE, SOURCE_WHOLE },
                 { "closed/missing", LOOK_ABSENT, LOOK_UNREADABLE, SOURCE_UNREAD },
                 { "listless/missing", LOOK_ABSENT, LOOK_UNREADABLE, SOURCE_UNREAD },
@@ -117,7 +118,7 @@ static void test_unreadable_file(void **state) {
         (void) setfsuid(NOBODY);
         a = whole("secret", &data);
         (void) setfsuid(geteuid());
-        assert_int_equal(a.look, LOOK_UNREADABLE); /* 5.5 */
+        assert_int_equal(a.look, LOOK_UNREADABLE); /* pitfalls 5.5 */
         assert_int_equal(a.error.code, -EACCES);
         assert_null(data);
 }
@@ -125,7 +126,7 @@ static void test_unreadable_file(void **state) {
 #define DEEP 60
 #define DEEP_NAME 100
 
-/* 6.7: beyond PATH_MAX */
+/* pitfalls 6.7: beyond PATH_MAX */
 static void test_deep(void **state) {
         char name[DEEP_NAME + 1], path[DEEP * (DEEP_NAME + 1) + 6];
         int fds[DEEP + 1];
@@ -168,7 +169,7 @@ static void test_leased(void **state) {
         if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
                 skip();
         a = whole("file", &data);
-        assert_int_equal(a.look, LOOK_UNKNOWN); /* 5.1: transient, and at once */
+        assert_int_equal(a.look, LOOK_UNKNOWN); /* pitfalls 5.1: transient, and at once */
         assert_int_equal(a.error.code, -EAGAIN);
         assert_int_equal(look("file").look, LOOK_REGULAR);
 }
@@ -193,7 +194,8 @@ static void test_no_root(void **state) {
 
         (void) snprintf(away, sizeof(away), "%s/away", top);
         assert_int_equal(rename(root, away), 0);
-        read_look(root, &id, "file", &a); /* 7.1: the folder is gone, so nothing is known about what was in it */
+        read_look(root, &id, "file",
+                  &a); /* pitfalls 7.1: the folder is gone, so nothing is known about what was in it */
         assert_int_equal(a.look, LOOK_NO_ROOT);
         assert_int_equal(a.root_state, ROOT_MISSING);
 
@@ -204,7 +206,7 @@ static void test_no_root(void **state) {
         assert_int_equal(unlink(root), 0);
 
         assert_int_equal(mkdir(root, 0755), 0);
-        read_look(root, &id, "file", &a); /* 2.2: another folder in its place */
+        read_look(root, &id, "file", &a); /* pitfalls 2.2: another folder in its place */
         assert_int_equal(a.look, LOOK_NO_ROOT);
         assert_int_equal(a.root_state, ROOT_REPLACED);
         assert_true(a.error.text[0] != '\0');
@@ -215,7 +217,7 @@ static void test_no_root(void **state) {
         assert_int_equal(a.look, LOOK_REGULAR);
 }
 
-/* 4.12: the name is missing in a root that is no longer the root, pinned or not. */
+/* pitfalls 4.12: the name is missing in a root that is no longer the root, pinned or not. */
 static void test_root_changes_while_looking(void **state) {
         char away[100];
         _cleanup_(look_leave) LookRoot r = LOOK_ROOT_NULL;
@@ -252,7 +254,7 @@ static int mounts_child(void) {
             mount("t", at("m"), "tmpfs", 0, NULL) < 0)
                 return 77;
         put("m/file", "x");
-        { /* 2.5: even on the same file system; st_dev would not tell */
+        { /* pitfalls 2.5: even on the same file system; st_dev would not tell */
                 char dir[512];
 
                 (void) snprintf(dir, sizeof(dir), "%s", at("dir"));
@@ -268,7 +270,8 @@ static int mounts_child(void) {
         }
         if (look("dir/file").look != LOOK_REGULAR)
                 return 2;
-        { /* 2.1: the same folder, mounted once more while it is looked at: another root to all that asks for a name */
+        { /* pitfalls 2.1: the same folder, mounted once more while it is looked at: another root to all that asks for a
+             name */
                 _cleanup_(look_leave) LookRoot r = LOOK_ROOT_NULL;
                 _cleanup_close_ int fd = -1;
                 Glance g;
@@ -279,7 +282,7 @@ static int mounts_child(void) {
                 if (a.look != LOOK_UNKNOWN || a.error.text[0] == '\0')
                         return 4;
         }
-        /* 2.1: mounted over, and nothing says so but the identity */
+        /* pitfalls 2.1: mounted over, and nothing says so but the identity */
         if (mount("t", root, "tmpfs", 0, NULL) < 0)
                 return 77;
         read_look(root, &id, "dir/file", &a);
@@ -310,7 +313,7 @@ static void *swapper(void *userdata) {
         return NULL;
 }
 
-/* 5.3: a folder that is a link to the outside every other moment. */
+/* pitfalls 5.3: a folder that is a link to the outside every other moment. */
 static void test_symlink_race(void **state) {
         static char dir[512], link[512];
         static const char *const names[2] = { dir, link };
@@ -346,7 +349,8 @@ static void test_symlink_race(void **state) {
         assert_true(regular > 0);
 }
 
-/* All that resolves paths, once more as on a kernel before 5.6 (5.3). What is known of openat2 is known for a process.
+/* All that resolves paths, once more as on a kernel before 5.6 (pitfalls 5.3). What is known of openat2 is known for a
+ * process.
  */
 static void test_without_openat2(void **state) {
         int status;

@@ -13,29 +13,29 @@ static void test_one_row(void **state) {
                 { NONE, false, LEAF("p", SYMLINK), SKIPPED_ },
                 { NONE, false, LEAF("p", SPECIAL), SKIPPED_ },
                 { NONE, false, FOLDER("p", EMPTY_FOLDER), SKIPPED_ },
-                { NONE, false, FOLDER("p", MOUNT), SKIPPED_ }, /* 2.5 */
+                { NONE, false, FOLDER("p", MOUNT), SKIPPED_ }, /* pitfalls 2.5 */
                 { NONE, false, LEAF("p", MOUNT), SKIPPED_ },
-                { NONE, false, FOLDER("p", UNKNOWN), FAILED_ }, /* L5, 5.5 */
+                { NONE, false, FOLDER("p", UNKNOWN), FAILED_ }, /* L5, pitfalls 5.5 */
                 { NONE, false, LEAF("p", UNKNOWN), FAILED_ },
-                { NONE, false, FOLDER("p", TOO_LONG), FAILED_ }, /* 6.7 */
+                { NONE, false, FOLDER("p", TOO_LONG), FAILED_ }, /* pitfalls 6.7 */
                 { NONE, false, LEAF("p", TOO_LONG), FAILED_ },
                 { NONE, false, FOLDER("p", EXCLUDED), GONE_ },
                 { NONE, false, LEAF("p", EXCLUDED), GONE_ },
 
                 { PATH_CLEAN, true, FILE_AT("p", 1), KEPT },
-                { PATH_CLEAN, true, FILE_AT("p", 2), HINTED }, /* 4.1 */
+                { PATH_CLEAN, true, FILE_AT("p", 2), HINTED }, /* pitfalls 4.1 */
                 { PATH_PENDING, true, FILE_AT("p", 2), KEPT }, /* a job will look */
                 { PATH_PENDING, false, FILE_AT("p", 2), KEPT },
                 { PATH_CLAIMED, true, FILE_AT("p", 2), KEPT },
                 { PATH_GONE, true, FILE_AT("p", 1), HINTED }, /* it is back */
                 { PATH_HELD, true, FILE_AT("p", 1), HINTED },
-                { PATH_FAILED, true, FILE_AT("p", 1), HINTED }, /* 5.5: retried by each scan */
+                { PATH_FAILED, true, FILE_AT("p", 1), HINTED }, /* pitfalls 5.5: retried by each scan */
                 { PATH_FAILED, false, FILE_AT("p", 1), HINTED },
                 { PATH_SKIPPED, false, FILE_AT("p", 1), HINTED },
                 { PATH_CONFLICT, true, FILE_AT("p", 1), KEPT },
                 { PATH_CONFLICT, true, FILE_AT("p", 2), HINTED },
 
-                /* 4.11: what was not seen is worth a look */
+                /* pitfalls 4.11: what was not seen is worth a look */
                 { PATH_CLEAN, true, NOTHING, HINTED },
                 { PATH_FAILED, true, NOTHING, HINTED },
                 { PATH_FAILED, false, NOTHING, HINTED },
@@ -60,7 +60,7 @@ static void test_one_row(void **state) {
                 { PATH_FAILED, false, LEAF("p", SYMLINK), SKIPPED_ },
                 { PATH_SKIPPED, false, FOLDER("p", UNKNOWN), FAILED_ },
 
-                /* 7.6: excluded, its blob stays */
+                /* pitfalls 7.6: excluded, its blob stays */
                 { PATH_CLEAN, true, LEAF("p", EXCLUDED), GONE_ },
                 { PATH_GONE, true, LEAF("p", EXCLUDED), GONE_ },
                 { PATH_HELD, true, LEAF("p", EXCLUDED), GONE_ },
@@ -138,7 +138,7 @@ static void test_rows_of_folders(void **state) {
                 assert_int_equal(get(stay[i])->state, PATH_SKIPPED);
                 gens[i] = get(stay[i])->gen;
         }
-        /* 5.6: again and again, and nothing happens */
+        /* pitfalls 5.6: again and again, and nothing happens */
         assert_int_equal(journal_commit(sync_of.journal, NULL), 0);
         merge("", sights, ELEMENTSOF(sights), 100);
         assert_false(journal_open_transaction(sync_of.journal)); /* not even written */

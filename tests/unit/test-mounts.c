@@ -27,7 +27,7 @@ static void test_digest(void **state) {
                 { ROOT, ROOT SRV, "/srv/photos", true },             /* above: hides it */
                 { ROOT SRV, ROOT SRV OVER, "/srv/photos", true },    /* mounted over */
                 { ROOT SRV OVER, ROOT SRV, "/srv/photos", true },    /* unmounted, lazily or not */
-                { ROOT SRV, ROOT SRV INSIDE, "/srv/photos", true },  /* 2.5 */
+                { ROOT SRV, ROOT SRV INSIDE, "/srv/photos", true },  /* pitfalls 2.5 */
                 { ROOT SRV, ROOT SRV BESIDE, "/srv/photos", false }, /* a name that only begins alike */
                 { ROOT, ROOT BLANK, "/srv/my photos", true },        /* names are escaped */
                 { ROOT, ROOT BLANK, "/srv/other", false },

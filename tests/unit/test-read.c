@@ -67,14 +67,14 @@ static void test_tick(void **state) {
                 _cleanup_(read_file_freep) ReadFile *f = read_file_new(root, &any, "f");
                 SourceAnswer a;
 
-                put("f", "x"); /* 4.2: read only when its stamp is a step old */
+                put("f", "x"); /* pitfalls 4.2: read only when its stamp is a step old */
                 read_file_open(f, &a);
                 assert_int_equal(a.look, LOOK_REGULAR);
                 assert_true(clock_wall() - MAX(a.stamp.mtime_ns, a.stamp.ctime_ns) >= clock_tick());
         }
 }
 
-/* 4.2: stamps in the future, or with whole seconds, neither hang nor are believed too early. */
+/* pitfalls 4.2: stamps in the future, or with whole seconds, neither hang nor are believed too early. */
 static void test_odd_times(void **state) {
         const struct timespec future[2] = { { .tv_sec = INT64_C(4102444800), .tv_nsec = 7 },
                                             { .tv_sec = INT64_C(4102444800), .tv_nsec = 7 } };
@@ -137,7 +137,7 @@ static void change_mode(void) {
         assert_int_equal(chmod(at("f"), 0600), 0);
 }
 
-static void set_back(void) { /* 4.1: in any direction */
+static void set_back(void) { /* pitfalls 4.1: in any direction */
         const struct timespec t[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
 
         assert_int_equal(utimensat(AT_FDCWD, at("f"), t, 0), 0);
@@ -203,7 +203,7 @@ static void test_changes_between_steps(void **state) {
         } cases[] = {
 #define ALWAYS(x) { x, x, x, x }
                 { nothing, ALWAYS(SOURCE_WHOLE) },
-                { grow, ALWAYS(SOURCE_PREFIX) }, /* 4.7 */
+                { grow, ALWAYS(SOURCE_PREFIX) }, /* pitfalls 4.7 */
                 { overwrite, ALWAYS(SOURCE_CHANGED) },
                 /* what was not read yet when it changed is what both readings saw: a state that was there */
                 { overwrite_and_grow, { SOURCE_PREFIX, SOURCE_CHANGED, SOURCE_CHANGED, SOURCE_CHANGED } },
@@ -302,8 +302,8 @@ static void test_large_prefix(void **state) {
         assert_int_equal(steps, 2);
 }
 
-/* 4.3: a store into a page that is dirty already changes no stamp, unless the page is cleaned after the first fstat. On
- * tmpfs no page is ever clean: the second reading sees it. */
+/* pitfalls 4.3: a store into a page that is dirty already changes no stamp, unless the page is cleaned after the first
+ * fstat. On tmpfs no page is ever clean: the second reading sees it. */
 static void test_mmap(void **state) {
         _cleanup_(read_file_freep) ReadFile *f = read_file_new(root, &any, "f");
         _cleanup_close_ int fd = -1;
@@ -371,10 +371,10 @@ static void rewriter_stop(const Rewriter *w, pthread_t id) {
         (void) close(w->fd);
 }
 
-/* 4.4: a large write(2) sets the stamp first and copies later. Each version is uniform, so a mixture shows: where the
- * stamp is still that of read_file_open(), the first and the last byte must be of one version. Two bytes are read
- * rather than all, since that takes no time in which the write under way could come to its end. The write has to take
- * longer than a tick, or waiting for that would be enough. */
+/* pitfalls 4.4: a large write(2) sets the stamp first and copies later. Each version is uniform, so a mixture shows:
+ * where the stamp is still that of read_file_open(), the first and the last byte must be of one version. Two bytes are
+ * read rather than all, since that takes no time in which the write under way could come to its end. The write has to
+ * take longer than a tick, or waiting for that would be enough. */
 static void test_torn(void **state) {
         static Rewriter w = { .parts = TORN_PARTS_MAX, .pause = 8 * NSEC_PER_MSEC };
         int64_t until = clock_boot() + RACE_NS;
@@ -447,7 +447,7 @@ static void *appender(void *userdata) {
         return NULL;
 }
 
-/* 4.7: a log that is written all the time can be sent all the same, and what is sent is a prefix of it. */
+/* pitfalls 4.7: a log that is written all the time can be sent all the same, and what is sent is a prefix of it. */
 static void test_log(void **state) {
         static int fd;
         _cleanup_free_ char *data = NULL;

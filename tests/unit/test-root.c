@@ -70,7 +70,8 @@ static void test_states(void **state) {
                 { "missing/dir", ROOT_MISSING, ROOT_MISSING },
                 { "root/dir/file", ROOT_MISSING, ROOT_MISSING },
                 { "root/dir/file/x", ROOT_MISSING, ROOT_MISSING },
-                { "link", ROOT_MISSING, ROOT_MISSING }, /* 5.3: whoever owns the folder above could point it anywhere */
+                { "link", ROOT_MISSING,
+                  ROOT_MISSING }, /* pitfalls 5.3: whoever owns the folder above could point it anywhere */
                 { "link/dir", ROOT_MISSING, ROOT_MISSING },
                 { "root/slash", ROOT_MISSING, ROOT_MISSING },
                 { "closed", ROOT_OK, ROOT_UNREADABLE }, /* unknown, never empty */
@@ -90,7 +91,7 @@ static void test_states(void **state) {
         }
 }
 
-/* 7.2 */
+/* pitfalls 7.2 */
 static void test_identity(void **state) {
         RootId id, again, other, null = { 0 };
 
@@ -126,7 +127,7 @@ static void test_id_equal(void **state) {
                 { { { 1 }, 2, 3 }, { { 1 }, 2, 3 }, true },
                 { { { 1 }, 2, 3 }, { { 9 }, 2, 3 }, false }, /* a copy of the disk's content on another disk */
                 { { { 1 }, 2, 3 }, { { 1 }, 9, 3 }, false },
-                { { { 1 }, 2, 3 }, { { 1 }, 2, 9 }, false }, /* 4.1: the inode number was used again */
+                { { { 1 }, 2, 3 }, { { 1 }, 2, 9 }, false }, /* pitfalls 4.1: the inode number was used again */
                 { { { 0 }, 2, 3 }, { { 1 }, 2, 3 }, true },  /* an older kernel, or no udev */
                 { { { 1 }, 2, 0 }, { { 1 }, 2, 3 }, true },
                 { { { 1 }, 0, 0 }, { { 1 }, 2, 3 }, true },
@@ -159,7 +160,7 @@ static void test_openat(void **state) {
                 { "dir/file", O_PATH | O_NONBLOCK, true, S_IFREG }, /* openat2 itself refuses the two together */
                 { "dir/missing", O_RDONLY, false, 0 },
                 { "dir/file/x", O_RDONLY, false, 0 },
-                /* 5.3 */
+                /* pitfalls 5.3 */
                 { "link", O_RDONLY, false, 0 },
                 { "link", O_PATH, false, 0 },
                 { "link", LINK, true, S_IFLNK },
@@ -192,7 +193,7 @@ static void test_long_names(void **state) {
         _cleanup_close_ int root = open(at("root"), O_PATH | O_DIRECTORY | O_CLOEXEC);
         char path[10000];
 
-        memset(path, 'a', sizeof(path)); /* 6.7: a long name is not many names */
+        memset(path, 'a', sizeof(path)); /* pitfalls 6.7: a long name is not many names */
         path[sizeof(path) - 1] = '\0';
         assert_int_equal(root_openat(root, path, O_PATH), -ENAMETOOLONG);
         for (size_t i = 4; i < sizeof(path) - 1; i += 5)
@@ -204,7 +205,7 @@ static void test_file_systems(void **state) {
         _cleanup_close_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
         const char *name = NULL;
 
-        assert_false(root_fs_tells(proc, &name)); /* 2.4: what is not known to tell is polled */
+        assert_false(root_fs_tells(proc, &name)); /* pitfalls 2.4: what is not known to tell is polled */
         assert_string_equal(name, "?");
         assert_false(root_fs_inodes_stable(proc));
         assert_false(root_fs_tells(-1, &name));

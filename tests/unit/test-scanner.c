@@ -203,7 +203,7 @@ static void test_branches_and_absence(void **state) {
         assert_int_equal(f.seen, 0);
         assert_true(f.end.complete);
 
-        /* 1.5: what is no folder any more is not watched either */
+        /* pitfalls 1.5: what is no folder any more is not watched either */
         {
                 char away[128];
 
@@ -289,7 +289,7 @@ static void test_filter(void **state) {
         end();
 }
 
-/* The table of watches after moves, deletions and lost news is that of the tree (1.7). */
+/* The table of watches after moves, deletions and lost news is that of the tree (pitfalls 1.7). */
 static void test_watches_follow(void **state) {
         char from[512];
 
@@ -337,7 +337,7 @@ static void *storm(void *userdata) {
                 if (fd < 0 || close(fd) < 0)
                         return userdata;
                 path[n] = '\0';
-                if (i % 3 == 0) { /* 1.4 */
+                if (i % 3 == 0) { /* pitfalls 1.4 */
                         (void) snprintf(other, sizeof(other), "%s/s%u/moved%u", root, (i * 7) % (MIN(i, 96U) + 1), i);
                         if (rename(path, other) < 0)
                                 return userdata;

@@ -121,7 +121,7 @@ static void test_lives(void **state) {
                 play(s, lives[i].name, lives[i].steps, ELEMENTSOF(lives[i].steps));
 }
 
-/* However long it goes on: sent, and not too often (4.8). */
+/* However long it goes on: sent, and not too often (pitfalls 4.8). */
 static void test_every_second(void **state) {
         _cleanup_(settle_freep) Settle *s = NULL;
         int64_t due = 0, last = T0, longest = 0;

@@ -79,7 +79,7 @@ static void test_basics(void **state) {
         expect(t, 4, "a/b/c");
         assert_true(tree_is_root(tree_by_wd(t, 1)));
         assert_false(tree_is_root(tree_by_wd(t, 2)));
-        assert_int_equal(put(t, "a/b", 3), 0); /* again: nothing happens (1.7) */
+        assert_int_equal(put(t, "a/b", 3), 0); /* again: nothing happens (pitfalls 1.7) */
         assert_int_equal(tree_size(t), 5);
         assert_null(tree_find(t, "a/x"));
         assert_null(tree_find(t, "a/b/c/d"));
@@ -89,7 +89,7 @@ static void test_basics(void **state) {
         assert_null(tree_by_wd(t, INT32_MIN));
 }
 
-/* 1.4: one update, and all beneath it is right. */
+/* pitfalls 1.4: one update, and all beneath it is right. */
 static void test_move(void **state) {
         _cleanup_(tree_freep) Tree *t = sample();
 
@@ -111,7 +111,7 @@ static void test_move(void **state) {
         expect(t, 4, "d/x");
 }
 
-/* 1.6: another wd under a known name. */
+/* pitfalls 1.6: another wd under a known name. */
 static void test_recreated(void **state) {
         _cleanup_(tree_freep) Tree *t = sample();
 
@@ -202,7 +202,7 @@ static void test_cut_and_keep(void **state) {
         expect(t, 1, "");
 }
 
-static void test_deep(void **state) { /* 6.7: no recursion */
+static void test_deep(void **state) { /* pitfalls 6.7: no recursion */
         _cleanup_(tree_freep) Tree *t = NULL;
         char path[8192];
 

@@ -151,7 +151,7 @@ static void test_path(void **state) {
                   "\xe2\x80\x9b"
                   "E9",
                   "/c/%E2%80%9BE9" },
-                { "", "c", "a\r\nb", "/c/a%0D%0Ab" }, /* 6.8 */
+                { "", "c", "a\r\nb", "/c/a%0D%0Ab" }, /* pitfalls 6.8 */
                 { "", "c?x/y", NULL, "/c%3Fx%2Fy" },
         };
 

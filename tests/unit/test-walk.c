@@ -35,7 +35,7 @@ static void test_kinds(void **state) {
         put("full/f", "");
         assert_int_equal(symlink("full", at("link")), 0); /* not followed */
         assert_int_equal(symlink("nowhere", at("dangling")), 0);
-        assert_int_equal(mkfifo(at("pipe"), 0600), 0); /* 5.1: must not be opened */
+        assert_int_equal(mkfifo(at("pipe"), 0600), 0); /* pitfalls 5.1: must not be opened */
         (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", root);
         assert_int_equal(bind(s, (struct sockaddr *) &address, sizeof(address)), 0);
 
@@ -117,7 +117,7 @@ static void test_branches(void **state) {
                 { "absent", 0, 0 },
                 { "absent/too", 0, 0 },
                 { "d/f/beneath a file", 0, 0 },
-                { "link/f", 0, 0 }, /* 5.3 */
+                { "link/f", 0, 0 }, /* pitfalls 5.3 */
         };
 
         make_dir("d", 0755);
@@ -150,7 +150,7 @@ static ssize_t failing_getdents(int fd, void *buffer, size_t room) {
         return n < 0 ? -errno : n;
 }
 
-/* 4.12: whatever came before the error is discarded, for what came after it would be missing. */
+/* pitfalls 4.12: whatever came before the error is discarded, for what came after it would be missing. */
 static void test_listing_fails(void **state) {
         static const int errors[] = { EIO, ESTALE, ENOENT, ENOMEM, EACCES };
         Walk walk = walk_of();
@@ -262,7 +262,7 @@ static void test_unreadable(void **state) {
         assert_int_equal(chmod(at("closed"), 0755) | chmod(at("no-list"), 0755) | chmod(at("no-enter"), 0755), 0);
 }
 
-/* 2.5, 2.1; in a mount namespace of its own, so that nothing is left behind. */
+/* pitfalls 2.5, 2.1; in a mount namespace of its own, so that nothing is left behind. */
 static int mounts(void) {
         char file[512];
         Walk walk = walk_of();
@@ -420,7 +420,7 @@ static bool replace_root(const Seen *seen, void *userdata) {
         return true;
 }
 
-/* 2.1: the root was another one, or none, when the walk ended. */
+/* pitfalls 2.1: the root was another one, or none, when the walk ended. */
 static void test_root_replaced_meanwhile(void **state) {
         for (unsigned i = 0; i < 2; i++) {
                 Walk walk = walk_of();

@@ -17,7 +17,7 @@ static unsigned number(const char *path) {
         return n;
 }
 
-/* 1.9: the queue is full before anyone reads it. */
+/* pitfalls 1.9: the queue is full before anyone reads it. */
 static void test_overflow_of_the_kernel(void **state) {
         unsigned queue = number("/proc/sys/fs/inotify/max_queued_events");
         int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), a, b;
@@ -144,7 +144,7 @@ static void test_bounded_steps(void **state) {
         end(&f);
 }
 
-/* 1.1 in small: watch, then list, and whatever is not in the listing is told. */
+/* pitfalls 1.1 in small: watch, then list, and whatever is not in the listing is told. */
 static void *make_trees(void *userdata) {
         for (unsigned i = 0; i < 400; i++) {
                 char path[256];
@@ -230,7 +230,7 @@ static void add_deep(const char *path, int fd) {
         assert_int_equal(watcher_add(f.w, path, fd, NULL, NULL, NULL), WATCH_ADDED);
 }
 
-/* 1.15, 6.7: by the open folder, deeper than any path the kernel takes. */
+/* pitfalls 1.15, 6.7: by the open folder, deeper than any path the kernel takes. */
 static void test_deep(void **state) {
         _cleanup_close_ int fd = -1, file = -1;
         char path[8192] = "";

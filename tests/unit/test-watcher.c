@@ -64,12 +64,12 @@ static void test_folders(void **state) {
         expect(&f, "d", WATCH_SUBTREE);
         forget(&f);
         assert_int_equal(add(&f, "d"), WATCH_ADDED);
-        assert_int_equal(add(&f, "d"), WATCH_ADDED); /* again, as each scan does (1.7) */
+        assert_int_equal(add(&f, "d"), WATCH_ADDED); /* again, as each scan does (pitfalls 1.7) */
         assert_int_equal(watcher_watches(f.w), 2);
         put("d/f", "x");
         expect(&f, "d/f", WATCH_NAME | WATCH_CONTENT | WATCH_CLOSED);
         forget(&f);
-        assert_int_equal(chmod(at("d"), 0700), 0); /* said by the folder and by its parent: told once (5.5) */
+        assert_int_equal(chmod(at("d"), 0700), 0); /* said by the folder and by its parent: told once (pitfalls 5.5) */
         expect(&f, "d", WATCH_ATTRIB | WATCH_SUBTREE);
         assert_int_equal(f.n, 1);
         forget(&f);
@@ -84,7 +84,7 @@ static void test_folders(void **state) {
 }
 
 /* A file of the same name came and went before a folder: both are told, apart, since a scan of the folder would not
- * know that bytes are not to be believed (4.3). */
+ * know that bytes are not to be believed (pitfalls 4.3). */
 static void test_file_and_folder_of_one_name(void **state) {
         begin(&f);
         put("n", "x");
@@ -100,7 +100,7 @@ static void test_file_and_folder_of_one_name(void **state) {
         end(&f);
 }
 
-/* 1.4 */
+/* pitfalls 1.4 */
 static void test_moved_inside(void **state) {
         begin(&f);
         make_dir("a", 0755);
@@ -125,7 +125,7 @@ static void test_moved_inside(void **state) {
         end(&f);
 }
 
-/* 1.5 */
+/* pitfalls 1.5 */
 static void test_moved_out_and_in(void **state) {
         char outside[128];
 
@@ -157,7 +157,7 @@ static void test_moved_out_and_in(void **state) {
         end(&f);
 }
 
-/* 1.6: the old watch's IGNORED comes late, and must not take the new one with it. */
+/* pitfalls 1.6: the old watch's IGNORED comes late, and must not take the new one with it. */
 static void test_deleted_and_made_again(void **state) {
         begin(&f);
         for (unsigned i = 0; i < 50; i++) {
@@ -204,7 +204,7 @@ static void test_exchanged(void **state) {
         end(&f);
 }
 
-/* 1.7: IGNORED may be lost; what is not there any more is dropped when its parent was listed. */
+/* pitfalls 1.7: IGNORED may be lost; what is not there any more is dropped when its parent was listed. */
 static void test_keep_only(void **state) {
         static const char *const names[] = { "a-b", "a" }; /* "a-b/" < "a/" */
 
@@ -275,7 +275,7 @@ static void test_unmount(void **state) {
                 }
                 settle(&f);
                 forget(&f);
-                assert_int_equal(umount(root), 0); /* which a watch does not hinder (2.8) */
+                assert_int_equal(umount(root), 0); /* which a watch does not hinder (pitfalls 2.8) */
                 settle(&f);
                 if (told(&f, "") != (WATCH_ROOT | WATCH_SUBTREE) || f.n > 2 || watcher_watches(f.w) != 0)
                         _exit(1);
@@ -291,7 +291,7 @@ static void test_unmount(void **state) {
         assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* 1.14: one folder, two paths, one watch descriptor. */
+/* pitfalls 1.14: one folder, two paths, one watch descriptor. */
 static void test_bind_mount(void **state) {
         pid_t pid = fork();
         int status;
@@ -342,7 +342,7 @@ static int add_refused(int inotify_fd, int folder_fd, uint32_t mask) {
         return -EACCES;
 }
 
-static void test_limit(void **state) { /* 1.12: "No space left on device" is taken for a full disk */
+static void test_limit(void **state) { /* pitfalls 1.12: "No space left on device" is taken for a full disk */
         static const char *const said[] = { "fs.inotify.max_user_watches", "sysctl ", "/etc/sysctl.d/60-azsyncd.conf",
                                             "third", "folder 3" };
         _cleanup_close_ int fd = -1;
@@ -365,7 +365,7 @@ static void test_limit(void **state) { /* 1.12: "No space left on device" is tak
         assert_int_equal(watcher_watches(f.w), 2);
         end(&f);
 
-        /* the watch of the folder that stood there before is what the new one needs (1.6) */
+        /* the watch of the folder that stood there before is what the new one needs (pitfalls 1.6) */
         assert_int_equal(sd_event_new(&f.loop), 0);
         assert_int_equal(watcher_new_on(&f.w, f.loop, inotify_init1(IN_NONBLOCK | IN_CLOEXEC), add_after_one_more,
                                         on_news, &f, NULL),

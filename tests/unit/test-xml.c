@@ -103,7 +103,7 @@ static void test_page(void **state) {
         buf_done(&h.names);
 }
 
-/* 10.3: cut anywhere, a page is no page. Only blanks may be missing. */
+/* pitfalls 10.3: cut anywhere, a page is no page. Only blanks may be missing. */
 static void test_every_cut(void **state) {
         size_t whole = strlen(page) - 1; /* the line end after the document */
         Heard h = { 0 };
@@ -130,7 +130,7 @@ static const struct {
         { LIST(""), "", NULL },
         { HEAD "<EnumerationResults/>", "", NULL },
         { HEAD "<EnumerationResults><Blobs/><NextMarker>m</NextMarker></EnumerationResults>", "",
-          "m" }, /* 1.6: legal */
+          "m" }, /* azure-blob.md 1.6: legal */
         { "<EnumerationResults><NextMarker> \n </NextMarker><Blobs/></EnumerationResults>", "", " \n " }, /* opaque */
         { LIST("<Blob><Name>a</Name></Blob><Blob><Name>b</Name></Blob>"), "a|b|", NULL },
         { LIST("<Blob><Properties><Etag>e</Etag></Properties><Name>late</Name></Blob>"), "late|",
@@ -140,7 +140,7 @@ static const struct {
         { LIST("<Blob><Name>a<b>junk</b>c</Name></Blob>"), "ac|", NULL },
         { LIST("<Blob><Name> a </Name></Blob>"), " a |", NULL }, /* blanks are part of a name */
         { LIST("<Blob><Name Encoded=\"false\">a%41</Name></Blob>"), "a%41|", NULL },
-        { LIST("<Blob><Name>a%41</Name></Blob>"), "a%41|", NULL }, /* 6.5: decoded once */
+        { LIST("<Blob><Name>a%41</Name></Blob>"), "a%41|", NULL }, /* pitfalls 6.5: decoded once */
         { LIST("<Blob><Name Encoded=\"true\">a%2541</Name></Blob>"), "a%41|", NULL },
         { LIST("<Blob><Name Encoded=\"TRUE\">%c3%a9</Name></Blob>"), "\xc3\xa9|", NULL },
         { LIST("<Blob><Name>old</Name><Snapshot>2026</Snapshot></Blob><Blob><Name>a</Name><Snapshot/></Blob>"), "a|",
@@ -158,7 +158,7 @@ static const struct {
         { "", NULL, NULL },
         { "\xef\xbb\xbf", NULL, NULL },
         { "not xml", NULL, NULL },
-        { "<html><body>captive portal</body></html>", NULL, NULL }, /* 10.2 */
+        { "<html><body>captive portal</body></html>", NULL, NULL }, /* pitfalls 10.2 */
         { HEAD "<Error><Code>ServerBusy</Code></Error>", NULL, NULL },
         { HEAD "<BlockList/>", NULL, NULL },
         { LIST("<Blob></Blob>"), NULL, NULL },
@@ -169,7 +169,7 @@ static const struct {
         { LIST("") "junk", NULL, NULL },
         { LIST("<Blob><Name Encoded=\"true\">a%4</Name></Blob>"), NULL, NULL },
         { LIST("<Blob><Name Encoded=\"true\">a%zz</Name></Blob>"), NULL, NULL },
-        { LIST("<Blob><Name>\x01</Name></Blob>"), NULL, NULL }, /* 6.5: no control characters in XML */
+        { LIST("<Blob><Name>\x01</Name></Blob>"), NULL, NULL }, /* pitfalls 6.5: no control characters in XML */
         { LIST("<Blob><Name>&#1;</Name></Blob>"), NULL, NULL },
         { LIST("<Blob><Name>&#xFFFE;</Name></Blob>"), NULL, NULL },
         { LIST("<Blob><Name>\xff</Name></Blob>"), NULL, NULL },
@@ -180,7 +180,7 @@ static const struct {
         { PROPS("<Content-Length/>"), NULL, NULL },
         { PROPS("<Content-Length>18446744073709551616</Content-Length>"), NULL, NULL },
         { "\xff\xfe<\0", NULL, NULL },
-        /* 10.9: no DTD, so neither entities that grow nor files that are read */
+        /* pitfalls 10.9: no DTD, so neither entities that grow nor files that are read */
         { "<!DOCTYPE EnumerationResults>" LIST(""), NULL, NULL },
         { "<!DOCTYPE EnumerationResults><EnumerationResults><Blobs/></EnumerationResults>", NULL, NULL },
         { "<!DOCTYPE x [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><EnumerationResults><NextMarker>&b;</NextMarker>"
@@ -227,7 +227,8 @@ static void test_fields(void **state) {
                 { PROPS("<Etag>\"</Etag>"), FIELD(etag), "" },
                 { PROPS("<Etag>\"\"</Etag>"), FIELD(etag), "" },
                 { PROPS("<Etag>a\"b</Etag>"), FIELD(etag), "" },
-                { PROPS("<Etag>a&#13;&#10;X-Evil: 1</Etag>"), FIELD(etag), "" }, /* 6.8: it goes into a header */
+                { PROPS("<Etag>a&#13;&#10;X-Evil: 1</Etag>"), FIELD(etag),
+                  "" }, /* pitfalls 6.8: it goes into a header */
                 { PROPS("<Etag>a b</Etag>"), FIELD(etag), "" },
                 { PROPS("<Etag>\xc3\xa9</Etag>"), FIELD(etag), "" },
                 { PROPS("<BlobType>PageBlob</BlobType>"), FIELD(blob_type), "PageBlob" },
@@ -289,7 +290,7 @@ static void repeat(Buf *b, const char *text, size_t n) {
                 assert_int_equal(buf_puts(b, text), 0);
 }
 
-/* 10.9: depth, text and attributes are bounded, each exactly. */
+/* pitfalls 10.9: depth, text and attributes are bounded, each exactly. */
 static void test_bounds(void **state) {
         static const struct {
                 const char *before, *piece;
