@@ -1,4 +1,4 @@
-"""Does the daemon say "in sync" only while it is (promise 3, invariant d of pitfalls section 12)?
+"""Does the daemon say "in sync" only while it is (promise 3, pitfalls 12, invariant d)?
 
 An observer asks in the background, again and again, in three ways. Each is sound: what it calls a lie is one.
 

@@ -43,7 +43,7 @@ class Hands:
         outside.mkdir(exist_ok=True)
         (outside / "theirs").write_text("linked into the folder")
         for name in ("truncated", "grown", "allocated", "holed", "zeroed", "collapsed", "copied into", "cloned into",
-                     "saved", "one", "two", "file", "older", "unlinked", "often", "attributes", "unpacked"):
+                     "saved", "one", "two", "file", "older", "unlinked", "deleted", "often", "attributes", "unpacked"):
             (folder / name).write_bytes(name.encode() * 4000)
         for name in ("left", "right"):
             tree(folder / name, 3)
@@ -160,6 +160,10 @@ def moved_from_elsewhere(h):
     shutil.copytree(h.outside, h.folder / "from elsewhere", copy_function=shutil.copy2)
 
 
+def deleted(h):
+    os.unlink(h.folder / "deleted")
+
+
 def attributes(h):
     os.setxattr(h.folder / "attributes", "user.azsync", b"x")
     os.chmod(h.folder / "attributes", 0o600)
@@ -175,7 +179,7 @@ def often(h):
 
 CHANGES = [written, never_closed, unnamed, linked, truncated_by_path, grown_by_path, allocated, holed, zeroed, collapsed,
            copied_by_the_kernel, saved_atomically, exchanged_files, exchanged_kinds, exchanged_folders,
-           unlinked_while_open, copied_with_its_time, unpacked, moved_from_elsewhere, attributes, often]
+           unlinked_while_open, deleted, copied_with_its_time, unpacked, moved_from_elsewhere, attributes, often]
 
 
 def make_change(change, hands):

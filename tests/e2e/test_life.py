@@ -231,7 +231,8 @@ def test_two_on_one_state_directory(make, folder):
 
 @pytest.mark.asan
 def test_stops_in_time(make, proxy, folder, equal):
-    """SIGTERM with requests under way that never end: gone within 10 s, exit 0; the rest follows later (11.4)."""
+    """SIGTERM with requests under way that never end: gone within 10 s, exit 0; the rest follows later
+    (pitfalls 11.4)."""
     tree(folder, 100)
     gate = Gate()
     proxy.rule = lambda request: gate if request.verb == "put-blob" else None

@@ -354,6 +354,7 @@ static bool is_plain(const char *p, size_t n) {
         return true;
 }
 
+/* pitfalls 6.2: there and back again, whatever it is. */
 static void test_random_paths(void **state) {
         _cleanup_buf_ Buf name = BUF_INIT(4096), back = BUF_INIT(4096);
         uint64_t seed = 20260101;
@@ -386,6 +387,7 @@ static int compare_names(const void *a, const void *b) {
         return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
+/* pitfalls 6.2: names that are made to meet, if any could. */
 static void test_no_two_meet(void **state) {
         static const char *const sharp[] = {
                 "a",

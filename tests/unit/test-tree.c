@@ -127,6 +127,20 @@ static void test_recreated(void **state) {
         assert_int_equal(tree_nodes(t), 0);
 }
 
+/* pitfalls 1.8: numbers wrap in the end. One that is used again means the new folder, and one that nobody has means
+ * none. */
+static void test_number_used_again(void **state) {
+        _cleanup_(tree_freep) Tree *t = sample();
+
+        assert_int_equal(put(t, "d/new", 3),
+                         0); /* the kernel gives out 3 once more, and told nobody of the end of a/b */
+        expect(t, 3, "d/new");
+        assert_null(tree_find(t, "a/b"));
+        assert_int_equal(put(t, "e", INT32_MAX), 0);
+        expect(t, INT32_MAX, "e");
+        assert_null(tree_by_wd(t, INT32_MAX - 1));
+}
+
 /* The folders between a watched one and its parent need not be watched (limit), nor be known yet. */
 static void test_unwatched_between(void **state) {
         _cleanup_(tree_freep) Tree *t = NULL;
@@ -331,10 +345,15 @@ static void test_random(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_basics),    cmocka_unit_test(test_move),
-                cmocka_unit_test(test_recreated), cmocka_unit_test(test_unwatched_between),
-                cmocka_unit_test(test_tangled),   cmocka_unit_test(test_cut_and_keep),
-                cmocka_unit_test(test_deep),      cmocka_unit_test(test_random),
+                cmocka_unit_test(test_basics),
+                cmocka_unit_test(test_move),
+                cmocka_unit_test(test_recreated),
+                cmocka_unit_test(test_number_used_again),
+                cmocka_unit_test(test_unwatched_between),
+                cmocka_unit_test(test_tangled),
+                cmocka_unit_test(test_cut_and_keep),
+                cmocka_unit_test(test_deep),
+                cmocka_unit_test(test_random),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
