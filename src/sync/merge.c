@@ -367,6 +367,10 @@ size_t merge_seen(struct Merge *g, const Seen *seen, size_t n) {
         return g->failed ? n : i;
 }
 
+bool merge_failed(const struct Merge *g) {
+        return g->failed;
+}
+
 bool merge_end(struct Merge *g, bool complete) {
         Mapping *m = g->mapping;
 

@@ -128,6 +128,7 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
 
         if (m->merge && !merge_end(m->merge, complete))
                 return false;
+        complete = complete && !(m->merge && merge_failed(m->merge));
         m->merge = merge_free(m->merge);
         /* all that was asked for, up to the oldest that is still in line (one asked for again is in it with its first
          * number) */

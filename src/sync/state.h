@@ -263,6 +263,7 @@ struct Merge *merge_free(struct Merge *merge);
 /* Each call does a bounded part. */
 size_t merge_seen(struct Merge *merge, const Seen *seen, size_t n); /* how many are done */
 bool merge_end(struct Merge *merge, bool complete);                 /* false: call again */
+bool merge_failed(const struct Merge *merge); /* the journal, or memory: what was seen was not all compared */
 
 /* contact.c: the container is met, and what it holds is listed, before the first write */
 void contact_run(Mapping *m);
