@@ -32,7 +32,7 @@
         X(ROW_FORGET, HOT, "DELETE FROM path WHERE mapping = ?1 AND name = ?2")                                           \
         X(ROW_DUE, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due <= ?3 ORDER BY due LIMIT ?4") \
         X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 ORDER BY due LIMIT 1") \
-        X(OLDEST, HOT, "SELECT min(first) FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1") \
+        X(OLDEST, HOT, "SELECT first FROM path INDEXED BY path_age WHERE mapping = ?1 AND state IN (1, 2, 3) AND first > -1 ORDER BY first LIMIT 1") \
         X(BRANCH, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND name < ?3 "                 \
                 "ORDER BY name LIMIT ?4")                                                                                 \
         X(LISTED, HOT, "UPDATE path SET listed = ?3 WHERE mapping = ?1 AND name = ?2 AND listed != ?3")                   \
@@ -45,8 +45,9 @@
                 "ORDER BY name LIMIT ?3")                                                                                 \
         X(BY_INODE, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND ino = ?2 LIMIT ?3")                     \
         X(SEEN_INODE, HOT, "SELECT 1 FROM path WHERE mapping = ?1 AND seen_ino = ?2 LIMIT 1")                             \
-        X(STATE_CHANGE, COLD, "UPDATE path SET state = 1, due = 0, gen = gen + 1, attempts = 0, "                         \
-                "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND state = ?2 AND state > 0")     \
+        X(RELEASE, HOT, "UPDATE path SET state = 1, due = 0, gen = gen + 1, attempts = 0, "                               \
+                "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND name IN "                      \
+                "(SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?4 LIMIT ?5)") \
         X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL AND approved != 2), sum(marked != 0), sum(CASE WHEN etag IS NOT NULL AND approved != 2 THEN size ELSE 0 END), " \
                 "sum(state IN (3, 5) AND NOT approved AND NOT moved) "                                                    \
                 "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
@@ -68,7 +69,7 @@
 #define JOURNAL_SCHEMA_VERSION 1
 
 /* `name` is a BLOB: memcmp order, not UTF-8, no collation (pitfalls 6.9). path_work covers whatever is not clean, and so is empty
- * when all is in sync. States are PathState. `listed` is the number of the listing that showed the blob last. `contacted` holds the bits
+ * when all is in sync; path_age what is pending, for status asks for the oldest of a million again and again. States are PathState. `listed` is the number of the listing that showed the blob last. `contacted` holds the bits
  * of JournalMapping's contacted, met and resend; `approved` those of Row's approved and kept. */
 #define JOURNAL_SCHEMA                                                                                                    \
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"                                      \
@@ -88,7 +89,8 @@
         "  PRIMARY KEY (mapping, name)) STRICT, WITHOUT ROWID;"                                                           \
         "CREATE TABLE window (mapping INTEGER NOT NULL, minute INTEGER NOT NULL, deletions INTEGER NOT NULL,"             \
         "  overwrites INTEGER NOT NULL, PRIMARY KEY (mapping, minute)) STRICT, WITHOUT ROWID;"                            \
-        "CREATE INDEX path_work ON path (mapping, state, due, first) WHERE state > 0;"                                    \
+        "CREATE INDEX path_work ON path (mapping, state, due) WHERE state > 0;"                                           \
+        "CREATE INDEX path_age ON path (mapping, first) WHERE state IN (1, 2, 3);"                                        \
         "CREATE INDEX path_inode ON path (mapping, ino) WHERE ino IS NOT NULL;"                                           \
         "CREATE INDEX path_seen ON path (mapping, seen_ino) WHERE seen_ino IS NOT NULL;"
 /* clang-format on */

@@ -118,8 +118,11 @@ int journal_approve(Journal *j, int64_t mapping, Error *e) _must_check_; /* ever
 int journal_reject(Journal *j, int64_t mapping,
                    Error *e) _must_check_; /* every HELD row: SKIPPED and kept; its blob stays */
 
-/* Every row in `state` becomes pending and due (retry, approve). */
-int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) _must_check_;
+/* A bounded number of rows in `state` (pending, failed, conflict) becomes pending and due (retry). 1: there may be
+ * more.
+ */
+#define JOURNAL_RELEASE_STEP 4096
+int journal_release(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) _must_check_;
 /* Claims whose jobs are gone (a crash, a restart of the mapping): pending, due, and in doubt. */
 int journal_unclaim(Journal *j, int64_t mapping, Error *e) _must_check_;
 /* Forgets every path of a mapping: its destination is another one now. */

@@ -223,27 +223,16 @@ int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_
 }
 
 int journal_oldest(Journal *j, int64_t mapping, int64_t *ret_first, Error *e) {
-        static const PathState states[] = { PATH_PENDING, PATH_CLAIMED, PATH_GONE };
-        int64_t oldest = 0;
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_OLDEST];
+        int rc;
 
-        for (size_t i = 0; i < ELEMENTSOF(states); i++) {
-                _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_OLDEST];
-                int rc;
-
-                (void) sqlite3_bind_int64(stmt, 1, mapping);
-                (void) sqlite3_bind_int(stmt, 2, (int) states[i]);
-                rc = sqlite3_step(stmt);
-                if (rc != SQLITE_ROW)
-                        return journal_fail(j, rc, e, "reading the oldest change");
-                if (sqlite3_column_type(stmt, 0) != SQLITE_NULL) {
-                        int64_t first = sqlite3_column_int64(stmt, 0);
-
-                        oldest = oldest == 0 ? first : MIN(oldest, first);
-                }
-        }
-        if (oldest == 0)
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        rc = sqlite3_step(stmt);
+        if (rc == SQLITE_DONE)
                 return 0;
-        *ret_first = oldest;
+        if (rc != SQLITE_ROW)
+                return journal_fail(j, rc, e, "reading the oldest change");
+        *ret_first = sqlite3_column_int64(stmt, 0);
         return 1;
 }
 
@@ -409,17 +398,31 @@ static int change_all(Journal *j, int id, int64_t mapping, Error *e, const char 
         return r < 0 ? r : counts_reload(j, mapping, e);
 }
 
-int journal_release_state(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_STATE_CHANGE];
-        int r = journal_begin(j, e);
+int journal_release(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) {
+        sqlite3_stmt *stmt = j->stmt[STMT_RELEASE];
+        JournalCounts *c = counts_of(j, mapping);
+        uint64_t n;
+        int r;
 
+        assert(state == PATH_PENDING || state == PATH_FAILED || state == PATH_CONFLICT);
+
+        if (!c)
+                return error_oom(e);
+        r = journal_begin(j, e);
         if (r < 0)
                 return r;
         (void) sqlite3_bind_int64(stmt, 1, mapping);
         (void) sqlite3_bind_int(stmt, 2, (int) state);
         (void) sqlite3_bind_int64(stmt, 3, first);
-        r = journal_step(j, STMT_STATE_CHANGE, e, "releasing");
-        return r < 0 ? r : counts_reload(j, mapping, e);
+        (void) sqlite3_bind_int(stmt, 4, state == PATH_PENDING ? 0 : -1); /* those that are due need no release */
+        (void) sqlite3_bind_int(stmt, 5, JOURNAL_RELEASE_STEP);
+        r = journal_step(j, STMT_RELEASE, e, "releasing");
+        if (r < 0)
+                return r;
+        n = (uint64_t) sqlite3_changes64(j->db);
+        c->state[state] -= n;
+        c->state[PATH_PENDING] += n;
+        return n == JOURNAL_RELEASE_STEP;
 }
 
 int journal_unclaim(Journal *j, int64_t mapping, Error *e) {

@@ -106,10 +106,35 @@ static void on_recover(void *userdata) {
         sync_kick(s);
 }
 
+/* What failed or waits is tried at once; a million of them not in one turn of the loop. */
+static int retry_some(Mapping *m, Error *e) {
+        static const PathState retried[] = { PATH_FAILED, PATH_CONFLICT, PATH_PENDING };
+        Journal *j = m->sync->journal;
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(retried) && r == 0; i++)
+                r = journal_release(j, m->record.id, retried[i], journal_sequence(j, clock_wall()), e);
+        m->retrying = r > 0;
+        return r;
+}
+
+static void retry_more(Sync *s) {
+        for (size_t i = 0; i < s->n_mappings; i++) {
+                Error e = ERROR_NULL;
+
+                if (!s->mappings[i]->retrying)
+                        continue;
+                (void) sync_journal(s, retry_some(s->mappings[i], &e), &e);
+                sync_touch(s);
+                sync_kick(s);
+        }
+}
+
 static void on_work(void *userdata) {
         Sync *s = userdata;
         int64_t now = clock_boot(), next; /* one now for both, or what comes due between them is nobody's */
 
+        retry_more(s);
         uploader_run(s, now);
         next = journal_broken(s->journal) ? INT64_MAX : uploader_next(s, now);
         if (next == INT64_MAX)
@@ -295,8 +320,6 @@ int engine_new(Engine **ret, sd_event *loop, const EngineOptions *options, Error
                 r = timer_new(&s->tell, loop, on_tell, s, e);
         if (r >= 0 && !s->once && mounts_new(&s->mounts, loop, on_mounts, s, NULL) < 0)
                 log_debug("no mountinfo: a missing disk is noticed when something is to be done");
-        if (r >= 0 && !s->once)
-                r = outside_new(&s->outside, s, options->reload, options->userdata, e);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(engine);
@@ -335,7 +358,6 @@ Engine *engine_free(Engine *engine) {
         timer_free(s->recover);
         timer_free(s->tell);
         mounts_free(s->mounts);
-        outside_free(s->outside);
         defer_free(s->work);
         defer_free(s->settled);
         threads_wait(STUCK_AT_END);
@@ -481,11 +503,8 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
                 config_free(config);
                 return r;
         }
-        for (size_t i = 0; i < s->n_accounts; i++) {
+        for (size_t i = 0; i < s->n_accounts; i++)
                 s->accounts[i]->limit = s->transfers;
-                if (s->accounts[i]->gate != GATE_OPEN)
-                        account_woken(s->accounts[i]); /* whoever reloads has mended something */
-        }
         engine->configs[engine->n_configs++] = config;
         drop_mappings(s, config);
         add_mappings(s, config);
@@ -504,8 +523,6 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
 
 static int mapping_do(Sync *s, size_t i, EngineVerb verb, Error *e) {
         Mapping *m = s->mappings[i];
-        int64_t now = journal_sequence(s->journal, clock_wall());
-        static const PathState retried[] = { PATH_FAILED, PATH_CONFLICT, PATH_PENDING };
         int r = 0;
 
         switch (verb) {
@@ -518,8 +535,8 @@ static int mapping_do(Sync *s, size_t i, EngineVerb verb, Error *e) {
                         mapping_scan(m, "");
                 break;
         case ENGINE_RETRY:
-                for (size_t k = 0; k < ELEMENTSOF(retried) && r >= 0; k++)
-                        r = journal_release_state(s->journal, m->record.id, retried[k], now, e);
+                m->retrying = true;
+                r = retry_some(m, e);
                 m->account->retry_at = 0;
                 m->contact_at = 0;
                 break;

@@ -10,16 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MANY 2000u /* above so many pending ones the oldest is looked for only now and then */
-#define MANY_PAUSE (250 * NSEC_PER_MSEC)
-
 typedef struct Part {
         EngineWait *wait; /* NULL: given up while the barrier was under way; the barrier frees it */
         char *mapping;
         bool barrier;   /* under way */
         int64_t target; /* the journal's sequence when all of that had come in; 0: not yet */
         uint64_t scans;
-        int64_t asked_at;
 } Part;
 
 struct EngineWait {
@@ -130,7 +126,6 @@ static Progress part_check(Part *p, char *why, size_t room) {
         Sync *s = p->wait->sync;
         Mapping *m = sync_find(s, p->mapping);
         const JournalCounts *c;
-        uint64_t pending;
         int64_t first;
 
         if (!m) {
@@ -149,28 +144,20 @@ static Progress part_check(Part *p, char *why, size_t room) {
                 (void) snprintf(why, room, "%s is blocked: its file system does not answer", p->mapping);
                 return PROGRESS_HOPELESS;
         }
-        if (account_refused(m->account) && (mapping_pending(m) > 0 || !m->record.contacted)) {
+        if (m->account->gate == GATE_DENIED && (mapping_pending(m) > 0 || !m->record.contacted)) {
                 (void) snprintf(why, room, "%s is blocked: %s", p->mapping, m->account->why.text);
                 return PROGRESS_HOPELESS;
         }
-        if (p->barrier || journal_broken(s->journal) || !m->record.contacted || !m->scanned_once || m->record.scan ||
-            m->scans_done < p->scans) {
+        if (p->barrier || m->retrying || journal_broken(s->journal) || !m->record.contacted || !m->scanned_once ||
+            m->record.scan || m->scans_done < p->scans) {
                 if (!m->record.contacted)
                         p->target = 0; /* what was thought to be confirmed is looked at anew */
                 return PROGRESS_WAIT;
         }
         if (p->target == 0) /* what those scans and the listing found has its place in the sequence by now */
                 p->target = journal_sequence_last(s->journal);
-        pending = mapping_pending(m);
-        if (pending > 0) {
-                int64_t now = clock_boot();
-
-                if (pending > MANY && now - p->asked_at < MANY_PAUSE)
-                        return PROGRESS_WAIT;
-                p->asked_at = now;
-                if (journal_oldest(s->journal, m->record.id, &first, NULL) != 0 && first <= p->target)
-                        return PROGRESS_WAIT;
-        }
+        if (mapping_pending(m) > 0 && journal_oldest(s->journal, m->record.id, &first, NULL) != 0 && first <= p->target)
+                return PROGRESS_WAIT;
         c = journal_counts(s->journal, m->record.id);
         if (c->state[PATH_FAILED] + c->state[PATH_HELD] + c->state[PATH_CONFLICT] > 0) {
                 (void) snprintf(why, room, "%s: %llu failed, %llu held, %llu conflicts: see azsyncctl queue %s",
