@@ -1,13 +1,15 @@
 """One mapping's trouble is nobody else's (pitfalls 2.6, 11.7, 11.12): a mount that hangs, an account that does not
 answer, a mapping with very many rows, each beside a mapping that works while the others are stuck."""
+import contextlib
 import os
+import socket
 import sqlite3
 
 import pytest
 
 from conftest import tree
 from daemon import until
-from mounts import Fuse, clear, is_mounted, mount
+from mounts import Fuse, clear, mount
 from proxy import Gate
 
 LARGE = 5 << 20  # sent in blocks
@@ -101,3 +103,79 @@ def test_hung_mount(beside, fuse, folder, equal, how):
             d.start()
             d.wait_sync(180)
             equal(fuse.where, "hung")
+
+
+@pytest.fixture
+def deaf():
+    """A port whose connections are made by the kernel and taken by nobody; soon it does not even make them."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen(0)
+        yield s.getsockname()[1]
+
+
+def test_dead_accounts(make, account, proxy, folder, equal, tmp_path, deaf):
+    """11.12: accounts that take requests and never answer, that do not even take a connection, that are not there."""
+    silent = Gate()
+    ports = {"silent": proxy.port, "deaf": deaf, "closed": 1}
+    accounts = {"main": {"connection-string": account.connection_string()}}
+    mappings = {"well": {"folder": str(folder), "container": "box", "account": "main"}}
+    for name, port in ports.items():
+        (tmp_path / name).mkdir()
+        accounts[name] = {"connection-string": account.connection_string(port)}
+        mappings[name] = {"folder": str(tmp_path / name), "container": name, "account": name}
+    with make(accounts=accounts, mappings=mappings) as d:
+        d.wait_sync(60, "silent")
+        proxy.rule = lambda request: silent
+        for name in ports:
+            tree(tmp_path / name, 150)
+            for n in range(5):
+                large(tmp_path / name / f"large{n}")
+        d.until_status(60, "silent", in_flight=lambda flights: len(flights) >= 60)
+        works(d, folder, equal, 1)
+        d.until_status(60, "closed", state="offline")
+        proxy.rule = None
+        silent.open()
+        proxy.drop_connections()
+        works(d, folder, equal, 2)
+        d.wait_sync(180, "silent")
+        equal(tmp_path / "silent", "silent")
+        assert d.status("closed")["uploaded_files"] == d.status("deaf")["uploaded_files"] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a mount")
+def test_very_many_failures(make, account, folder, equal, tmp_path, rounds):
+    """11.1, 11.10, 11.12: a mapping with a million rows that failed, then with a million that are tried again and again:
+    status, queue and verbs answer, the other mapping works, and the log has a few lines of it."""
+    many = rounds(100_000, 1_000_000)
+    (tmp_path / "many/d").mkdir(parents=True)
+    assert mount("-t", "tmpfs", "none", tmp_path / "many/d")  # what is beneath it cannot be looked at (2.5)
+    try:
+        mappings = {"many": {"folder": str(tmp_path / "many"), "container": "many", "alert-after": "1s"},
+                    "well": {"folder": str(folder), "container": "box"}}
+        d = make(mappings=mappings)
+        with d:
+            d.wait_sync()
+        (path,) = d.state.glob("*.db")
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            columns = [row[1] for row in db.execute("PRAGMA table_info(path)")]
+            values = {name: "0" for name in columns}
+            values |= {"mapping": "(SELECT id FROM mapping WHERE name = 'many')", "state": "4", "first": "1", "gen": "1",
+                       "name": "CAST(printf('d/%07d', n) AS BLOB)", "reason": "'made up by a test'"}
+            values |= dict.fromkeys({"etag", "md5", "ino", "seen_ino"} & values.keys(), "NULL")
+            db.execute(f"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {many}) "
+                       f"INSERT INTO path ({', '.join(values)}) SELECT {', '.join(values.values())} FROM c")
+        with d:
+            d.until_status(60, "many", failed=many)
+            works(d, folder, equal, 1)
+            with d.varlink() as v:
+                assert len(next(v.more("io.azsync.Queue", mapping="many"))["items"]) > 0
+            assert d.ctl("retry", "many").rc == 0
+            d.until_status(60, "many", pending=many)
+            works(d, folder, equal, 2)
+            assert d.ctl("reload").rc == 0
+            assert sum("d/0" in line for line in d.log().splitlines()) < 100
+            works(d, folder, equal, 3)
+            assert d.status("many")["pending"] == many
+    finally:
+        clear(tmp_path / "many/d")
