@@ -310,6 +310,8 @@ void listed_blob_metadata(ListedBlob *blob, const char *name, const char *value)
                 blob->generation = 0;
         if (strcasecmp(name, "hdi_isfolder") == 0)
                 blob->is_folder = strcasecmp(value, "true") == 0;
+        if (strcasecmp(name, "azsyncdbusy") == 0)
+                blob->busy = strcasecmp(value, "true") == 0;
         if (strcasecmp(name, "is_symlink") == 0)
                 blob->is_symlink = strcasecmp(value, "true") == 0;
 }

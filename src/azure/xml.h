@@ -22,6 +22,7 @@ typedef struct ListedBlob {
         char mtime[48];                             /* rclone's */
         char modtime[24];                           /* azcopy's, decimal ns */
         char permissions[16], owner[16], group[16]; /* permissions, posix_owner, posix_group */
+        bool busy;                                  /* azsyncdbusy=true */
         bool is_folder;                             /* hdi_isfolder=true */
         bool is_symlink;                            /* is_symlink=true */
 } ListedBlob;

@@ -6,7 +6,8 @@
 /* clang-format off */
 #define ROW_COLUMNS                                                                                                       \
         "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                 \
-        "state, content, doubt, marked, gen, due, first, attempts, seen_ino, reason, approved, moved, tallied, changed, sum"
+        "state, content, doubt, unrest, marked, gen, due, first, attempts, seen_ino, reason, approved, moved, tallied, "            \
+        "changed, sum"
 
 #define JOURNAL_STATEMENTS(X)                                                                                             \
         X(BEGIN, COLD, "BEGIN IMMEDIATE")                                                                                 \
@@ -21,11 +22,12 @@
                 "last_sync = ?7 WHERE id = ?1")                                                                           \
         X(ROW_GET, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name = ?2")                              \
         X(ROW_PUT, HOT, "INSERT INTO path (mapping, " ROW_COLUMNS ") VALUES "                                             \
-                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28) " \
+                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29) " \
                 "ON CONFLICT (mapping, name) DO UPDATE SET etag = excluded.etag, foreign_blob = excluded.foreign_blob, "  \
                 "md5 = excluded.md5, size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime, "              \
                 "btime = excluded.btime, ino = excluded.ino, mode = excluded.mode, uid = excluded.uid, gid = excluded.gid, " \
-                "state = excluded.state, content = excluded.content, doubt = excluded.doubt, marked = excluded.marked, "  \
+                "state = excluded.state, content = excluded.content, doubt = excluded.doubt, "                             \
+                "unrest = excluded.unrest, marked = excluded.marked, "                                                       \
                 "gen = excluded.gen, due = excluded.due, first = excluded.first, attempts = excluded.attempts, "          \
                 "seen_ino = excluded.seen_ino, reason = excluded.reason, approved = excluded.approved, moved = excluded.moved, " \
                 "tallied = excluded.tallied, changed = excluded.changed, sum = excluded.sum")                             \
@@ -82,7 +84,8 @@
         "  etag TEXT, foreign_blob INTEGER NOT NULL, md5 BLOB, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"            \
         "  ctime INTEGER NOT NULL, btime INTEGER NOT NULL, ino INTEGER, mode INTEGER NOT NULL, uid INTEGER NOT NULL,"     \
         "  gid INTEGER NOT NULL,"                                                                                         \
-        "  state INTEGER NOT NULL, content INTEGER NOT NULL, doubt INTEGER NOT NULL, marked INTEGER NOT NULL,"            \
+        "  state INTEGER NOT NULL, content INTEGER NOT NULL, doubt INTEGER NOT NULL,"                                      \
+        "  unrest INTEGER NOT NULL, marked INTEGER NOT NULL,"                                                             \
         "  gen INTEGER NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, attempts INTEGER NOT NULL,"                \
         "  seen_ino INTEGER, reason TEXT, approved INTEGER NOT NULL, moved INTEGER NOT NULL, tallied INTEGER NOT NULL,"   \
         "  changed INTEGER NOT NULL, sum INTEGER NOT NULL, listed INTEGER NOT NULL DEFAULT 0,"                                                      \

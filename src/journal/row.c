@@ -99,11 +99,17 @@ void row_confirm(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, c
         row_settle(row, gen, stamp, claimed);
 }
 
+void row_unrest(Row *row, int64_t wall_now) {
+        if (row->unrest == 0 || row->unrest > wall_now) /* the clock was set back: anew */
+                row->unrest = wall_now;
+}
+
 void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, const uint8_t *md5, int64_t wall_now,
               int64_t due) {
-        int64_t first = row->first;
+        int64_t first = row->first, unrest = row->unrest;
 
         row_confirm(row, gen, stamp, etag, md5, first);
+        row->unrest = unrest;
         row->marked = wall_now;
         row->content = true;
         row->first = first;
@@ -111,11 +117,12 @@ void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, cons
                 row->state = PATH_PENDING;
                 row->due = due;
         }
-        set_reason(row, "it never rests: a marked copy was sent, and a quiet moment is waited for");
+        set_reason(row, ROW_BUSY_REASON);
 }
 
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
         row->stamp = *stamp;
+        row->unrest = 0;
         row->approved = row->kept = row->moved = row->tallied = false; /* something stands here */
         if (!overtaken(row, gen, claimed))
                 row_clean(row);
@@ -124,7 +131,7 @@ void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
 void row_unconfirm(Row *row) {
         row->confirmed = row->has_md5 = row->foreign = row->doubt = row->approved = row->kept = row->moved =
                 row->tallied = false;
-        row->marked = 0;
+        row->unrest = row->marked = 0;
         row->etag[0] = '\0';
         memset(row->md5, 0, sizeof(row->md5));
         row->stamp = (Stamp){ 0 };

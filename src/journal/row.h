@@ -7,6 +7,7 @@
 
 #define ROW_ETAG_ROOM 128
 #define ROW_REASON_ROOM 256
+#define ROW_BUSY_REASON "it never rests: a marked copy was sent, and a quiet moment is waited for"
 #define ROW_PATH_MAX 8192 /* bytes; no longer path can become a blob name, escapes included */
 
 typedef enum PathState {
@@ -40,6 +41,7 @@ typedef struct Row {
         PathState state;
         bool content;    /* an event said that bytes changed: the stamp must not be believed (pitfalls 4.3) */
         bool doubt;      /* an earlier write's outcome is unknown: ask the service first (L4) */
+        int64_t unrest;  /* wall ns of the first reading of those that found it changing; 0: the last one was quiet */
         int64_t marked;  /* wall ns when a marked copy was sent of a file that never rests (promise 2); 0: none is there
                           */
         bool approved;   /* a person let this deletion go ahead */
@@ -73,6 +75,8 @@ void row_release(Row *row, uint64_t gen, int64_t due, bool attempted, bool doubt
  * `gen`; else it stays pending, with `claimed` (the journal's sequence when the job claimed it) as its age: not younger
  * than any hint that came since, so that `wait` cannot miss it. */
 void row_confirm(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, const uint8_t *md5, int64_t claimed);
+/* A reading found it changing. Any that did not: row->unrest = 0. */
+void row_unrest(Row *row, int64_t wall_now);
 /* A copy that may hold bytes of several moments is in the cloud, marked as such: it stays due, and as old as it was. */
 void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, const uint8_t *md5, int64_t wall_now,
               int64_t due);

@@ -22,7 +22,7 @@ static void row_remember(Row *row) {
 /* Reads the ROW_COLUMNS of the current row; true if its checksum agrees. */
 static bool row_read(sqlite3_stmt *stmt, Row *row) {
         const char *etag = (const char *) sqlite3_column_text(stmt, 1);
-        const char *reason = (const char *) sqlite3_column_text(stmt, 21);
+        const char *reason = (const char *) sqlite3_column_text(stmt, 22);
         int size = sqlite3_column_bytes(stmt, 0);
         int64_t state = sqlite3_column_int64(stmt, 12);
 
@@ -52,20 +52,21 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
         row->state = state >= 0 && state < _PATH_STATES ? (PathState) state : PATH_PENDING;
         row->content = sqlite3_column_int(stmt, 13);
         row->doubt = sqlite3_column_int(stmt, 14);
-        row->marked = sqlite3_column_int64(stmt, 15);
-        row->gen = (uint64_t) sqlite3_column_int64(stmt, 16);
-        row->due = sqlite3_column_int64(stmt, 17);
-        row->first = sqlite3_column_int64(stmt, 18);
-        row->attempts = (unsigned) sqlite3_column_int(stmt, 19);
-        row->seen_ino = (uint64_t) sqlite3_column_int64(stmt, 20);
+        row->unrest = sqlite3_column_int64(stmt, 15);
+        row->marked = sqlite3_column_int64(stmt, 16);
+        row->gen = (uint64_t) sqlite3_column_int64(stmt, 17);
+        row->due = sqlite3_column_int64(stmt, 18);
+        row->first = sqlite3_column_int64(stmt, 19);
+        row->attempts = (unsigned) sqlite3_column_int(stmt, 20);
+        row->seen_ino = (uint64_t) sqlite3_column_int64(stmt, 21);
         (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
-        row->approved = sqlite3_column_int(stmt, 22) & APPROVED;
-        row->kept = sqlite3_column_int(stmt, 22) & KEPT;
-        row->moved = sqlite3_column_int(stmt, 23);
-        row->tallied = sqlite3_column_int(stmt, 24);
-        row->changed = sqlite3_column_int64(stmt, 25);
+        row->approved = sqlite3_column_int(stmt, 23) & APPROVED;
+        row->kept = sqlite3_column_int(stmt, 23) & KEPT;
+        row->moved = sqlite3_column_int(stmt, 24);
+        row->tallied = sqlite3_column_int(stmt, 25);
+        row->changed = sqlite3_column_int64(stmt, 26);
         row_remember(row);
-        return (uint64_t) sqlite3_column_int64(stmt, 26) == row_checksum(row);
+        return (uint64_t) sqlite3_column_int64(stmt, 27) == row_checksum(row);
 }
 
 int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) {
@@ -145,6 +146,7 @@ int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
         (void) sqlite3_bind_int(stmt, c++, (int) row->state);
         (void) sqlite3_bind_int(stmt, c++, row->content);
         (void) sqlite3_bind_int(stmt, c++, row->doubt);
+        (void) sqlite3_bind_int64(stmt, c++, row->unrest);
         (void) sqlite3_bind_int64(stmt, c++, row->marked);
         (void) sqlite3_bind_int64(stmt, c++, (int64_t) row->gen);
         (void) sqlite3_bind_int64(stmt, c++, row->due);

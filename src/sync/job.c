@@ -248,6 +248,7 @@ void job_plan(Job *job) {
                 .was_gone = job->was_gone,
                 .remote = job->remote,
                 .blob = &job->blob,
+                .fuzzy = job->fuzzy,
                 .writer = m->writer,
                 .keep_deleted = m->config->deletes == DELETES_KEEP,
                 .overwrite = m->config->conflict == CONFLICT_OVERWRITE,
@@ -389,6 +390,9 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                         job->have_bytes = true;
                         job->prefix = answer->read == SOURCE_PREFIX;
                         job->size = answer->size;
+                        job->stamp.size = answer->size; /* fewer if it shrank under a fuzzy copy */
+                        if (!job->fuzzy)
+                                job->row.unrest = 0;
                         memcpy(job->md5, answer->md5, sizeof(job->md5));
                         free(job->buffer);
                         job->buffer = source_take_buffer(answer);

@@ -152,10 +152,11 @@ void job_settle(Job *job, const char *etag) {
         job_store(job);
 }
 
-bool job_may_mark(const Job *job) {
+bool job_may_mark(Job *job) {
         int64_t now = clock_wall(), rest = clock_policy(NEVER_RESTS);
 
-        return job->row.first > 0 && now - job->row.first >= rest &&
+        row_unrest(&job->row, now);
+        return now - job->row.unrest >= rest &&
                (job->row.marked == 0 || now - job->row.marked >= rest || now < job->row.marked);
 }
 

@@ -41,8 +41,8 @@ static Known know(const PlanInput *in) {
                          (row->confirmed && !row->foreign && strcmp(row->etag, b->etag) == 0);
                 if (in->md5 && in->stamp) {
                         k.same_bytes = b->has_md5 && b->size == in->stamp->size && memcmp(b->md5, in->md5, 16) == 0;
-                        k.same_metadata = row->marked == 0 && metadata_matches(b, in->stamp) &&
-                                          strcmp(b->writer, in->writer) == 0;
+                        k.same_metadata = row->marked == 0 && !b->busy && !in->fuzzy &&
+                                          metadata_matches(b, in->stamp) && strcmp(b->writer, in->writer) == 0;
                 }
                 return k;
         }
@@ -53,7 +53,8 @@ static Known know(const PlanInput *in) {
                 if (in->md5 && in->stamp) {
                         k.same_bytes = row->has_md5 && row->stamp.size == in->stamp->size &&
                                        memcmp(row->md5, in->md5, 16) == 0;
-                        k.same_metadata = k.ours && row->marked == 0 && stamp_metadata_equal(&row->stamp, in->stamp);
+                        k.same_metadata = k.ours && row->marked == 0 && !in->fuzzy &&
+                                          stamp_metadata_equal(&row->stamp, in->stamp);
                 }
         }
         return k;

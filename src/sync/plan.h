@@ -27,6 +27,7 @@ typedef struct PlanInput {
         const Stamp *stamp; /* of what was looked at; NULL if absent */
         const uint8_t *md5; /* of the bytes read; NULL: not read */
         const Row *row;
+        bool fuzzy;    /* `md5` is of bytes of several moments: what is there has to be marked so */
         bool was_gone; /* the row was GONE and is due: another look has just proven absence again */
         Remote remote;
         const ListedBlob *blob; /* for REMOTE_PRESENT */

@@ -126,13 +126,15 @@ typedef struct QueueUser {
 static int on_row(const Row *row, void *userdata) {
         QueueUser *u = userdata;
         bool timed = row->state == PATH_PENDING || row->state == PATH_GONE;
+        bool busy = row->marked != 0 && (row->state == PATH_PENDING || row->state == PATH_CLAIMED);
 
         return u->fn(
                 &(QueueItem){
                         .mapping = u->mapping->config->name,
                         .path = row->path,
-                        .state = row->marked != 0 && row_is_unsynced(row->state) ? "busy" : path_state_name(row->state),
-                        .reason = row->reason[0] == '\0' && row->state == PATH_GONE
+                        .state = busy ? "busy" : path_state_name(row->state),
+                        .reason = busy ? ROW_BUSY_REASON
+                                  : row->reason[0] == '\0' && row->state == PATH_GONE
                                           ? "deleted here; waiting for delete-delay"
                                           : row->reason,
                         .attempts = row->attempts,

@@ -289,7 +289,8 @@ void job_park(Job *job, PathState state, int64_t due, const char *reason);
 void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason);
 /* and these tell which it is to be */
 bool job_is_hinted(Job *job);      /* something has happened to the path since it was claimed */
-bool job_may_mark(const Job *job); /* it has not rested for so long that a marked copy is better than none */
+bool job_may_mark(Job *job);       /* it changed while it was read: for so long by now that a marked copy is better than
+                                      none? */
 int64_t job_pause(const Job *job); /* it changed while it was read: how long to leave it alone */
 
 /* memory.c */

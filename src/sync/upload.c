@@ -156,6 +156,10 @@ static void on_finished(const SourceAnswer *answer, void *userdata) {
                 upload_changed(job);
                 return;
         }
+        if (job->fuzzy)
+                job->stamp.size = u->offset; /* less if it shrank */
+        else
+                job->row.unrest = 0;
         job->prefix = answer->read == SOURCE_PREFIX;
         job->have_bytes = true;
         job->size = (size_t) job->stamp.size;
@@ -216,7 +220,7 @@ static void on_block_read(const SourceAnswer *answer, void *userdata) {
         Job *job = u->job;
 
         u->reading = false;
-        if (answer->look != LOOK_REGULAR || answer->read == SOURCE_CHANGED) {
+        if (answer->look != LOOK_REGULAR || (answer->read == SOURCE_CHANGED && !job_may_mark(job))) {
                 upload_changed(job);
                 return;
         }
@@ -261,7 +265,7 @@ static void on_opened(const SourceAnswer *answer, void *userdata) {
         Job *job = u->job;
 
         u->reading = false;
-        if (answer->look != LOOK_REGULAR || answer->read == SOURCE_CHANGED) {
+        if (answer->look != LOOK_REGULAR || (answer->read == SOURCE_CHANGED && !job_may_mark(job))) {
                 upload_changed(job);
                 return;
         }

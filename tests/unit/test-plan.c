@@ -23,6 +23,7 @@ typedef struct Case {
         Bytes bytes;
         Cloud cloud;
         bool was_gone, keep, overwrite, kept, emptied;
+        bool fuzzy, marked, busy; /* the bytes, the row, and the blob that was asked for */
         Action action;
         const char *etag; /* NULL: none */
 } Case;
@@ -59,6 +60,22 @@ static const Case cases[] = {
           .etag = "\"row\"" },
         { "listed stranger's blob with other bytes", LOOK_REGULAR, FOREIGN, .bytes = OTHER, .action = ACTION_CONFLICT },
         { "a stranger's blob is not believed by its stamp", LOOK_REGULAR, FOREIGN, .action = ACTION_READ },
+
+        { "4.7: a marked copy, and the same stamp: the stamp proves nothing", LOOK_REGULAR, CONFIRMED, .marked = true,
+          .action = ACTION_READ },
+        { "4.7: it rests with the bytes of the marked copy: the mark goes", LOOK_REGULAR, CONFIRMED, .marked = true,
+          .bytes = SAME, .action = ACTION_METADATA, .etag = "\"row\"" },
+        { "4.7: it rests with other bytes", LOOK_REGULAR, CONFIRMED, .marked = true, .bytes = OTHER,
+          .action = ACTION_UPLOAD, .etag = "\"row\"" },
+        { "4.7: a first marked copy", LOOK_REGULAR, NEW, .fuzzy = true, .bytes = OTHER, .action = ACTION_UPLOAD },
+        { "4.7: fuzzy bytes equal to what is there: it is marked", LOOK_REGULAR, CONFIRMED, .content = true,
+          .fuzzy = true, .bytes = SAME, .action = ACTION_METADATA, .etag = "\"row\"" },
+        { "4.7: our own lost marked copy, and the same bytes at rest", LOOK_REGULAR, NEW, .doubt = true, .bytes = SAME,
+          .cloud = MINE_SAME, .busy = true, .action = ACTION_METADATA, .etag = "\"there\"" },
+        { "4.7: a lost marked copy taken over as one", LOOK_REGULAR, NEW, .doubt = true, .fuzzy = true, .bytes = SAME,
+          .cloud = MINE_SAME, .busy = true, .action = ACTION_METADATA, .etag = "\"there\"" },
+        { "4.7: and its file is gone", LOOK_ABSENT, CONFIRMED, .marked = true, .was_gone = true,
+          .action = ACTION_DELETE, .etag = "\"row\"" },
 
         { "never stored and gone", LOOK_ABSENT, NEW, .action = ACTION_FORGET },
         { "gone: waits for delete-delay", LOOK_ABSENT, CONFIRMED, .action = ACTION_GONE },
@@ -104,6 +121,7 @@ static void check(const Case *c) {
                 .stamp = c->look == LOOK_ABSENT ? NULL : &stamp,
                 .md5 = c->bytes == UNREAD ? NULL : here,
                 .row = row,
+                .fuzzy = c->fuzzy,
                 .was_gone = c->was_gone,
                 .blob = &blob,
                 .writer = OURS,
@@ -118,6 +136,8 @@ static void check(const Case *c) {
         row->content = c->content;
         row->doubt = c->doubt;
         row->kept = c->kept;
+        row->marked = c->marked;
+        blob.busy = c->busy;
         if (row->confirmed) {
                 (void) snprintf(row->etag, sizeof(row->etag), "\"row\"");
                 row->has_md5 = true;

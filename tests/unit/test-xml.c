@@ -63,7 +63,8 @@ static const char page[] =
         "<Content-MD5/></Properties><Metadata/></Blob>"
         "<Blob><Name "
         "Encoded=\"true\">h/x%EF%BF%BEy%2Fz%25</Name><Properties><LeaseState>leased</LeaseState></Properties>"
-        "<Metadata><hdi_isfolder>True</hdi_isfolder><is_symlink>true</is_symlink></Metadata></Blob>"
+        "<Metadata><hdi_isfolder>True</hdi_isfolder><is_symlink>true</is_symlink>"
+        "<azsyncdbusy>true</azsyncdbusy></Metadata></Blob>"
         "</Blobs><NextMarker>2!76!MDA&amp;=+/</NextMarker></EnumerationResults>\n";
 
 static void test_page(void **state) {
@@ -77,7 +78,7 @@ static void test_page(void **state) {
         assert_string_equal(marker, "2!76!MDA&=+/");
         assert_string_equal(buf_text(&h.names),
                             "h/a & b<1>\"'.txt|h/\xc3\xa9\xe2\x82\xac\xc3\xa9|h/x\xef\xbf\xbey/z%|");
-        assert_true(h.blob.is_folder && h.blob.is_symlink && h.blob.leased && !h.blob.has_md5);
+        assert_true(h.blob.is_folder && h.blob.is_symlink && h.blob.busy && h.blob.leased && !h.blob.has_md5);
         assert_string_equal(h.blob.etag, ""); /* nothing of the blob before */
         assert_string_equal(h.blob.writer, "");
 
@@ -92,7 +93,7 @@ static void test_page(void **state) {
         assert_memory_equal(h.blob.md5, md5, sizeof(md5));
         assert_string_equal(h.blob.blob_type, "BlockBlob");
         assert_string_equal(h.blob.access_tier, "Hot");
-        assert_false(h.blob.leased || h.blob.is_folder || h.blob.is_symlink);
+        assert_false(h.blob.leased || h.blob.is_folder || h.blob.is_symlink || h.blob.busy);
         assert_string_equal(h.blob.writer, "0123abcd");
         assert_int_equal(h.blob.generation, 17);
         assert_string_equal(h.blob.mtime, "2026-01-01T00:00:00.123456789Z");

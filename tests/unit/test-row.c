@@ -1,0 +1,102 @@
+/* One path's row as a pure value: the file that never rests (pitfalls 4.7, promise 2). */
+#include "journal/row.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const Stamp stamp = { .size = 9, .mtime_ns = 7 };
+static const uint8_t md5[16] = { 1 };
+
+static void changing(Row *row) {
+        *row = (Row){ .path = "log", .path_size = 3 };
+        row_hint(row, true, 10, 100);
+        row_claim(row);
+        row_unrest(row, 1000);
+}
+
+/* The time counts from the first reading that found it changing, and any quiet one ends it. */
+static void test_unrest(void **state) {
+        Row row;
+
+        changing(&row);
+        row_release(&row, row.gen, 20, true, false, "it changed while it was read");
+        row_unrest(&row, 2000);
+        assert_int_equal(row.unrest, 1000);
+        row_unrest(&row, 500); /* the clock was set back */
+        assert_int_equal(row.unrest, 500);
+        row_claim(&row);
+        row_confirm(&row, row.gen, &stamp, "\"1\"", md5, 100);
+        assert_int_equal(row.unrest, 0);
+
+        changing(&row);
+        row_confirm(&row, row.gen, &stamp, "\"1\"", md5, 100);
+        row_unrest(&row, 3000);
+        row_settle(&row, row.gen, &stamp, 100);
+        assert_int_equal(row.unrest, 0);
+        row_unrest(&row, 3000);
+        row_unconfirm(&row);
+        assert_int_equal(row.unrest, 0);
+}
+
+/* It stays due, as old as it was, and is not believed by its stamp. */
+static void test_mark(void **state) {
+        Row row;
+
+        changing(&row);
+        row_mark(&row, row.gen, &stamp, "\"1\"", md5, 5000, 77);
+        assert_int_equal(row.state, PATH_PENDING);
+        assert_int_equal(row.due, 77);
+        assert_int_equal(row.first, 100);
+        assert_int_equal(row.unrest, 1000);
+        assert_int_equal(row.marked, 5000);
+        assert_true(row.confirmed && row.has_md5 && row.content && !row.doubt);
+        assert_string_equal(row.etag, "\"1\"");
+        assert_string_equal(row.reason, ROW_BUSY_REASON);
+
+        row_hint(&row, true, 80, 200); /* a hint does not make it younger */
+        assert_int_equal(row.first, 100);
+        assert_int_equal(row.marked, 5000);
+        row_claim(&row);
+        row_confirm(&row, row.gen, &stamp, "\"2\"", md5, 300);
+        assert_int_equal(row.state, PATH_CLEAN);
+        assert_int_equal(row.marked, 0);
+        assert_int_equal(row.first, 0);
+        assert_string_equal(row.reason, "");
+}
+
+/* A hint that came while the marked copy was sent says when it is due. */
+static void test_mark_overtaken(void **state) {
+        uint64_t gen;
+        Row row;
+
+        changing(&row);
+        gen = row.gen;
+        row_hint(&row, true, 30, 200);
+        row_mark(&row, gen, &stamp, "\"1\"", md5, 5000, 77);
+        assert_int_equal(row.state, PATH_PENDING);
+        assert_int_equal(row.due, 30);
+        assert_int_equal(row.first, 100);
+        assert_int_equal(row.marked, 5000);
+        assert_true(row.content);
+        row_claim(&row); /* quiet, and overtaken once more: no longer marked, and pending */
+        gen = row.gen;
+        row_hint(&row, true, 40, 400);
+        row_confirm(&row, gen, &stamp, "\"2\"", md5, 350);
+        assert_int_equal(row.marked, 0);
+        assert_int_equal(row.state, PATH_PENDING);
+        assert_int_equal(row.first, 350);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_unrest),
+                cmocka_unit_test(test_mark),
+                cmocka_unit_test(test_mark_overtaken),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
