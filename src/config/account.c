@@ -16,6 +16,7 @@ void account_config_done(AccountConfig *a) {
         free(a->account);
         free(a->endpoint);
         a->secret = secret_free(a->secret);
+        free(a->secret_file);
         free(a->ca_file);
         if (a->proxy) /* may hold a password */
                 explicit_bzero(a->proxy, strlen(a->proxy));
@@ -53,7 +54,7 @@ static int read_auth(ConfigReader *c, const Node *n, AccountConfig *a) {
         if (node_get(n, which == 1 ? "key" : "sas"))
                 return config_refuse(c, n, "auth", "both key and sas are given; method %s wants %s alone",
                                      methods[which], key);
-        if (secret_read(c, secret, key, &a->secret) < 0)
+        if (secret_read(c, secret, key, &a->secret, &a->secret_file) < 0)
                 return -EINVAL;
         if (a->method == AUTH_SAS && a->secret[0] == '?')
                 memmove(a->secret, a->secret + 1, strlen(a->secret)); /* its NUL included */
@@ -71,7 +72,7 @@ static int read_connection(ConfigReader *c, const Node *n, AccountConfig *a) {
                 text = strdup(n->text);
                 r = text ? 0 : config_refuse(c, n, "connection-string", "out of memory");
         } else
-                r = secret_read(c, n, "connection-string", &text);
+                r = secret_read(c, n, "connection-string", &text, &a->secret_file);
         if (r < 0)
                 return r;
         r = connection_parse(&conn, text, &e);

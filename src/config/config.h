@@ -15,9 +15,10 @@ typedef struct AccountConfig {
         char *account;  /* name in signatures; "" for SAS without one */
         char *endpoint; /* URL without trailing '/' */
         AuthMethod method;
-        char *secret;  /* Base64 key, or the SAS without '?' */
-        char *ca_file; /* NULL */
-        char *proxy;   /* NULL */
+        char *secret;      /* Base64 key, or the SAS without '?' */
+        char *secret_file; /* where it was read, from {file:}; NULL: elsewhere, where a reload finds nothing new */
+        char *ca_file;     /* NULL */
+        char *proxy;       /* NULL */
 } AccountConfig;
 
 typedef enum DeletePolicy { DELETES_MIRROR, DELETES_KEEP } DeletePolicy;

@@ -82,8 +82,10 @@ static int from_credential(ConfigReader *c, const Node *n, const char *key, cons
         return from_file(c, n, key, path, false, ret); /* systemd made it, for us alone */
 }
 
-int secret_read(ConfigReader *c, const Node *n, const char *key, char **ret) {
+int secret_read(ConfigReader *c, const Node *n, const char *key, char **ret, char **ret_file) {
         const Node *kind, *value;
+
+        *ret_file = NULL;
 
         if (n->kind == NODE_SCALAR) {
                 if (!c->file_private)
@@ -102,7 +104,9 @@ int secret_read(ConfigReader *c, const Node *n, const char *key, char **ret) {
         if (strcmp(kind->text, "file") == 0) {
                 if (value->text[0] != '/')
                         return config_refuse(c, value, key, "file: not an absolute path; expected {file: /PATH}");
-                return from_file(c, value, key, value->text, true, ret);
+                *ret_file = strdup(value->text);
+                return *ret_file ? from_file(c, value, key, value->text, true, ret)
+                                 : config_refuse(c, value, key, "out of memory");
         }
         if (strcmp(kind->text, "env") == 0) {
                 const char *text;

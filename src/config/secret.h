@@ -6,6 +6,7 @@
 #define SECRET_MAX ((size_t) 64 * 1024)
 
 /* {credential: NAME}, {file: PATH}, {env: NAME}, or the text itself if only the file's owner may read the
- * configuration. The caller wipes and frees it with secret_free(). */
-int secret_read(ConfigReader *c, const Node *n, const char *key, char **ret) _must_check_;
+ * configuration. The caller wipes and frees it with secret_free(). *ret_file: PATH, which the caller frees; NULL unless
+ * it is {file:}. */
+int secret_read(ConfigReader *c, const Node *n, const char *key, char **ret, char **ret_file) _must_check_;
 char *secret_free(char *secret);

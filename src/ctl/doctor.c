@@ -162,7 +162,7 @@ static int ask_status(Doctor *d, const Options *o, Error *e) {
         }
         r = client_send(&c, "Status", json_object(), false, e);
         if (r >= 0)
-                r = client_receive(&c, clock_boot() + CLIENT_PATIENCE_NS, &reply, e);
+                r = client_receive(&c, clock_boot() + clock_policy(STUCK_TIME), &reply, e);
         if (r < 0)
                 return r;
         if (reply.error)

@@ -234,6 +234,10 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
         return 0;
 }
 
+static void on_secrets(void *userdata) {
+        (void) on_hangup(NULL, NULL, userdata);
+}
+
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
         Daemon *d = userdata;
         LogRecord l = LOG_HERE;
@@ -342,9 +346,11 @@ static int block_signals(Error *e) {
 }
 
 static int start(Daemon *d, Config **config, Error *e) {
-        EngineOptions options = {
-                .state_dir = d->state_dir, .once = d->once, .once_done = d->once ? on_once : NULL, .userdata = d
-        };
+        EngineOptions options = { .state_dir = d->state_dir,
+                                  .once = d->once,
+                                  .once_done = d->once ? on_once : NULL,
+                                  .reload = on_secrets,
+                                  .userdata = d };
         ServerOptions server = { .runtime_dir = d->runtime_dir, .reload = daemon_reload, .userdata = d };
         int r;
 

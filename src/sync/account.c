@@ -18,6 +18,9 @@
 #define OFFLINE_CAP (60 * NSEC_PER_SEC)
 #define DENIED_FIRST (30 * NSEC_PER_SEC)
 #define DENIED_CAP (3600 * NSEC_PER_SEC)
+#define STALL (30 * NSEC_PER_SEC)      /* no byte moves */
+#define STALL_LEAST (5 * NSEC_PER_SEC) /* in tests: a busy machine must not look like a broken one */
+#define NETWORK_PAUSE (1 * NSEC_PER_SEC)
 
 static uint64_t random_number(void) {
         uint64_t n = 0;
@@ -47,6 +50,13 @@ int account_identity(const AccountConfig *config, char **ret) {
         return 0;
 }
 
+/* Its key is rotated, perhaps (10.13). It is read as after SIGHUP: whole, or not at all. */
+static void on_secret(void *userdata) {
+        Account *a = userdata;
+
+        outside_reload(a->sync->outside);
+}
+
 int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) {
         _cleanup_(account_freep) Account *a = NULL;
         Credential *credential = NULL;
@@ -60,6 +70,8 @@ int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) {
                 return error_oom(e);
         a->sync = s;
         a->limit = s->transfers;
+        if (config->secret_file && filenews_new(&a->secret, s->loop, config->secret_file, on_secret, a, e) < 0)
+                return error_prefix(e, -ENOMEM, "account %s", a->name);
         r = config->method == AUTH_SAS ? credential_new_sas(&credential, config->secret, e)
                                        : credential_new_shared_key(&credential, config->secret, e);
         if (r < 0)
@@ -71,6 +83,7 @@ int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) {
                 .http = { .ca_file = config->ca_file,
                           .proxy = config->proxy,
                           .max_connections = a->limit + 8,
+                          .stall_ns = MAX(clock_policy(STALL), STALL_LEAST),
                           .user_agent = "azsyncd/" AZSYNCD_VERSION },
         };
         r = blob_client_new(&a->client, s->loop, &options, e);
@@ -84,6 +97,7 @@ Account *account_free(Account *a) {
         if (!a)
                 return NULL;
         blob_client_free(a->client);
+        filenews_free(a->secret);
         free(a->identity);
         free(a->name);
         free(a);
@@ -113,11 +127,18 @@ static void account_close(Account *a, Mapping *m, Gate gate, const BlobAnswer *a
         int64_t wait;
 
         a->failures = first ? 1 : a->failures + 1;
+        a->closed_at = clock_boot();
         a->gate = gate;
         a->why = answer->error;
         wait = gate == GATE_DENIED ? MIN(DENIED_FIRST << MIN(a->failures - 1, 7U), cap)
                                    : backoff_delay(a->failures, cap, 0, random_number());
-        a->retry_at = clock_boot() + MAX(clock_policy(wait), answer->retry_after_ns);
+        a->retry_at = a->closed_at + MAX(clock_policy(wait), answer->retry_after_ns);
+        a->asked_to_wait = answer->retry_after_ns > 0;
+        if (gate == GATE_DENIED && a->secret) {
+                filenews_watch(a->secret, true);
+                if (filenews_ask(a->secret))
+                        outside_reload(a->sync->outside);
+        }
         if (first) {
                 LogRecord l = LOG_HERE;
 
@@ -137,11 +158,36 @@ static void account_open(Account *a) {
         a->gate = GATE_OPEN;
         a->failures = 0;
         a->retry_at = 0;
+        if (a->secret)
+                filenews_watch(a->secret, false);
 
         LogRecord l = LOG_HERE;
         log_field(&l, "AZSYNC_ACCOUNT=%s", a->name);
         log_commit(&l, LOG_NOTICE, MSG_ONLINE, "Account %s answers again.", a->name);
         sync_touch(a->sync);
+        sync_kick(a->sync);
+}
+
+bool account_refused(const Account *a) {
+        return a->gate == GATE_DENIED && clock_boot() < a->retry_at;
+}
+
+void account_network(Account *a) {
+        int64_t soon = a->closed_at + NETWORK_PAUSE; /* a machine full of containers has such news all the time */
+
+        if (a->gate != GATE_OFFLINE || a->asked_to_wait || a->retry_at <= soon)
+                return;
+        blob_client_drop_idle(a->client);
+        a->retry_at = soon;
+        log_debug("account %s: the network has changed: tried again", a->name);
+        sync_kick(a->sync);
+}
+
+void account_woken(Account *a) {
+        blob_client_drop_idle(a->client); /* none of them has survived, and each would cost a time-out (10.8) */
+        if (a->gate == GATE_OPEN)
+                return;
+        a->retry_at = clock_boot();
         sync_kick(a->sync);
 }
 
@@ -152,8 +198,15 @@ void account_judge(Account *a, Mapping *m, const BlobAnswer *answer) {
         case VERDICT_BUSY:
                 account_close(a, m, GATE_OFFLINE, answer);
                 break;
-        case VERDICT_DENIED:
         case VERDICT_CLOCK:
+                /* the answer told the service's time, by which the next request is signed (10.11) */
+                if (a->gate == GATE_OPEN) {
+                        account_close(a, m, GATE_OFFLINE, answer);
+                        a->retry_at = a->closed_at;
+                } else
+                        account_close(a, m, GATE_DENIED, answer);
+                break;
+        case VERDICT_DENIED:
         case VERDICT_TLS:
                 account_close(a, m, GATE_DENIED, answer);
                 break;

@@ -320,6 +320,8 @@ int engine_new(Engine **ret, sd_event *loop, const EngineOptions *options, Error
                 r = timer_new(&s->tell, loop, on_tell, s, e);
         if (r >= 0 && !s->once && mounts_new(&s->mounts, loop, on_mounts, s, NULL) < 0)
                 log_debug("no mountinfo: a missing disk is noticed when something is to be done");
+        if (r >= 0 && !s->once)
+                r = outside_new(&s->outside, s, options->reload, options->userdata, e);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(engine);
@@ -358,6 +360,7 @@ Engine *engine_free(Engine *engine) {
         timer_free(s->recover);
         timer_free(s->tell);
         mounts_free(s->mounts);
+        outside_free(s->outside);
         defer_free(s->work);
         defer_free(s->settled);
         threads_wait(STUCK_AT_END);
@@ -503,8 +506,11 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
                 config_free(config);
                 return r;
         }
-        for (size_t i = 0; i < s->n_accounts; i++)
+        for (size_t i = 0; i < s->n_accounts; i++) {
                 s->accounts[i]->limit = s->transfers;
+                if (s->accounts[i]->gate != GATE_OPEN)
+                        account_woken(s->accounts[i]); /* whoever reloads has mended something */
+        }
         engine->configs[engine->n_configs++] = config;
         drop_mappings(s, config);
         add_mappings(s, config);

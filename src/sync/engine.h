@@ -13,6 +13,9 @@ typedef struct EngineOptions {
         const char *state_dir; /* journal and lock file; made with mode 0700 if it is missing */
         bool once;             /* no watching: scan, drain, then `once_done` */
         void (*once_done)(bool in_sync, void *userdata);
+        void (*reload)(
+                void *userdata); /* the configuration's secrets have changed: as by SIGHUP; NULL: it waits for one
+                                  */
         void *userdata;
 } EngineOptions;
 

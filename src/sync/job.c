@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define ROUNDS_MAX 6u
+#define ROUNDS_MAX 8u
 #define RETRY_CAP (60 * NSEC_PER_SEC)
 #define SLOW_RETRY (120 * NSEC_PER_SEC) /* leases, rehydration: minutes */
 #define LOCAL_RETRY (5 * NSEC_PER_SEC)
@@ -146,7 +146,7 @@ void job_failed(Job *job, const BlobAnswer *answer, bool write) {
                 contact_lost(m);
                 job_release(job, 0, false, false, NULL);
                 return;
-        default: /* RETRY, UNKNOWN, BLOCKS_GONE, BLOCKS_FOREIGN, ... */
+        default: /* RETRY, UNKNOWN; BLOCKS_GONE: either the commit had succeeded, or all of them are sent again */
                 job_release(job, job_backoff(job, answer->retry_after_ns), true,
                             write && answer->verdict != VERDICT_RETRY, text);
                 return;
@@ -177,6 +177,9 @@ static void on_put(const BlobAnswer *answer, void *userdata) {
 
         job_answered(job, answer);
         if (answer->verdict != VERDICT_OK) {
+                /* "it exists", twice, and it does not: Azurite says so of a name with unfinished blocks. The commit of
+                 * a block list is not refused. */
+                job->by_blocks = answer->verdict == VERDICT_CHANGED && job->remote == REMOTE_ABSENT;
                 job_failed(job, answer, true);
                 return;
         }
@@ -303,6 +306,11 @@ void job_plan(Job *job) {
         case ACTION_UPLOAD:
                 if (upload_staged(job)) {
                         upload_commit(job, p.etag);
+                        return;
+                }
+                if (job->by_blocks) {
+                        if (job_may_send(job))
+                                upload_start(job, false);
                         return;
                 }
                 if (!job->buffer &&

@@ -7,6 +7,7 @@
 #include "journal/journal.h"
 #include "sync/engine.h"
 #include "sync/plan.h"
+#include "util/filenews.h"
 #include "util/timer.h"
 #include "watch/mounts.h"
 #include "watch/scanner.h"
@@ -18,6 +19,7 @@ typedef struct Sync Sync;
 typedef struct Account Account;
 typedef struct Mapping Mapping;
 typedef struct Job Job;
+typedef struct Outside Outside;
 
 #define SYNC_SMALL_MAX ((size_t) 4 * 1024 * 1024) /* up to here one Put Blob (azure-blob.md 7.7), above it blocks */
 #define SYNC_FIRST_ROOM ((size_t) 64 * 1024)      /* what a file of unknown size is offered at first */
@@ -54,6 +56,7 @@ struct Sync {
         size_t n_listeners;
         void (*once_done)(bool in_sync, void *userdata);
         void *once_data;
+        Outside *outside;
 };
 
 typedef enum Gate { GATE_OPEN, GATE_OFFLINE, GATE_DENIED } Gate;
@@ -66,6 +69,9 @@ struct Account {
         Gate gate;
         unsigned failures;         /* in a row */
         int64_t retry_at;          /* boot ns; while the gate is not open */
+        int64_t closed_at;         /* boot ns of the last failure */
+        bool asked_to_wait;        /* by the service: the network has nothing to do with it */
+        FileNews *secret;          /* the file of its key, in which another one may stand by now; NULL: it has none */
         unsigned in_flight, limit; /* requests; beyond the limit they wait in the client's pool */
         Error why;                 /* while the gate is not open */
         bool keep;                 /* engine_apply() */
@@ -180,9 +186,11 @@ struct Job {
         char *source_path;   /* rename: the path whose blob is copied; must not be deleted meanwhile */
         char source_etag[ROW_ETAG_ROOM];
         BlobCall *call;
-        bool waiting;          /* an answer of source is still to come */
-        struct Upload *upload; /* large files */
-        uint64_t sent_before;  /* of finished blocks, for progress */
+        bool waiting;                /* an answer of source is still to come */
+        struct Upload *upload;       /* large files */
+        unsigned id_size, staged_id; /* bytes of our block ids, 0: the usual; of somebody else's that are staged */
+        bool by_blocks;              /* a small file that has to be sent like a large one */
+        uint64_t sent_before;        /* of finished blocks, for progress */
 };
 
 /* engine.c */
@@ -209,6 +217,15 @@ int account_sent(Account *a, int r); /* passes on what sending returned; counts 
 void account_forget(Account *a);     /* it was cancelled */
 void account_judge(Account *a, Mapping *m,
                    const BlobAnswer *answer); /* it was answered; opens or closes the gate by that */
+
+bool account_refused(const Account *a); /* and it is not being asked again just now */
+void account_network(Account *a);       /* the network came: back-off ends */
+void account_woken(Account *a);         /* after a sleep or a jump of the clock */
+
+/* outside.c: the network comes, the machine wakes, a key is rotated */
+int outside_new(Outside **ret, Sync *s, void (*reload)(void *userdata), void *userdata, Error *e) _must_check_;
+Outside *outside_free(Outside *o);
+void outside_reload(Outside *o); /* a refused account's secret has changed; NULL allowed */
 
 /* mapping.c */
 int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *account, Error *e) _must_check_;

@@ -1,6 +1,11 @@
-/* A large file goes up in blocks (azure-blob.md 1.2). Flying ids are a version byte and the hash of the content, so
+/* A large file goes up in blocks (azure-blob.md 1.2). Block ids are a version byte and the hash of the content, so
  * that two overlapping uploads of one blob cannot commit each other's bytes (pitfalls 10.18). The commit is
- * conditional; nothing is visible before it. */
+ * conditional; nothing is visible before it.
+ *
+ * Another program may have left unfinished blocks under the name, and the service takes no ids of another length beside
+ * them: for a week, for ever if somebody goes on trying. They cannot be deleted, and to commit something else first, as
+ * is often done, would show a blob that no file ever was. So ours take on the length of theirs: as zero bytes behind
+ * the hash, or as a shorter hash. The commit then drops what it does not name. */
 #include "sync/state.h"
 
 #include "azure/mime.h"
@@ -17,7 +22,10 @@
  * its owner nothing, and must not cost us all the memory there is (5.8). */
 #define FILE_MAX (SYNC_MEMORY * BLOCKS_MAX)
 #define BLOCK_ID_VERSION 0x01
-#define ID_TEXT BASE64_ROOM(32)
+#define ID_SIZE 32u
+#define ID_LEAST 16u /* bytes: 120 bits of hash; shorter ones could meet */
+#define ID_MOST 64u
+#define BLOCKS_PAUSE (3600 * NSEC_PER_SEC) /* the service drops forgotten blocks after a week */
 
 typedef struct Flying {
         struct Upload *upload;
@@ -32,8 +40,8 @@ struct Upload {
         bool hash_only, reading, end, staged;
         unsigned at_once; /* blocks that may be in flight: all of them in memory */
         uint64_t block_size, offset, sent;
-        char (*ids)[ID_TEXT];
-        size_t n_ids;
+        char *ids; /* Base64, each ended by NUL, all of `id_room` bytes */
+        size_t n_ids, id_room;
         Flying blocks[BLOCKS_IN_FLIGHT];
         unsigned n_flying;
         bool failed; /* the first failure; the others in flight are waited for */
@@ -83,6 +91,49 @@ static bool too_large(Job *job) {
         return true;
 }
 
+static const char *id_at(const struct Upload *u, size_t i) {
+        return u->ids + i * u->id_room;
+}
+
+static int on_listed_block(const ListedBlock *block, void *userdata) {
+        Job *job = userdata;
+        uint8_t id[ID_MOST + 2];
+        size_t size = 0;
+
+        if (!block->committed && base64_decode(block->id, strlen(block->id), id, sizeof(id), &size) >= 0)
+                job->staged_id = (unsigned) size;
+        return 0;
+}
+
+static void on_staged_known(const BlobAnswer *answer, void *userdata) {
+        Job *job = userdata;
+        unsigned theirs = job->staged_id, ours = job->id_size > 0 ? job->id_size : ID_SIZE;
+
+        job_answered(job, answer);
+        if (answer->verdict != VERDICT_OK && answer->verdict != VERDICT_MISSING)
+                job_failed(job, answer, false);
+        else if (theirs >= ID_LEAST && theirs <= ID_MOST && theirs != ours) {
+                job->id_size = theirs;
+                if (job_may_send(job))
+                        upload_start(job, false);
+        } else
+                job_release(job, BLOCKS_PAUSE, true, false,
+                            "another program has left unfinished blocks under this name, beside which the service "
+                            "takes none of ours; it drops them after a week");
+}
+
+/* The service refuses our blocks because of those that are there. */
+static void upload_ask_staged(Job *job) {
+        Mapping *m = job->mapping;
+
+        job->staged_id = 0;
+        if (!job_may_send(job))
+                return;
+        if (account_sent(m->account, blob_get_block_list(m->account->client, m->config->container, job->name,
+                                                         on_listed_block, on_staged_known, job, &job->call)) < 0)
+                job_release(job, NSEC_PER_SEC, true, false, "out of memory");
+}
+
 static void upload_changed(Job *job) {
         upload_drop(job);
         job_release(job, job_pause(job), true, false, "it changed while it was read");
@@ -100,7 +151,10 @@ static void on_committed(const BlobAnswer *answer, void *userdata) {
         }
         if (answer->verdict != VERDICT_CHANGED) /* staged blocks stay for another commit only within this job */
                 upload_drop(job);
-        job_failed(job, answer, true);
+        if (answer->verdict == VERDICT_BLOCKS_FOREIGN)
+                upload_ask_staged(job);
+        else
+                job_failed(job, answer, true);
 }
 
 void upload_commit(Job *job, const char *etag) {
@@ -113,7 +167,7 @@ void upload_commit(Job *job, const char *etag) {
 
         ids = calloc(MAX(u->n_ids, (size_t) 1), sizeof(*ids));
         for (size_t i = 0; ids && i < u->n_ids; i++)
-                ids[i] = u->ids[i];
+                ids[i] = id_at(u, i);
         if (ids)
                 r = account_sent(m->account, blob_put_block_list(m->account->client, m->config->container, job->name,
                                                                  ids, u->n_ids, job->md5, mime_from_path(job->row.path),
@@ -136,7 +190,10 @@ static void upload_over(struct Upload *u) {
 
                 upload_drop(job);
                 job->have_bytes = false;
-                job_failed(job, &failure, false); /* blocks are not visible: nothing is in doubt */
+                if (failure.verdict == VERDICT_BLOCKS_FOREIGN)
+                        upload_ask_staged(job);
+                else
+                        job_failed(job, &failure, false); /* blocks are not visible: nothing is in doubt */
                 return;
         }
         if (u->hash_only)
@@ -197,17 +254,17 @@ static int send_block(struct Upload *u, char *data, size_t size, const SourceAns
         Job *job = u->job;
         Account *a = job->mapping->account;
         Flying *b = u->blocks;
-        uint8_t id[32];
+        uint8_t id[ID_MOST] = { BLOCK_ID_VERSION };
+        char *text = u->ids + u->n_ids * u->id_room;
         int r;
 
         while (b->data) /* the caller saw to it that one is free */
                 b++;
-        id[0] = BLOCK_ID_VERSION;
-        memcpy(id + 1, answer->sha256, sizeof(id) - 1);
-        base64_encode(id, sizeof(id), u->ids[u->n_ids]);
+        memcpy(id + 1, answer->sha256, ID_SIZE - 1);
+        base64_encode(id, job->id_size > 0 ? job->id_size : ID_SIZE, text);
         *b = (Flying){ .upload = u, .data = data, .size = size };
-        r = account_sent(a, blob_put_block(a->client, job->mapping->config->container, job->name, u->ids[u->n_ids],
-                                           data, size, answer->md5, on_block_sent, b, &b->call));
+        r = account_sent(a, blob_put_block(a->client, job->mapping->config->container, job->name, text, data, size,
+                                           answer->md5, on_block_sent, b, &b->call));
         if (r < 0)
                 return r;
         u->n_ids++;
@@ -275,7 +332,8 @@ static void on_opened(const SourceAnswer *answer, void *userdata) {
         u->block_size = block_size_of(answer->stamp.size);
         u->at_once = (unsigned) MAX(MIN(job->reserved / u->block_size, (uint64_t) BLOCKS_IN_FLIGHT), UINT64_C(1));
         if (!u->hash_only) {
-                u->ids = calloc((size_t) (answer->stamp.size / u->block_size) + 2, sizeof(*u->ids));
+                u->id_room = BASE64_ROOM(job->id_size > 0 ? job->id_size : ID_SIZE);
+                u->ids = calloc((size_t) (answer->stamp.size / u->block_size) + 2, u->id_room);
                 if (!u->ids) {
                         upload_drop(job);
                         job_release(job, NSEC_PER_SEC, true, false, "out of memory");

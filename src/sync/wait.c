@@ -144,7 +144,7 @@ static Progress part_check(Part *p, char *why, size_t room) {
                 (void) snprintf(why, room, "%s is blocked: its file system does not answer", p->mapping);
                 return PROGRESS_HOPELESS;
         }
-        if (m->account->gate == GATE_DENIED && (mapping_pending(m) > 0 || !m->record.contacted)) {
+        if (account_refused(m->account) && (mapping_pending(m) > 0 || !m->record.contacted)) {
                 (void) snprintf(why, room, "%s is blocked: %s", p->mapping, m->account->why.text);
                 return PROGRESS_HOPELESS;
         }

@@ -80,6 +80,25 @@ class Cut:
 
 
 @dataclasses.dataclass
+class Alter:
+    """The service acts and answers, but headers of the answer are replaced (None: taken out). With `close`, the answer
+    has no length and ends with the connection, after `keep` bytes of its body if that is given."""
+    headers: dict
+    close: bool = False
+    keep: int = None
+
+
+@dataclasses.dataclass
+class Drip:
+    """The answer comes a byte at a time, with so many seconds between them (slowloris)."""
+    seconds: float
+
+
+class Mute:
+    """Nothing is read and nothing answered, as by a peer that hangs, until the client gives up."""
+
+
+@dataclasses.dataclass
 class Delay:
     """Passed on after so many seconds."""
     seconds: float
@@ -93,6 +112,10 @@ class Gate:
 
     def open(self):
         self.opened.set()
+
+
+class Zombie(Gate):
+    """The request is read whole, and delivered once open() is called: though the client gave up on it long ago."""
 
 
 class Closed(Exception):
@@ -140,6 +163,17 @@ class Stream:
             self.buffer += piece
         line, _, self.buffer = self.buffer.partition(b"\r\n")
         return line + b"\r\n"
+
+
+def altered(raw, alter):
+    """The head of an answer with other headers."""
+    changes = {name.lower(): value for name, value in alter.headers.items()}
+    if alter.close:
+        changes.update({"content-length": None, "transfer-encoding": None, "connection": "close", "keep-alive": None})
+    first, *lines = raw.decode("latin-1").rstrip("\r\n").split("\r\n")
+    kept = [line for line in lines if line.partition(":")[0].strip().lower() not in changes]
+    kept += [f"{name}: {value}" for name, value in changes.items() if value is not None]
+    return "\r\n".join([first, *kept, "", ""]).encode("latin-1")
 
 
 class Proxy:
@@ -254,8 +288,17 @@ class Proxy:
         if "expect" in headers:  # granted here, so that the body can be counted
             client.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             raw = b"\r\n".join(line for line in raw.split(b"\r\n") if not line.lower().startswith(b"expect:"))
-        if isinstance(fault, Gate):
+        body = None
+        if isinstance(fault, Zombie):
+            body = list(client.pieces(length))
             fault.opened.wait()
+        elif isinstance(fault, Gate):
+            fault.opened.wait()
+        elif isinstance(fault, Mute):
+            poll = select.poll()
+            poll.register(client.sock, select.POLLRDHUP)
+            poll.poll()
+            return service, False, False
         elif isinstance(fault, Delay):
             time.sleep(fault.seconds)  # the fault itself, not a wait for something
         elif isinstance(fault, Reset) and not fault.after:
@@ -266,23 +309,28 @@ class Proxy:
             self._answer(client, request, fault)
             return service, True, False
 
+        if isinstance(fault, Zombie):
+            service = None  # an idle one is closed by Azurite after some seconds
         service = service or self._track(socket.create_connection(("127.0.0.1", self.upstream_port)))
         service.sock.sendall(raw)
-        for piece in client.pieces(length):
+        for piece in body or client.pieces(length):
             request.sent += len(piece)
             service.sock.sendall(piece)
 
         keep = {Reset: 0, Cut: getattr(fault, "size", 0)}.get(type(fault))
-        for piece in self._answer_pieces(service, request):
+        for piece in self._answer_pieces(service, request, fault if isinstance(fault, Alter) else None):
             if keep is not None:
                 piece, keep = piece[:keep], max(0, keep - len(piece))
-            client.sock.sendall(piece)
+            for part in [piece] if not isinstance(fault, Drip) else [piece[n:n + 1] for n in range(len(piece))]:
+                if isinstance(fault, Drip):
+                    time.sleep(fault.seconds)
+                client.sock.sendall(part)
         if isinstance(fault, (Reset, Cut)):
             return service, False, isinstance(fault, Reset)
         request.answered = True
         return service, not request.closes, False
 
-    def _answer_pieces(self, service, request):
+    def _answer_pieces(self, service, request, alter=None):
         while True:
             head = service.head()
             if head is None:
@@ -294,17 +342,23 @@ class Proxy:
             yield raw
         request.status = status
         request.closes = headers.get("connection", "").lower() == "close"
-        yield raw
+        yield altered(raw, alter) if alter else raw
         if request.method == "HEAD" or status in (204, 304):
             return
         if headers.get("transfer-encoding", "").lower() == "chunked":
-            size = 1
+            framed, plain, size = [], [], 1
             while size > 0:
                 line = service.line()
                 size = int(line.split(b";")[0], 16)
-                yield line + b"".join(service.pieces(size + 2))
+                plain.append(b"".join(service.pieces(size)))
+                framed.append(line + plain[-1] + b"".join(service.pieces(2)))
         else:
-            yield from service.pieces(int(headers.get("content-length", "0")))
+            framed = plain = [b"".join(service.pieces(int(headers.get("content-length", "0"))))]
+        if alter and alter.close:
+            request.closes = True
+            yield b"".join(plain)[:alter.keep]
+        else:
+            yield from framed
 
     def _answer(self, client, request, fault):
         body = fault.body
@@ -313,7 +367,7 @@ class Proxy:
                     f"<Message>injected by the proxy</Message></Error>").encode()
         headers = {"Content-Length": len(body), "Content-Type": "application/xml", "x-ms-error-code": fault.code,
                    "x-ms-request-id": "00000000-0000-0000-0000-00000000f417", **fault.headers}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value is not None)
         client.sock.sendall(f"HTTP/1.1 {fault.status} Injected\r\n{lines}\r\n".encode() +
                             (b"" if request.method == "HEAD" else body))
         request.status, request.answered = fault.status, True

@@ -64,3 +64,32 @@ def test_a_deletion_that_has_to_be_repeated_counts_once(make, account, folder, e
         for n in range(12, 21):
             (folder / f"d000/f{n:05d}.txt").unlink()
         d.until_status(60, held=9)
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("how", ["missing", "replaced", "a link"])
+def test_root_lost_while_a_deletion_waits(make, account, folder, tmp_path, equal, proxy, how):
+    """L2, pitfalls 7.3, 2.2: nobody told that the folder is another one by now (it is polled, and not yet due): the job
+    that is to delete finds out."""
+    tree(folder, 30)
+    away = tmp_path / "away"
+    with make(mapping={"watch": "poll", "rescan": "30d", "delete-delay": "10s"}, port=proxy.port) as d:
+        d.wait_sync()
+        (folder / "d000/f00007.txt").unlink()
+        assert d.ctl("rescan").rc == 0
+        d.until_status(60, pending=1, state="syncing")
+        folder.rename(away)
+        if how == "replaced":
+            tree(folder, 3)
+        elif how == "a link":
+            folder.symlink_to(away)
+        d.until_status(60, state="blocked")
+        assert proxy.count("delete") == 0 and d.status()["deleted_files"] == 0
+        if how == "a link":
+            folder.unlink()
+        elif how == "replaced":
+            folder.rename(tmp_path / "other")
+        away.rename(folder)
+        assert d.ctl("rescan").rc == 0
+        d.until_status(60, state="idle", deleted_files=1)
+        equal()

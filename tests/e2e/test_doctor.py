@@ -5,8 +5,11 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
+import ssl
 import subprocess
+import threading
 import time
 from email.utils import formatdate
 
@@ -15,6 +18,7 @@ from azure.storage.blob import (AccountSasPermissions, ContainerSasPermissions, 
                                 generate_account_sas, generate_container_sas)
 
 from daemon import AZSYNCCTL, SLOW, WITHOUT_POWERS, Result, until
+from disks import Image, run
 from proxy import Answer
 
 LINE = re.compile(r"(ok  |warn|FAIL|\?   ) (?:(account )?([A-Za-z0-9._-]+): )?([a-z-]+): (.*)")
@@ -38,12 +42,12 @@ class Findings(list):
 
 def doctor(d, *names, rc=0, wrapper=()):
     """Runs it both ways: text and JSON must say the same."""
-    def run(*options):
+    def ask(*options):
         done = subprocess.run([*wrapper, str(AZSYNCCTL), "--config", str(d.config), "--runtime-dir", str(d.runtime),
                                "--state-dir", str(d.state), "doctor", *options, *names], env=d.environment(),
                               stdin=subprocess.DEVNULL, capture_output=True, timeout=120 * SLOW)
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
-    text, as_json = run(), run("--json")
+    text, as_json = ask(), ask("--json")
     assert (text.rc, as_json.rc, text.err, as_json.err) == (rc, rc, "", ""), (text, as_json)
     whole = json.loads(as_json.out)
     findings = Findings(whole["checks"])
@@ -155,6 +159,33 @@ def test_unreachable(make, account, folder):
             assert words in found.one("endpoint")["text"] and found.one("endpoint")["advice"]
             assert found.one("container")["result"] == "unknown" and not found.of("login")
             assert found.one("folder")["result"] == "ok"
+
+
+def test_certificate(make, account, folder, tmp_path):
+    """A server whose certificate nobody vouches for (10.2); with `ca-file` it is one that answers nonsense."""
+    pem = tmp_path / "pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", pem, "-out", pem, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    def serve(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as tls:
+                    tls.recv(65536)
+                    tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        config = {"endpoint": f"https://localhost:{listener.getsockname()[1]}", "account": account.name,
+                  "auth": {"method": "shared-key", "key": account.key}}
+        found = doctor(make(accounts={"main": config}), rc=3).one("endpoint")
+        assert "certificate is not accepted" in found["text"] and "ca-file" in found["advice"]
+        found = doctor(make(accounts={"main": {**config, "ca-file": str(pem)}}), rc=3).one("endpoint")
+        assert "x-ms-request-id" in found["text"]
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_not_the_service(make, account, proxy, folder):
@@ -292,6 +323,37 @@ def test_too_few_watches(make, account, folder):
     assert doctor(make({"watch": "poll"})).one("watches")["text"].startswith("0 watches")
 
 
+def test_too_few_files(make, account, folder):
+    account.client().create_container("box")
+    found = doctor(make(), rc=3, wrapper=["prlimit", "--nofile=150:150"])
+    assert found.failed() == {(None, "open-files")} and "150 files" in found.one("open-files")["text"]
+    assert "LimitNOFILE" in found.one("open-files")["advice"]
+
+
+def test_state_directory(make, account, folder, tmp_path):
+    """Hardly any room, no inodes, read-only, a damaged journal, missing: each in its words."""
+    account.client().create_container("box")
+    d = make()
+    d.state = tmp_path / "small"
+    missing = doctor(d)
+    assert "does not exist" in missing.one("state-directory")["text"] and not missing.of("state-space")
+
+    def on(size_mb, *failed, options=""):
+        with Image(tmp_path / "image", "tmpfs", size_mb, d.state, options) as disk:
+            (d.state / "journal.db.damaged-1764200000").touch()
+            if "state-directory" in failed:
+                run("mount", "-o", "remount,ro", disk.mountpoint)
+            found = doctor(d, rc=3 if failed else 0)
+        assert found.failed() == {(None, check) for check in failed}
+        assert any("put aside" in c["text"] for c in found.of("journal"))
+        return found
+    assert on(300).one("state-space")["result"] == "ok"
+    assert on(100).one("state-space")["result"] == "warn"
+    assert "make room" in on(8, "state-space").one("state-space")["advice"]
+    assert "no inodes" in on(300, "state-space", options="nr_inodes=3").one("state-space")["text"]
+    assert "read-only" in on(300, "state-directory").one("state-directory")["text"]
+
+
 @pytest.mark.asan
 def test_names(make, account, folder):
     """What no blob can be called is named before anything is sent."""
@@ -344,10 +406,13 @@ fuse.FUSE(Hanging(), sys.argv[1], foreground=True, attr_timeout=0)
 def hanging(folder, *what):
     """A FUSE file system that answers until it is asked for its names, or with "stat" never."""
     process = subprocess.Popen(["/usr/bin/python3", "-c", HANGING, str(folder), *what])
+    lifeline = threading.Timer(100 * SLOW, process.kill)  # or whoever is stuck in it can never be killed
+    lifeline.start()
     try:
         until(lambda: f" {folder} fuse" in pathlib.Path("/proc/mounts").read_text(), 30, "the mount")
         yield
     finally:
+        lifeline.cancel()
         process.kill()
         process.wait()
         subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -376,6 +441,20 @@ def test_what_the_daemon_says(make, account, folder):
         found = doctor(d, rc=3)
         assert found.failed() == {("docs", "state")}
         assert "not the one" in found.one("state")["text"] and "approve docs" in found.one("state")["text"]
+
+
+def test_daemon_that_hangs(make, account, folder):
+    """Its socket takes the call, and nobody answers."""
+    account.client().create_container("box")
+    with make() as d:
+        d.wait_sync()
+        d.process.send_signal(signal.SIGSTOP)
+        try:
+            found = doctor(d, rc=3)
+        finally:
+            d.process.send_signal(signal.SIGCONT)
+    assert found.failed() == {(None, "daemon")} and "does not answer" in found.one("daemon")["text"]
+    assert found.one("container")["result"] == "ok"
 
 
 def test_nothing_mapped(make):
