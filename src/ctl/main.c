@@ -216,7 +216,7 @@ static void parse_options(Arguments *a, int argc, char **argv) {
 }
 
 static int run(int argc, char **argv) {
-        Arguments a = { .options.timeout_ns = -1 };
+        Arguments a = { .options = { .timeout_ns = -1, .argv = argv } };
         const Options *o = &a.options;
         const Verb *verb = NULL;
 

@@ -10,6 +10,7 @@ typedef struct Options {
         bool json;
         bool watch, check;  /* status */
         int64_t timeout_ns; /* wait; -1: none */
+        char **argv;        /* all that was typed */
         const char *verb;   /* as it was typed */
         char **names;       /* mappings */
         int n_names;
@@ -19,7 +20,7 @@ int verb_status(const Options *o);
 int verb_wait(const Options *o);
 int verb_queue(const Options *o);
 int verb_change(const Options *o); /* rescan, retry, pause, resume, approve, reject, reload */
-int verb_doctor(const Options *o);
+int verb_doctor(const Options *o); /* in azsyncctl-cloud */
 
 /* --- shared by them --- */
 
