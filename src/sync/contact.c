@@ -13,6 +13,7 @@
 
 #define CONTACT_PAUSE (1 * NSEC_PER_SEC)
 #define CONTAINER_PROBE (30 * NSEC_PER_SEC)
+#define ON_ITS_WAY (900 * NSEC_PER_SEC)      /* a request is refused when its date is older (10.11) */
 #define CONTENTS_PROBE (3600 * NSEC_PER_SEC) /* a listing of all, to see whether somebody has put it back */
 
 void contact_done(Mapping *m) {
@@ -63,6 +64,18 @@ void contact_doubt(Mapping *m) {
         if (m->doubted_at != 0 && now - m->doubted_at < clock_policy(m->config->rescan_ns))
                 return;
         m->doubted_at = now;
+        contact_again(m);
+}
+
+void contact_may_appear(Mapping *m) {
+        m->appear_at = clock_boot();
+}
+
+void contact_look_for(Mapping *m) {
+        if (m->appear_at == 0)
+                return;
+        if (clock_boot() - m->appear_at >= clock_policy(ON_ITS_WAY))
+                m->appear_at = 0;
         contact_again(m);
 }
 

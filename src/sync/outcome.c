@@ -60,6 +60,8 @@ void job_forget(Job *job) {
         Error e = ERROR_NULL;
         int r = job_reload(job, &e);
 
+        if (job->row.doubt && !job->row.confirmed)
+                contact_may_appear(m);
         if (r >= 0 && job->row.gen != job->gen) {
                 job_release(job, 0, false, false, NULL);
                 return;

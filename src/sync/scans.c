@@ -180,7 +180,10 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
 }
 
 static void on_rescan(void *userdata) {
-        mapping_scan(userdata, "");
+        Mapping *m = userdata;
+
+        contact_look_for(m);
+        mapping_scan(m, "");
 }
 
 static void on_retry(void *userdata) {

@@ -126,6 +126,7 @@ struct Mapping {
         enum { CONTACT_NONE, CONTACT_CREATE, CONTACT_LIST, CONTACT_COMPARE } contact;
         BlobCall *contact_call;
         int64_t contact_at; /* boot ns: not before */
+        int64_t appear_at;  /* boot ns when a blob of which no row tells became possible; 0: it is not */
         int64_t doubted_at; /* boot ns of the last listing that a missing blob was the reason for; 0: none */
         struct {
                 int64_t number; /* marks the rows whose blobs were seen; 0: none is under way */
@@ -270,7 +271,9 @@ bool merge_failed(const struct Merge *merge); /* the journal, or memory: what wa
 void contact_run(Mapping *m);
 void contact_again(Mapping *m); /* what it holds may not be what the journal says: it is listed before more is sent */
 void contact_doubt(Mapping *m); /* the same, but not more often than a rescan: a confirmed blob is not there */
-void contact_lost(Mapping *m);  /* the service says that there is no container */
+void contact_may_appear(Mapping *m); /* a new blob's write in doubt is given up with its row, and may still come */
+void contact_look_for(Mapping *m);   /* at a full comparison: for that */
+void contact_lost(Mapping *m);       /* the service says that there is no container */
 void contact_pages_over(Mapping *m); /* from listing.c: all pages are read */
 void contact_done(Mapping *m);       /* from listing.c: and all rows are compared */
 void contact_count(Mapping *m, const BlobAnswer *answer);

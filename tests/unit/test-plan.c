@@ -13,7 +13,7 @@
 
 typedef enum Know { NEW, CONFIRMED, FOREIGN } Know;
 typedef enum Bytes { UNREAD, SAME, OTHER } Bytes;
-typedef enum Cloud { UNASKED, NOTHING, MINE_SAME, MINE_OTHER, THEIRS_SAME, THEIRS_OTHER } Cloud;
+typedef enum Cloud { UNASKED, NOTHING, MINE_SAME, MINE_KNOWN, MINE_OTHER, THEIRS_SAME, THEIRS_OTHER } Cloud;
 
 typedef struct Case {
         const char *what;
@@ -48,6 +48,10 @@ static const Case cases[] = {
           .action = ACTION_SETTLE, .etag = "\"there\"" },
         { "8: our own lost write of older bytes is replaced, no conflict", LOOK_REGULAR, NEW, .doubt = true,
           .bytes = OTHER, .cloud = MINE_OTHER, .action = ACTION_UPLOAD, .etag = "\"there\"" },
+        { "10.6: ours, happened: taken over", LOOK_REGULAR, CONFIRMED, .doubt = true, .bytes = SAME, .cloud = MINE_SAME,
+          .action = ACTION_SETTLE, .etag = "\"there\"" },
+        { "10.6: has not happened and is not needed, but may come: kept off by another ETag", LOOK_REGULAR, CONFIRMED,
+          .doubt = true, .bytes = SAME, .cloud = MINE_KNOWN, .action = ACTION_METADATA, .etag = "\"row\"" },
         { "the blob is gone: sent as new", LOOK_REGULAR, CONFIRMED, .content = true, .bytes = OTHER, .cloud = NOTHING,
           .action = ACTION_UPLOAD },
         { "10.15: theirs is kept", LOOK_REGULAR, CONFIRMED, .content = true, .bytes = OTHER, .cloud = THEIRS_OTHER,
@@ -149,9 +153,11 @@ static void check(const Case *c) {
                 stamp.size = 0;
         in.remote = c->cloud == UNASKED ? REMOTE_UNASKED : c->cloud == NOTHING ? REMOTE_ABSENT : REMOTE_PRESENT;
         (void) snprintf(blob.etag, sizeof(blob.etag), "\"there\"");
-        if (c->cloud == MINE_SAME || c->cloud == MINE_OTHER)
+        if (c->cloud == MINE_KNOWN)
+                (void) snprintf(blob.etag, sizeof(blob.etag), "\"row\"");
+        if (c->cloud == MINE_SAME || c->cloud == MINE_KNOWN || c->cloud == MINE_OTHER)
                 (void) snprintf(blob.writer, sizeof(blob.writer), OURS);
-        memcpy(blob.md5, c->cloud == MINE_SAME || c->cloud == THEIRS_SAME ? here : other, 16);
+        memcpy(blob.md5, c->cloud == MINE_SAME || c->cloud == MINE_KNOWN || c->cloud == THEIRS_SAME ? here : other, 16);
         (void) snprintf(blob.modtime, sizeof(blob.modtime), "7");
         (void) snprintf(blob.permissions, sizeof(blob.permissions), "%u", 0100644U);
         (void) snprintf(blob.owner, sizeof(blob.owner), "1");
