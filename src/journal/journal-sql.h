@@ -65,14 +65,14 @@
         X(WIPE, COLD, "DELETE FROM path WHERE mapping = ?1")                                                              \
         X(UNCLAIM, COLD, "UPDATE path SET state = 1, due = 0, doubt = 1 WHERE mapping = ?1 AND state = 2 AND state > 0")  \
         X(UNDUE, COLD, "UPDATE path SET due = 0 WHERE state IN (1, 3)")                                                   \
-        X(CUT_OFF, COLD, "UPDATE mapping SET contacted = (contacted & ~1) | 2 WHERE contacted & 1")                       \
+        X(CUT_OFF, COLD, "UPDATE mapping SET scan = 3, contacted = CASE WHEN contacted & 1 THEN contacted - 1 | 2 ELSE contacted END")\
         X(LAST_FIRST, COLD, "SELECT max(first) FROM path WHERE state > 0")
 
 #define JOURNAL_SCHEMA_VERSION 1
 
 /* `name` is a BLOB: memcmp order, not UTF-8, no collation (pitfalls 6.9). path_work covers whatever is not clean, and so is empty
  * when all is in sync; path_age what is pending, for status asks for the oldest of a million again and again. States are PathState. `listed` is the number of the listing that showed the blob last. `contacted` holds the bits
- * of JournalMapping's contacted, met and resend; `approved` those of Row's approved and kept. */
+ * of JournalMapping's contacted, met and resend; `scan` its scan and reread, `approved` those of Row's approved and kept. */
 #define JOURNAL_SCHEMA                                                                                                    \
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"                                      \
         "CREATE TABLE mapping ("                                                                                          \

@@ -106,7 +106,9 @@ static int read_boot_id(char ret[static 64]) {
 
 /* What the last process left: due times of another boot mean nothing. If the machine went down under it, the newest
  * confirmations may be lost, and so may the newest changes of the folders, which fell back to what the journal says: no
- * scan would see that the cloud is ahead of both. So every container is listed again. */
+ * scan would see that the cloud is ahead of both. So every container is listed again. And a file overwritten in place
+ * may have its new bytes under its old stamp (ext4 and xfs write the two at different times): so every file is read
+ * again; what turns out to be the same is not sent. */
 static int journal_start(Journal *j, Error *e) {
         char boot[64], old[64] = "", clean[8] = "";
         sqlite3_stmt *stmt;
@@ -328,6 +330,7 @@ int64_t journal_sequence_last(const Journal *j) {
 
 /* --- mappings --- */
 
+enum { SCAN = 1, REREAD = 2 };               /* bits of the column `scan` */
 enum { CONTACTED = 1, MET = 2, RESEND = 4 }; /* bits of the column `contacted` */
 
 static int mapping_get(Journal *j, const char *name, JournalMapping *ret, Error *e) {
@@ -344,7 +347,8 @@ static int mapping_get(Journal *j, const char *name, JournalMapping *ret, Error 
         *ret = (JournalMapping){
                 .id = sqlite3_column_int64(stmt, 0),
                 .paused = sqlite3_column_int(stmt, 3),
-                .scan = sqlite3_column_int(stmt, 4),
+                .scan = sqlite3_column_int(stmt, 4) & SCAN,
+                .reread = sqlite3_column_int(stmt, 4) & REREAD,
                 .contacted = sqlite3_column_int(stmt, 5) & CONTACTED,
                 .met = sqlite3_column_int(stmt, 5) & (CONTACTED | MET),
                 .resend = sqlite3_column_int(stmt, 5) & RESEND,
@@ -383,7 +387,7 @@ int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) {
         (void) sqlite3_bind_text(stmt, 2, m->destination, -1, SQLITE_STATIC);
         (void) sqlite3_bind_blob(stmt, 3, m->root, sizeof(m->root), SQLITE_STATIC);
         (void) sqlite3_bind_int(stmt, 4, m->paused);
-        (void) sqlite3_bind_int(stmt, 5, m->scan);
+        (void) sqlite3_bind_int(stmt, 5, (m->scan ? SCAN : 0) | (m->reread ? REREAD : 0));
         (void) sqlite3_bind_int(stmt, 6,
                                 (m->contacted ? CONTACTED : 0) | (m->met ? MET : 0) | (m->resend ? RESEND : 0));
         (void) sqlite3_bind_int64(stmt, 7, m->last_sync_ns);

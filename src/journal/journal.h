@@ -14,6 +14,7 @@ typedef struct JournalMapping {
         uint8_t root[32];       /* opaque identity of the root; all zero: not pinned */
         bool paused;
         bool scan;            /* a full scan is owed (pitfalls 1.10) */
+        bool reread;          /* after a power cut: until a full scan has passed, no stamp is believed */
         bool contacted;       /* what the container holds is listed; nothing is sent before */
         bool met;             /* it was there once, so it is never made again by itself (pitfalls 10.14) */
         bool resend;          /* a person approved that whatever is missing in it is sent again */

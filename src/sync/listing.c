@@ -47,8 +47,10 @@ static int compare_blob(Mapping *m, const char *path, size_t size, const ListedB
                 if (known && !row.foreign)
                         row.doubt =
                                 true; /* by a write of ours whose answer was lost, or by somebody else: a job asks */
-                else
+                else {
                         adopt(m, &row, blob);
+                        m->listing.found += !known && !row.foreign;
+                }
                 row_hint(&row, true, clock_boot(), journal_sequence(j, clock_wall()));
                 r = journal_put(j, m->record.id, &row, e);
                 if (r < 0)

@@ -146,7 +146,8 @@ static void store(struct Merge *g, Row *row) {
 }
 
 static void hint(struct Merge *g, Row *row) {
-        row_hint(row, false, clock_boot(), journal_sequence(g->mapping->sync->journal, clock_wall()));
+        row_hint(row, g->mapping->record.reread, clock_boot(),
+                 journal_sequence(g->mapping->sync->journal, clock_wall()));
         store(g, row);
 }
 
@@ -251,12 +252,13 @@ static bool is_up_to_date(const Seen *seen, PathState state, bool confirmed, con
 
 /* `known`: its row in the page, or NULL. */
 static void merge_file(struct Merge *g, const Seen *seen, const struct JournalSeen *known) {
+        bool believe = !g->mapping->record.reread;
         Row row;
 
-        if (known && known->intact && is_up_to_date(seen, known->state, known->confirmed, &known->stamp))
+        if (believe && known && known->intact && is_up_to_date(seen, known->state, known->confirmed, &known->stamp))
                 return;
         if (load(g, seen->path, seen->size, &row) < 0 ||
-            (row.exists && is_up_to_date(seen, row.state, row.confirmed, &row.stamp)))
+            (believe && row.exists && is_up_to_date(seen, row.state, row.confirmed, &row.stamp)))
                 return;
         hint(g, &row);
 }

@@ -166,6 +166,7 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
                 say_unwatched(m, end);
                 m->polled = end->unwatched;
                 m->scanned_once = true;
+                m->record.reread = false; /* it is in the rows now */
                 if (m->overflows > 0 && !m->record.scan)
                         m->overflows = 0;
                 mapping_save(m, false);

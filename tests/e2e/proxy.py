@@ -207,6 +207,11 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
 
+    def left_alone(self):
+        """No client is connected, and nothing that one had asked for is under way to the service any more."""
+        with self._lock:
+            return not self._sockets
+
     __enter__ = start
 
     def __exit__(self, *exc):

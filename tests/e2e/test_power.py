@@ -53,14 +53,15 @@ def machine(tmp_path):
         yield Machine(tmp_path, disk)
 
 
-def test_power_cuts(make, account, machine, seed, rounds):
+def test_power_cuts(make, account, proxy, machine, seed, rounds):
     """Equal with what the cut left of the folder, however far the cloud is ahead of it; what was held stays held, and
     what a person decided stays decided."""
     chance, client, disk = random.Random(seed), account.client(), machine.disk.mountpoint
     for name in ("folder", "guarded", "state"):
         (disk / name).mkdir(mode=0o700)
     workload = Workload(disk / "folder", seed)
-    daemon = make(mappings={"docs": {"folder": disk / "folder", "container": "box", **NO_GUARD},
+    daemon = make(port=proxy.port,
+                  mappings={"docs": {"folder": disk / "folder", "container": "box", **NO_GUARD},
                             "guarded": {"folder": disk / "guarded", "container": "guarded"}})
     daemon.state, lost, decisions = disk / "state", 0, []
     daemon.start(wrapper=machine.boot())
@@ -80,6 +81,7 @@ def test_power_cuts(make, account, machine, seed, rounds):
             cut, sequence = machine.snapshot(), workload.sequence
         daemon.kill9()
         workload.stop()
+        until(proxy.left_alone, 60, "what was under way ends, before a machine could be up again")
         machine.restart(cut)
         before = {path: states[-1][1] for path, states in workload.history.items()}
         workload.reread()

@@ -197,6 +197,31 @@ static void test_incomplete(void **state) {
         assert_true(mapping.record.scan);
 }
 
+/* After a power cut new bytes may stand under an old stamp: whatever is seen is read, and until then not believed */
+static void test_reread(void **state) {
+        static const char *const paths[] = { "clean", "pending" };
+
+        for (int reread = 0; reread < 2; reread++) {
+                Seen seen = { .size = 5, .kind = SEEN_FILE, .stamp = stamp_of(1) };
+                struct Merge *g;
+
+                make_row("clean", PATH_CLEAN, true, 1);
+                make_row("pending", PATH_PENDING, true, 1);
+                mapping.record.reread = reread;
+                g = merge_new(&mapping, "");
+                for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
+                        seen.path = paths[i];
+                        seen.size = strlen(paths[i]);
+                        assert_int_equal(merge_seen(g, &seen, 1), 1);
+                }
+                assert_true(merge_end(g, true));
+                merge_free(g);
+                assert_int_equal(get("clean")->state, reread ? PATH_PENDING : PATH_CLEAN);
+                for (size_t i = 0; i < ELEMENTSOF(paths); i++)
+                        assert_int_equal(get(paths[i])->content, reread);
+        }
+}
+
 /* Rows change while a page of them is merged: what is written is decided by the row as it is then. */
 static void test_page_is_old(void **state) {
         static const char *const paths[] = { "a", "b", "c", "d" };
@@ -320,9 +345,16 @@ static void test_longest(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                WITH_JOURNAL(test_one_row),           WITH_JOURNAL(test_doubt),      WITH_JOURNAL(test_rows_of_folders),
-                WITH_JOURNAL(test_beneath_unknown),   WITH_JOURNAL(test_incomplete), WITH_JOURNAL(test_page_is_old),
-                WITH_JOURNAL(test_many_rows),         WITH_JOURNAL(test_longest),    WITH_JOURNAL(test_many_clean_rows),
+                WITH_JOURNAL(test_one_row),
+                WITH_JOURNAL(test_doubt),
+                WITH_JOURNAL(test_rows_of_folders),
+                WITH_JOURNAL(test_beneath_unknown),
+                WITH_JOURNAL(test_incomplete),
+                WITH_JOURNAL(test_page_is_old),
+                WITH_JOURNAL(test_reread),
+                WITH_JOURNAL(test_many_rows),
+                WITH_JOURNAL(test_longest),
+                WITH_JOURNAL(test_many_clean_rows),
                 WITH_JOURNAL(test_many_skipped_rows),
         };
 
