@@ -334,31 +334,6 @@ void job_plan(Job *job) {
 
 /* --- looking --- */
 
-/* A change through one name of a file is reported for that name alone (pitfalls 5.4). Without `content`, or two names
- * would wake each other for ever. */
-static int on_other_name(const Row *row, void *userdata) {
-        Buf *names = userdata;
-
-        return row->confirmed ? buf_append(names, row->path, row->path_size + 1) : 0;
-}
-
-static void hint_other_names(Job *job) {
-        _cleanup_buf_ Buf names = BUF_INIT(1 << 20);
-        Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
-
-        if (job->stamp.nlink < 2 || !job->row.content || job->stamp.ino == 0)
-                return;
-        if (sync_journal(
-                    m->sync,
-                    journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, 256, on_other_name, &names, &e),
-                    &e) < 0)
-                return;
-        for (size_t at = 0; at < names.size; at += strlen(names.data + at) + 1)
-                if (strcmp(names.data + at, job->row.path) != 0)
-                        mapping_hint(m, names.data + at, false, clock_boot(), job->row.first);
-}
-
 static void on_looked(const SourceAnswer *answer, void *userdata) {
         Job *job = userdata;
         Mapping *m = job->mapping;
@@ -386,7 +361,7 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                         job_park(job, PATH_FAILED, 0, job->unnamed);
                         return;
                 }
-                hint_other_names(job);
+                links_hint(job);
                 job->row.seen_ino =
                         job->row.confirmed && job->row.stamp.ino == answer->stamp.ino ? 0 : answer->stamp.ino;
                 job->fuzzy = answer->read == SOURCE_CHANGED;

@@ -290,6 +290,7 @@ void uploader_run(Sync *s, int64_t now);     /* claims what is due and starts wh
 void uploader_ready(Job *job);               /* back into the ready list */
 int64_t uploader_next(Sync *s, int64_t now); /* boot ns of the next thing due after `now`; INT64_MAX: nothing */
 bool uploader_busy_with(const Mapping *m, const char *path);
+const Job *uploader_job(const Mapping *m, const char *path); /* NULL: none */
 
 /* job.c */
 int job_new(Job **ret, Mapping *m, const Row *row) _must_check_;
@@ -328,6 +329,9 @@ bool upload_staged(const Job *job);             /* every block is there: only th
 void upload_commit(Job *job, const char *etag); /* NULL: If-None-Match: * */
 void upload_free(struct Upload *u);
 uint64_t upload_sent(const struct Upload *u);
+
+/* links.c: other names of the file that was just looked at */
+void links_hint(Job *job);
 
 /* rename.c: the same file under another name is copied on the server */
 bool rename_try(Job *job); /* true: it is under way */

@@ -38,6 +38,14 @@ bool uploader_busy_with(const Mapping *m, const char *path) {
         return false;
 }
 
+const Job *uploader_job(const Mapping *m, const char *path) {
+        const Job *job = m->jobs;
+
+        while (job && strcmp(job->row.path, path) != 0)
+                job = job->next;
+        return job;
+}
+
 void uploader_ready(Job *job) {
         Mapping *m = job->mapping;
 

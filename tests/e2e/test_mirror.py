@@ -2,6 +2,7 @@
 import mmap
 import os
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -219,6 +220,25 @@ def test_hard_links(make, folder, equal):
         equal()
         with open(folder / "sub/two", "a") as f:
             f.write(", third")
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("content", ["", "other"], ids=["emptied", "written"])
+def test_hard_links_all_told(make, folder, equal, content):
+    """Events for each of the names at once: they do not wake each other for ever (5.4), nor cancel each other's wait
+    when the file was emptied (5.9)."""
+    names = [folder / "one", folder / "two", folder / "three"]
+    names[0].write_text("first")
+    for name in names[1:]:
+        os.link(names[0], name)
+    with make() as d:
+        d.wait_sync()
+        os.kill(d.pid, signal.SIGSTOP)
+        for name in names:
+            name.write_text(content)
+        os.kill(d.pid, signal.SIGCONT)
         d.wait_sync()
         equal()
 

@@ -1,0 +1,59 @@
+/* Hard links: a change through one name of a file is reported for that name alone (pitfalls 5.4). So a job that was
+ * sent to look because of such an event wakes those names of the file which have not seen what it has seen. Names that
+ * have, or will, are left alone: two of them, each told of its own event, would wake each other for ever. */
+#include "sync/state.h"
+
+#include "util/clock.h"
+
+#include <string.h>
+
+#define NAMES_MOST 256u
+
+typedef struct Names {
+        const Job *job;
+        Buf stale; /* paths, each ended by NUL */
+        bool overtaken;
+} Names;
+
+static int on_name(const Row *row, void *userdata) {
+        Names *n = userdata;
+        const Job *job = n->job, *other = NULL;
+        const Stamp *seen = &row->stamp; /* by the job that confirmed it */
+
+        if (!row->confirmed || strcmp(row->path, job->row.path) == 0)
+                return 0;
+        if (row->state == PATH_CLAIMED)
+                other = uploader_job(job->mapping, row->path);
+        /* its own look is still to come, and will not stop at the stamp; one that waits because the file was emptied
+         * (5.9) is to be told that it is not any more */
+        if (row->content && (row->state == PATH_PENDING || (row->state == PATH_GONE && job->stamp.size == 0) ||
+                             (other && other->unlooked)))
+                return 0;
+        if (other && !other->unlooked && other->look == LOOK_REGULAR)
+                seen = &other->stamp;
+        if (stamp_equal(seen, &job->stamp))
+                return 0;
+        if (seen->ino == job->stamp.ino && seen->ctime_ns > job->stamp.ctime_ns) {
+                n->overtaken = true; /* it has seen a later state than we have */
+                return 0;
+        }
+        return buf_append(&n->stale, row->path, row->path_size + 1);
+}
+
+void links_hint(Job *job) {
+        Names n = { .job = job, .stale = BUF_INIT(1 << 20) };
+        Mapping *m = job->mapping;
+        Error e = ERROR_NULL;
+
+        if (job->stamp.nlink < 2 || !job->row.content || job->stamp.ino == 0)
+                return;
+        if (sync_journal(m->sync,
+                         journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, NAMES_MOST, on_name, &n, &e),
+                         &e) >= 0) {
+                for (size_t at = 0; at < n.stale.size; at += strlen(n.stale.data + at) + 1)
+                        mapping_hint(m, n.stale.data + at, false, clock_boot(), job->row.first);
+                if (n.overtaken)
+                        mapping_hint(m, job->row.path, true, clock_boot(), job->row.first);
+        }
+        buf_done(&n.stale);
+}
