@@ -303,8 +303,12 @@ class Workload:
         return {os.fsdecode(blob_to_name(name)): known[1] for name, known in found.items()}
 
     def settled(self):
-        """Equal now: from here on, what exists must never be without a blob."""
+        """Equal now: from here on, what exists must never be without a blob, and what was before is history."""
         with self.lock:
+            for path in list(self.history):
+                del self.history[path][:-1]
+                if path not in self.nodes:
+                    del self.history[path]
             self.settled_nodes = list({id(n): n for n in self.nodes.values()}.values())
             for node in self.settled_nodes:
                 node.names = set(node.paths)
@@ -323,7 +327,7 @@ class Workload:
         wrong = []
         with self.lock:
             for path, states in self.history.items():
-                then = [i for i, (n, _) in enumerate(states) if n <= sequence][-1]
+                then = max((i for i, (n, _) in enumerate(states) if n <= sequence), default=0)
                 if all(blobs.get(path) != state for _, state in states[then:]):
                     wrong.append(f"not in sync: {path!r}")
         return wrong
