@@ -7,7 +7,7 @@
 #define ROW_COLUMNS                                                                                                       \
         "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                 \
         "state, content, doubt, unrest, marked, gen, due, first, attempts, seen_ino, reason, approved, moved, tallied, "            \
-        "changed, sum"
+        "held, changed, sum"
 
 #define JOURNAL_STATEMENTS(X)                                                                                             \
         X(BEGIN, COLD, "BEGIN IMMEDIATE")                                                                                 \
@@ -22,7 +22,7 @@
                 "last_sync = ?7 WHERE id = ?1")                                                                           \
         X(ROW_GET, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name = ?2")                              \
         X(ROW_PUT, HOT, "INSERT INTO path (mapping, " ROW_COLUMNS ") VALUES "                                             \
-                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29) " \
+                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30) " \
                 "ON CONFLICT (mapping, name) DO UPDATE SET etag = excluded.etag, foreign_blob = excluded.foreign_blob, "  \
                 "md5 = excluded.md5, size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime, "              \
                 "btime = excluded.btime, ino = excluded.ino, mode = excluded.mode, uid = excluded.uid, gid = excluded.gid, " \
@@ -30,7 +30,7 @@
                 "unrest = excluded.unrest, marked = excluded.marked, "                                                       \
                 "gen = excluded.gen, due = excluded.due, first = excluded.first, attempts = excluded.attempts, "          \
                 "seen_ino = excluded.seen_ino, reason = excluded.reason, approved = excluded.approved, moved = excluded.moved, " \
-                "tallied = excluded.tallied, changed = excluded.changed, sum = excluded.sum")                             \
+                "tallied = excluded.tallied, held = excluded.held, changed = excluded.changed, sum = excluded.sum")                             \
         X(ROW_FORGET, HOT, "DELETE FROM path WHERE mapping = ?1 AND name = ?2")                                           \
         X(ROW_DUE, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due <= ?3 ORDER BY due LIMIT ?4") \
         X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 ORDER BY due LIMIT 1") \
@@ -53,9 +53,9 @@
         X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL AND approved != 2), sum(marked != 0), sum(CASE WHEN etag IS NOT NULL AND approved != 2 THEN size ELSE 0 END), " \
                 "sum(state IN (3, 5) AND NOT approved AND NOT moved) "                                                    \
                 "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
-        X(HOLD, COLD, "UPDATE path SET state = 5, due = 0 WHERE mapping = ?1 AND state = 3 AND state > 0 AND NOT approved AND NOT moved") \
-        X(APPROVE, COLD, "UPDATE path SET state = 3, due = 0, approved = 1, reason = NULL WHERE mapping = ?1 AND state = 5 AND state > 0") \
-        X(REJECT, COLD, "UPDATE path SET state = 7, due = 0, first = 0, approved = 2, reason = 'its deletion was rejected: the blob stays' "    \
+        X(HOLD, COLD, "UPDATE path SET state = 5, due = 0, held = 1 WHERE mapping = ?1 AND state = 3 AND state > 0 AND NOT approved AND NOT moved") \
+        X(APPROVE, COLD, "UPDATE path SET state = 3, due = 0, approved = 1, held = 0, reason = NULL WHERE mapping = ?1 AND state = 5 AND state > 0") \
+        X(REJECT, COLD, "UPDATE path SET state = 7, due = 0, first = 0, approved = 2, held = 0, reason = 'its deletion was rejected: the blob stays' "    \
                 "WHERE mapping = ?1 AND state = 5 AND state > 0")                                \
         X(WINDOW_ADD, HOT, "INSERT INTO window (mapping, minute, deletions, overwrites) VALUES (?1, ?2, ?3, ?4) "         \
                 "ON CONFLICT (mapping, minute) DO UPDATE SET deletions = deletions + excluded.deletions, "                \
@@ -88,7 +88,7 @@
         "  unrest INTEGER NOT NULL, marked INTEGER NOT NULL,"                                                             \
         "  gen INTEGER NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, attempts INTEGER NOT NULL,"                \
         "  seen_ino INTEGER, reason TEXT, approved INTEGER NOT NULL, moved INTEGER NOT NULL, tallied INTEGER NOT NULL,"   \
-        "  changed INTEGER NOT NULL, sum INTEGER NOT NULL, listed INTEGER NOT NULL DEFAULT 0,"                                                      \
+        "  held INTEGER NOT NULL, changed INTEGER NOT NULL, sum INTEGER NOT NULL, listed INTEGER NOT NULL DEFAULT 0,"                                                      \
         "  PRIMARY KEY (mapping, name)) STRICT, WITHOUT ROWID;"                                                           \
         "CREATE TABLE window (mapping INTEGER NOT NULL, minute INTEGER NOT NULL, deletions INTEGER NOT NULL,"             \
         "  overwrites INTEGER NOT NULL, PRIMARY KEY (mapping, minute)) STRICT, WITHOUT ROWID;"                            \

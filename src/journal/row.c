@@ -123,14 +123,14 @@ void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, cons
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
         row->stamp = *stamp;
         row->unrest = 0;
-        row->approved = row->kept = row->moved = row->tallied = false; /* something stands here */
+        row->approved = row->kept = row->held = row->moved = row->tallied = false; /* something stands here */
         if (!overtaken(row, gen, claimed))
                 row_clean(row);
 }
 
 void row_unconfirm(Row *row) {
         row->confirmed = row->has_md5 = row->foreign = row->doubt = row->approved = row->kept = row->moved =
-                row->tallied = false;
+                row->tallied = row->held = false;
         row->unrest = row->marked = 0;
         row->etag[0] = '\0';
         memset(row->md5, 0, sizeof(row->md5));
@@ -145,8 +145,10 @@ void row_park(Row *row, uint64_t gen, PathState state, int64_t due, const char *
                 row->state = PATH_PENDING;
                 return;
         }
+        if (state == PATH_GONE && row->held && !row->approved && !row->moved)
+                state = PATH_HELD;
         row->state = state;
-        row->due = due;
+        row->due = state == PATH_HELD ? 0 : due;
         set_reason(row, reason);
 }
 

@@ -46,6 +46,7 @@ typedef struct Row {
                           */
         bool approved;   /* a person let this deletion go ahead */
         bool kept;       /* a person rejected it: the blob stays, until a file of this name comes again */
+        bool held;       /* this deletion was held, and nobody has decided: whatever news come, it is held again */
         bool moved;      /* what stood here is confirmed under another name: no deletion in the guard's eyes (7.4) */
         bool tallied;    /* its deletion is in the guard's window already, carried out or in doubt */
         int64_t changed; /* wall ns when its bytes were last counted as overwritten; 0: never */

@@ -64,9 +64,10 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
         row->kept = sqlite3_column_int(stmt, 23) & KEPT;
         row->moved = sqlite3_column_int(stmt, 24);
         row->tallied = sqlite3_column_int(stmt, 25);
-        row->changed = sqlite3_column_int64(stmt, 26);
+        row->held = sqlite3_column_int(stmt, 26);
+        row->changed = sqlite3_column_int64(stmt, 27);
         row_remember(row);
-        return (uint64_t) sqlite3_column_int64(stmt, 27) == row_checksum(row);
+        return (uint64_t) sqlite3_column_int64(stmt, 28) == row_checksum(row);
 }
 
 int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) {
@@ -160,6 +161,7 @@ int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
         (void) sqlite3_bind_int(stmt, c++, (row->approved ? APPROVED : 0) | (row->kept ? KEPT : 0));
         (void) sqlite3_bind_int(stmt, c++, row->moved);
         (void) sqlite3_bind_int(stmt, c++, row->tallied);
+        (void) sqlite3_bind_int(stmt, c++, row->held);
         (void) sqlite3_bind_int64(stmt, c++, row->changed);
         (void) sqlite3_bind_int64(stmt, c++, (int64_t) row_checksum(row));
         r = journal_step(j, STMT_ROW_PUT, e, "writing");

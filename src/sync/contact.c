@@ -155,8 +155,10 @@ void contact_run(Mapping *m) {
 
         assert(!m->record.contacted);
 
-        if (m->contact == CONTACT_COMPARE)
-                listing_compare(m);
+        if (m->contact == CONTACT_COMPARE) {
+                listing_compare(m); /* after its last step nothing is left to do here */
+                return;
+        }
         /* what is under way changes the container: a listing beside it would prove nothing */
         if (m->contact != CONTACT_NONE || m->n_jobs > 0 || now < m->contact_at || !account_may_send(m->account, now))
                 return;

@@ -78,6 +78,8 @@ int sync_commit(Sync *s) {
         return sync_journal(s, r, &e);
 }
 
+static void load_mappings(Engine *engine);
+
 static void on_recover(void *userdata) {
         Sync *s = userdata;
         Error e = ERROR_NULL;
@@ -102,6 +104,7 @@ static void on_recover(void *userdata) {
                 mapping_scan(s->mappings[i], "");
                 listing_drop(s->mappings[i]); /* its marks went with what could not be written */
         }
+        load_mappings(userdata); /* a reload may have come meanwhile */
         sync_touch(s);
         sync_kick(s);
 }
@@ -470,6 +473,14 @@ static int by_name(const void *a, const void *b) {
         return strcmp((*(Mapping *const *) a)->config->name, (*(Mapping *const *) b)->config->name);
 }
 
+/* Those of the configuration in force that do not run yet. */
+static void load_mappings(Engine *engine) {
+        Sync *s = &engine->sync;
+
+        add_mappings(s, engine->configs[engine->n_configs - 1]);
+        qsort(s->mappings, s->n_mappings, sizeof(*s->mappings), by_name);
+}
+
 /* Old configurations live as long as a mapping that they made, and was not changed, runs. */
 static void drop_configs(Engine *engine) {
         const Sync *s = &engine->sync;
@@ -513,11 +524,10 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
         }
         engine->configs[engine->n_configs++] = config;
         drop_mappings(s, config);
-        add_mappings(s, config);
+        load_mappings(engine);
         drop_accounts(s);
         if (s->mounts)
                 mounts_ask(s->mounts);
-        qsort(s->mappings, s->n_mappings, sizeof(*s->mappings), by_name);
         drop_configs(engine);
         job_memory(s);
         sync_touch(s);

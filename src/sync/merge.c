@@ -245,6 +245,8 @@ static bool is_up_to_date(const Seen *seen, PathState state, bool confirmed, con
         case PATH_PENDING:
         case PATH_CLAIMED:
                 return true; /* a job will look */
+        case PATH_HELD:
+                return seen->stamp.size == 0; /* emptied, and a person has to decide: nothing new */
         default:
                 return false;
         }

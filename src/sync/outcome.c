@@ -31,6 +31,7 @@ static int job_reload(Job *job, Error *e) {
         job->row.content |= now.content;
         job->row.approved |= now.approved;
         job->row.moved |= now.moved;
+        job->row.held = now.held;
         return 0;
 }
 

@@ -44,8 +44,10 @@ void mapping_scan(Mapping *m, const char *branch) {
         number = ++m->scans_asked;
         /* one that has not begun and covers this one sees what this one is about */
         for (size_t i = 0; i < m->n_branches; i++)
-                if (path_beneath(branch, m->branches[i].path))
+                if (path_beneath(branch, m->branches[i].path)) {
+                        mapping_scan_next(m); /* it may have waited for just this call */
                         return;
+                }
         /* and those that this one covers are done with it: it is as old as the oldest of them */
         for (size_t i = m->n_branches; i-- > 0;)
                 if (path_beneath(m->branches[i].path, branch)) {
@@ -86,8 +88,10 @@ void mapping_scan_next(Mapping *m) {
         m->branches[0].path = NULL;
         branch_drop(m, 0);
         m->scan_started = now;
-        if (m->running.path[0] == '\0')
+        if (m->running.path[0] == '\0') {
+                m->owed |= m->record.scan;
                 m->record.scan = false; /* set again by an overflow while it runs, or by a bad end */
+        }
         sync_touch(m->sync);
 }
 
@@ -167,6 +171,7 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
                 m->polled = end->unwatched;
                 m->scanned_once = true;
                 m->record.reread = false; /* it is in the rows now */
+                m->owed = m->record.scan;
                 if (m->overflows > 0 && !m->record.scan)
                         m->overflows = 0;
                 mapping_save(m, false);

@@ -115,6 +115,7 @@ struct Mapping {
         uint64_t scans_asked, scans_done;
         struct Merge *merge;
         bool scanned_once, first_sync;
+        bool owed; /* a full scan was owed, is under way, and has not ended well yet: what `wait` must not overlook */
         bool fs_tells;
         const char *fs_name;
         unsigned folders, polled;

@@ -176,14 +176,31 @@ static void return_ready(Mapping *m) {
         m->ready_last = &m->ready_first;
 }
 
+/* Their claims are not in the journal: what they would do, nobody would know of after a crash (pitfalls L3). Claims of
+ * an earlier turn go with them; the journal takes those back when it recovers. */
+static void drop_ready(Mapping *m) {
+        while (m->ready_first) {
+                Job *job = m->ready_first;
+
+                m->ready_first = job->next_ready;
+                m->n_ready--;
+                job->next_ready = NULL;
+                job_free(job);
+        }
+        m->ready_last = &m->ready_first;
+}
+
 void uploader_run(Sync *s, int64_t now) {
         if (s->closing || journal_broken(s->journal) || s->n_mappings == 0)
                 return;
         s->turn = (s->turn + 1) % s->n_mappings;
         for (size_t i = 0; i < s->n_mappings; i++)
                 serve(s->mappings[(s->turn + i) % s->n_mappings], now);
-        if (sync_commit(s) < 0)
+        if (sync_commit(s) < 0) {
+                for (size_t i = 0; i < s->n_mappings; i++)
+                        drop_ready(s->mappings[i]);
                 return;
+        }
         for (size_t i = 0; i < s->n_mappings; i++) {
                 Mapping *m = s->mappings[(s->turn + i) % s->n_mappings];
 

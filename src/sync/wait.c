@@ -149,7 +149,7 @@ static Progress part_check(Part *p, char *why, size_t room) {
                 return PROGRESS_HOPELESS;
         }
         if (p->barrier || m->retrying || journal_broken(s->journal) || !m->record.contacted || !m->scanned_once ||
-            m->record.scan || m->scans_done < p->scans) {
+            m->record.scan || m->owed || m->scans_done < p->scans) {
                 if (!m->record.contacted)
                         p->target = 0; /* what was thought to be confirmed is looked at anew */
                 return PROGRESS_WAIT;
