@@ -1,0 +1,297 @@
+/* The invariants of pitfalls 12, first half: what is known of each path, and when "in sync" may be said. */
+#include "sim.h"
+
+#include "sync/state.h"
+#include "util/blobname.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <string.h>
+
+#define PATHS_MAX 160
+#define REAL_MAX 8192u
+
+static Path paths[PATHS_MAX];
+static unsigned n_paths;
+static uint64_t real[REAL_MAX]; /* hashes of contents that were one state of some file */
+static unsigned n_real;
+static char kind_of_failure[32], text_of_failure[256];
+static uint64_t checked;
+static uint64_t changes;
+
+bool failed(void) {
+        return kind_of_failure[0] != '\0';
+}
+
+const char *failure(void) {
+        return text_of_failure;
+}
+
+const char *failure_kind(void) {
+        return kind_of_failure;
+}
+
+void fail(const char *kind, const char *format, ...) {
+        va_list ap;
+
+        if (failed() || dead)
+                return;
+        (void) snprintf(kind_of_failure, sizeof(kind_of_failure), "%s", kind);
+        va_start(ap, format);
+        (void) vsnprintf(text_of_failure, sizeof(text_of_failure), format, ap);
+        va_end(ap);
+        SAY("FAILED: %s: %s", kind, text_of_failure);
+}
+
+void check_begin(void) {
+        n_paths = n_real = 0;
+        kind_of_failure[0] = text_of_failure[0] = '\0';
+        checked = changes = 0;
+}
+
+void check_end(void) {
+        for (unsigned i = 0; i < PATHS_MAX; i++) {
+                free(paths[i].versions);
+                paths[i] = (Path){ 0 };
+        }
+}
+
+bool excluded(const char *path) {
+        const char *found = settings.exclude ? strstr(path, ".tmp") : NULL;
+
+        return found && (found[4] == '\0' || found[4] == '/');
+}
+
+/* --- paths --- */
+
+static Path *path_get(const char *name) {
+        Path *p;
+
+        for (unsigned i = 0; i < n_paths; i++)
+                if (strcmp(paths[i].name, name) == 0)
+                        return &paths[i];
+        assert(n_paths < PATHS_MAX);
+        p = &paths[n_paths++];
+        *p = (Path){ .versions = p->versions, .room = p->room };
+        (void) snprintf(p->name, sizeof(p->name), "%s", name);
+        return p;
+}
+
+Path *path_each(Path *last) {
+        Path *next = last ? last + 1 : paths;
+
+        return next < paths + n_paths ? next : NULL;
+}
+
+Path *path_of_blob(const char *blob) {
+        _cleanup_buf_ Buf path = BUF_INIT(PATH_ROOM);
+
+        if (blobname_to_path(&path, daemon_prefix(), blob, strlen(blob)) < 0 || path.size == 0)
+                return NULL;
+        return path_get(path.data);
+}
+
+/* The last version by then that the kernel had reported; p->n: none. */
+static unsigned version_at(const Path *p, int64_t at) {
+        unsigned found = p->n;
+
+        for (unsigned i = 0; i < p->n && p->versions[i].at <= at; i++)
+                if (!p->versions[i].weak)
+                        found = i;
+        return found;
+}
+
+uint64_t path_state(const Path *p, int64_t at) {
+        unsigned i = version_at(p, at);
+
+        return i < p->n ? p->versions[i].hash : 0;
+}
+
+bool hash_was_real(uint64_t hash) {
+        for (unsigned i = MIN(n_real, REAL_MAX); i-- > 0;)
+                if (real[i] == hash)
+                        return true;
+        return false;
+}
+
+static void note_file(const char *path, Inode *i) {
+        uint64_t hash;
+        Path *p;
+
+        if (!inode_is_file(i) || excluded(path))
+                return;
+        p = path_get(path);
+        hash = content_hash(&i->content);
+        p->inode_now = i;
+        if (i->writers == 0 && !hash_was_real(hash))
+                real[n_real++ % REAL_MAX] = hash;
+        p->hash_now = hash;
+}
+
+static void note_all(Inode *folder, const char *path) {
+        for (Entry *e = folder->entries; e; e = e->next) {
+                char name[PATH_ROOM];
+
+                if (snprintf(name, sizeof(name), "%s%s%s", path, path[0] ? "/" : "", e->name) >= (int) sizeof(name))
+                        continue;
+                note_file(name, e->inode);
+                if (inode_is_folder(e->inode))
+                        note_all(e->inode, name);
+        }
+}
+
+/* `weak`: the kernel has not reported it yet, so that nobody can be asked for it. */
+static void version_add(Path *p, uint64_t hash, bool weak) {
+        const Version *last = p->n > 0 ? &p->versions[p->n - 1] : &(Version){ 0 };
+
+        if (last->hash == hash && (weak || !last->weak))
+                return;
+        if (p->n == p->room) {
+                p->room = p->room * 2 + 8;
+                p->versions = reallocarray(p->versions, p->room, sizeof(*p->versions));
+                assert(p->versions);
+        }
+        p->versions[p->n++] = (Version){ now(), hash, weak };
+}
+
+/* Also while the disk is not mounted: its files are still the truth. */
+void check_tree_changed(void) {
+        changes++;
+        for (Path *p = path_each(NULL); p; p = path_each(p)) {
+                p->hash_now = 0;
+                p->inode_now = NULL;
+        }
+        note_all(world.root, "");
+        for (Path *p = path_each(NULL); p; p = path_each(p)) {
+                const Inode *i = p->inode_now;
+                bool weak = i && i->unreported;
+
+                if (i && i->writers > 0) /* half a write is no version */
+                        continue;
+                version_add(p, p->hash_now, weak);
+                if (i)
+                        p->held = p->held && p->hash_now == content_hash(&(Content){ 0 });
+                if (i && p->hash_now != content_hash(&(Content){ 0 }))
+                        p->rejected = false;
+        }
+}
+
+void check_looked(const char *path, bool regular) {
+        Path *p;
+
+        if (excluded(path))
+                return;
+        p = path_get(path);
+        p->looked = now();
+        p->looked_regular = regular;
+}
+
+/* --- what people decide --- */
+
+static int on_queued(const QueueItem *item, void *userdata) {
+        bool *approve = userdata;
+        Path *p;
+
+        if (strcmp(item->state, "held") != 0)
+                return 0;
+        p = path_get(item->path);
+        if (!approve)
+                p->held = p->hash_now == 0 || p->hash_now == content_hash(&(Content){ 0 });
+        else if (*approve) {
+                p->held = false;
+                p->approved = true;
+        } else {
+                p->held = false;
+                p->rejected = true;
+        }
+        return 0;
+}
+
+void check_approved(void) {
+        bool approve = true;
+
+        (void) engine_queue(engine, "m", NULL, PATHS_MAX, on_queued, &approve);
+}
+
+void check_rejected(void) {
+        bool approve = false;
+
+        (void) engine_queue(engine, "m", NULL, PATHS_MAX, on_queued, &approve);
+}
+
+/* --- in sync --- */
+
+/* Whatever stood at each path at `since` is in the cloud, or what came later. */
+void check_since(int64_t since, const char *who) {
+        for (Path *p = path_each(NULL); p && !failed(); p = path_each(p)) {
+                _cleanup_buf_ Buf name = BUF_INIT(4 * PATH_ROOM);
+                BlobName verdict;
+                uint64_t there, want = path_state(p, since);
+                unsigned at = version_at(p, since);
+                const Blob *b;
+                bool ok;
+
+                if (blobname_from_path(&name, daemon_prefix(), p->name, strlen(p->name), &verdict) < 0)
+                        abort();
+                b = service_blob(name.data, false);
+                there = b && b->there ? content_hash(&b->content) : 0;
+                ok = there == want || (b && (b->stranger || b->robbed)) || (p->inode_now && p->inode_now->untold) ||
+                     (p->rejected && (want == 0 || want == content_hash(&(Content){ 0 }))) ||
+                     (settings.keep && want == 0);
+                for (unsigned i = at < p->n ? at : 0; i < p->n && !ok; i++)
+                        ok = p->versions[i].hash == there || (settings.keep && p->versions[i].hash == 0);
+                if (!ok)
+                        fail("in sync", "%s says in sync, and %s is not what it was %.3f s ago (%s)", who, p->name,
+                             (double) (now() - since) / 1e9, there ? "another content" : "missing");
+        }
+}
+
+const char *watched_row;
+
+/* --row PATH: what the journal knows of it, whenever that changes. */
+static void show_row(Mapping *m) {
+        static char before[256];
+        char text[256];
+        Row row;
+        int r = journal_get(engine->sync.journal, m->record.id, watched_row, strlen(watched_row), &row, NULL);
+
+        if (r <= 0)
+                (void) snprintf(text, sizeof(text), "row: none");
+        else
+                (void) snprintf(text, sizeof(text),
+                                "row: state %d gen %llu%s%s%s%s%s%s%s etag %s size %llu first %lld due %lld",
+                                (int) row.state, (unsigned long long) row.gen, row.confirmed ? " confirmed" : "",
+                                row.content ? " content" : "", row.doubt ? " doubt" : "", row.foreign ? " foreign" : "",
+                                row.approved ? " approved" : "", row.moved ? " moved" : "", row.marked ? " marked" : "",
+                                row.etag, (unsigned long long) row.stamp.size, (long long) row.first,
+                                (long long) row.due);
+        if (strcmp(text, before) != 0)
+                say("%s", text);
+        memcpy(before, text, sizeof(text));
+}
+
+void check_idle(void) {
+        static uint64_t held_before;
+        const JournalCounts *c;
+        uint64_t key;
+        Mapping *m;
+
+        if (!engine || dead || engine->sync.n_mappings == 0)
+                return;
+        m = engine->sync.mappings[0];
+        world.pinned = world.pinned || m->record.root[16] != 0;
+        if (watched_row && verbose)
+                show_row(m);
+        c = journal_counts(engine->sync.journal, m->record.id);
+        if (c->state[PATH_HELD] != held_before && !journal_open_transaction(engine->sync.journal)) {
+                held_before = c->state[PATH_HELD];
+                (void) engine_queue(engine, "m", NULL, PATHS_MAX, on_queued, NULL);
+        }
+        key = changes + kernel_told() * 7919 + service.next_etag * 104729 + service.deletes * 1299709;
+        if (!mapping_in_sync(m) || !kernel_tells_all() || key == checked)
+                return;
+        checked = key;
+        if (strcmp(mapping_state(m), "idle") != 0)
+                fail("state", "in sync, but %s", mapping_state(m));
+        check_since(kernel_untold_since(), "status");
+}
