@@ -229,6 +229,9 @@ static void on_answer(void *data) {
                 answer.retry_after_ns = between(BY_NET, SECOND, MINUTE);
         if (answer.verdict == VERDICT_OK && c->verb == VERB_LIST)
                 list_page(c, &answer);
+        if (answer.verdict == VERDICT_OK && c->verb == VERB_GET_BLOCK_LIST &&
+            service_blocks(c->name, c->each_block, c->userdata) < 0)
+                answer.verdict = VERDICT_RETRY;
         if (answer.verdict != VERDICT_OK) {
                 answer.etag[0] = '\0';
                 (void) error_set(&answer.error, -EIO, ERROR_AZURE, 0, "%s", verdict_name(answer.verdict));
@@ -416,6 +419,17 @@ int blob_list(BlobClient *client, const char *container, const char *prefix, con
         c->each = each;
         (void) snprintf(c->marker, sizeof(c->marker), "%s", marker ? marker : "");
         return send_call(c, ret);
+}
+
+int blob_get_block_list(BlobClient *client, const char *container, const char *blob, XmlBlockFn each, BlobFn fn,
+                        void *userdata, BlobCall **ret) {
+        BlobCall *c = call_new(client, VERB_GET_BLOCK_LIST, blob, fn, userdata);
+
+        c->each_block = each;
+        return send_call(c, ret);
+}
+
+void blob_client_drop_idle(BlobClient *client) {
 }
 
 int blob_create_container(BlobClient *client, const char *container, BlobFn fn, void *userdata, BlobCall **ret) {

@@ -38,7 +38,7 @@ struct BlobCall {
         char name[PATH_ROOM + 16];
         Content content;
         uint8_t md5[16];
-        char ids[PARTS][64];
+        char ids[PARTS][92];
         unsigned n_ids;
         char writer[40];
         uint64_t generation;
@@ -49,6 +49,7 @@ struct BlobCall {
         char source[PATH_ROOM + 16], source_etag[BLOB_ETAG_ROOM];
         char marker[PATH_ROOM + 16];
         XmlListFn each;
+        XmlBlockFn each_block;
         BlobFn fn;
         void *userdata;
         Verdict verdict;
@@ -58,4 +59,5 @@ struct BlobCall {
 };
 
 Verdict service_act(BlobCall *c);
+int service_blocks(const char *blob, XmlBlockFn each, void *userdata);
 void client_describe(const Blob *b, ListedBlob *ret);

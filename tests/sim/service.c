@@ -12,7 +12,7 @@ Service service;
 /* Blocks that were sent and not committed. */
 static struct {
         char blob[PATH_ROOM + 16];
-        char id[64];
+        char id[92];
         Content content;
 } staged[STAGED_MAX];
 static unsigned n_staged, next_staged;
@@ -57,6 +57,7 @@ void service_stranger(const char *name, bool remove) {
                 return;
         }
         b->there = b->stranger = b->has_md5 = true;
+        b->n_ids = 0;
         b->content = content_new(2);
         content_md5(&b->content, b->md5);
         b->writer[0] = '\0';
@@ -110,25 +111,69 @@ static Verdict written(BlobCall *c, Blob *b, const Content *content, const uint8
         return VERDICT_OK;
 }
 
+/* What was staged is committed or dropped with any write of the blob. */
+static void drop_staged(const char *blob) {
+        for (unsigned k = 0; k < n_staged; k++)
+                if (strcmp(staged[k].blob, blob) == 0)
+                        staged[k].blob[0] = '\0';
+}
+
 static Verdict act_put(BlobCall *c, Blob *b) {
         service.puts++;
+        drop_staged(c->name);
+        b->n_ids = 0;
         return written(c, b, &c->content, c->md5);
+}
+
+/* Uncommitted ones first, as <Latest> says. */
+static bool find_block(const Blob *b, const char *id, Content *ret) {
+        for (unsigned k = 0; k < n_staged; k++)
+                if (strcmp(staged[k].blob, b->name) == 0 && strcmp(staged[k].id, id) == 0) {
+                        *ret = staged[k].content;
+                        return true;
+                }
+        for (unsigned i = 0; b->there && i < b->n_ids; i++)
+                if (strcmp(b->ids[i], id) == 0) {
+                        *ret = (Content){ { b->content.part[i] }, { b->content.size[i] }, 1, b->content.size[i] };
+                        return true;
+                }
+        return false;
+}
+
+static int tell_block(const char *id, uint64_t size, bool committed, XmlBlockFn each, void *userdata) {
+        ListedBlock block = { .size = size, .committed = committed };
+
+        (void) snprintf(block.id, sizeof(block.id), "%s", id);
+        return each(&block, userdata);
+}
+
+int service_blocks(const char *blob, XmlBlockFn each, void *userdata) {
+        const Blob *b = service_blob(blob, false);
+        int r = 0;
+
+        for (unsigned i = 0; b && b->there && i < b->n_ids && r >= 0; i++)
+                r = tell_block(b->ids[i], b->content.size[i], true, each, userdata);
+        for (unsigned k = 0; k < n_staged && r >= 0; k++)
+                if (strcmp(staged[k].blob, blob) == 0)
+                        r = tell_block(staged[k].id, staged[k].content.total, false, each, userdata);
+        return r;
 }
 
 static Verdict act_commit(BlobCall *c, Blob *b) {
         Content whole = { 0 };
 
         for (unsigned i = 0; i < c->n_ids; i++) {
-                unsigned k = 0;
+                Content block;
 
-                while (k < n_staged && (strcmp(staged[k].blob, c->name) != 0 || strcmp(staged[k].id, c->ids[i]) != 0))
-                        k++;
-                if (k == n_staged)
+                if (!find_block(b, c->ids[i], &block))
                         return VERDICT_BLOCKS_GONE;
-                whole.part[whole.n] = staged[k].content.part[0];
-                whole.size[whole.n++] = staged[k].content.size[0];
-                whole.total += staged[k].content.total;
+                whole.part[whole.n] = block.part[0];
+                whole.size[whole.n++] = block.total;
+                whole.total += block.total;
         }
+        drop_staged(c->name);
+        memcpy(b->ids, c->ids, sizeof(b->ids));
+        b->n_ids = c->n_ids;
         service.puts++;
         return written(c, b, &whole, c->md5);
 }
@@ -143,6 +188,7 @@ static Verdict act_copy(BlobCall *c, Blob *b) {
         service.copies++;
         check_copied(from);
         content = from->content;
+        b->n_ids = 0;
         memcpy(md5, from->md5, 16);
         (void) written(c, b, &content, from->has_md5 ? md5 : NULL);
         b->pending_copy = c->fate == FATE_PENDING;
@@ -198,6 +244,12 @@ Verdict service_act(BlobCall *c) {
         b = service_blob(c->name, writes);
         if (c->verb == VERB_PUT_BLOCK)
                 return act_block(c);
+        if (c->verb == VERB_GET_BLOCK_LIST) {
+                for (unsigned k = 0; k < n_staged && !(b && b->there); k++)
+                        if (strcmp(staged[k].blob, c->name) == 0)
+                                return VERDICT_OK;
+                return b && b->there ? VERDICT_OK : VERDICT_MISSING;
+        }
         if (!writes && (!b || !b->there))
                 return VERDICT_MISSING;
         if (b->there && b->pending_copy && c->verb != VERB_HEAD_BLOB)

@@ -182,6 +182,8 @@ typedef struct Blob {
         char writer[40];
         uint64_t generation;
         Stamp stamp;
+        char ids[PARTS][92]; /* of its blocks, if it was made of blocks */
+        unsigned n_ids;
         bool has_stamp, fuzzy, pending_copy;
         bool stranger; /* the bytes were written by somebody else */
         bool robbed;   /* deleted by somebody else */

@@ -283,6 +283,10 @@ int watcher_barrier(Watcher *w, WatcherBarrierFn fn, void *userdata) {
         return 0;
 }
 
+int64_t watcher_stuck(Watcher *w) {
+        return 0;
+}
+
 unsigned watcher_watches(const Watcher *w) {
         return (unsigned) tree_size(w->tree);
 }
