@@ -46,6 +46,7 @@ static struct {
         int64_t stalled_until;
         unsigned queue_max, watches_max;
         Mounts *mounts;
+        int64_t mounts_changed; /* and nobody was told yet; 0: told */
 } k;
 
 void kernel_forget(void) {
@@ -125,7 +126,9 @@ bool kernel_is_deaf(void) {
 }
 
 int64_t kernel_untold_since(void) {
-        return k.watcher && k.watcher->oldest > 0 ? k.watcher->oldest - 1 : now();
+        int64_t since = k.watcher && k.watcher->oldest > 0 ? k.watcher->oldest - 1 : now();
+
+        return k.mounts_changed > 0 ? MIN(since, k.mounts_changed - 1) : since;
 }
 
 /* --- from events to paths, as watcher.c does --- */
@@ -353,11 +356,14 @@ struct Mounts {
 };
 
 static void on_mounts(void *data) {
+        k.mounts_changed = 0;
         if (k.mounts)
                 mounts_ask(k.mounts);
 }
 
 void kernel_mounts_changed(void) {
+        if (k.mounts_changed == 0)
+                k.mounts_changed = now();
         if (k.watcher && chance(BY_EVENT, 500)) /* else it was a lazy one, or one on top: no event (2.1) */
                 queue(1, "", EVENT_UNMOUNTED);
         (void) after(between(BY_EVENT, 1000, SECOND / 10), on_mounts, NULL);
