@@ -1,8 +1,8 @@
 /* Every statement of the journal. HOT ones run per file: a unit test refuses a SCAN in their query plans. */
 #pragma once
 
-/* "due > -1" is always true: it makes SQLite 3.40 use both columns before `due` in path_work, which it otherwise reads
- * from mapping on. */
+/* "due > -1" and "due < 9223372036854775807" are always true: two bounds make SQLite 3.40 use both columns before `due`
+ * in path_work, which it otherwise reads from mapping on (how many are needed depends on the width of a row). */
 /* clang-format off */
 #define ROW_COLUMNS                                                                                                       \
         "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                 \
@@ -33,7 +33,7 @@
                 "tallied = excluded.tallied, held = excluded.held, changed = excluded.changed, sum = excluded.sum")                             \
         X(ROW_FORGET, HOT, "DELETE FROM path WHERE mapping = ?1 AND name = ?2")                                           \
         X(ROW_DUE, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 AND due <= ?3 ORDER BY due LIMIT ?4") \
-        X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 ORDER BY due LIMIT 1") \
+        X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 AND due < 9223372036854775807 ORDER BY due LIMIT 1") \
         X(OLDEST, HOT, "SELECT first FROM path INDEXED BY path_age WHERE mapping = ?1 AND state IN (1, 2, 3) AND first > -1 ORDER BY first LIMIT 1") \
         X(BRANCH, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND name < ?3 "                 \
                 "ORDER BY name LIMIT ?4")                                                                                 \
