@@ -50,6 +50,12 @@ void links_hint(Job *job) {
         if (sync_journal(m->sync,
                          journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, NAMES_MOST, on_name, &n, &e),
                          &e) >= 0) {
+                /* new names, of which nothing is confirmed yet */
+                for (const Job *other = m->jobs; other; other = other->next)
+                        if (!other->row.confirmed && !other->unlooked && other->look == LOOK_REGULAR &&
+                            other->stamp.ino == job->stamp.ino && !stamp_equal(&other->stamp, &job->stamp) &&
+                            buf_append(&n.stale, other->row.path, other->row.path_size + 1) < 0)
+                                break;
                 for (size_t at = 0; at < n.stale.size; at += strlen(n.stale.data + at) + 1)
                         mapping_hint(m, n.stale.data + at, false, clock_boot(), job->row.first);
                 if (n.overtaken)

@@ -151,8 +151,22 @@ static void hint(struct Merge *g, Row *row) {
         store(g, row);
 }
 
-/* A job will look at it anyway, or a person has to decide first, or has decided that the blob stays. */
-static bool is_left_alone(const Row *row) {
+/* The job that is at work on it looked before the walk came by, and saw something else; it would confirm what is no
+ * longer so. `seen` NULL: no regular file. */
+static bool is_overtaken(const struct Merge *g, const char *path, const Stamp *seen) {
+        const Job *job = uploader_job(g->mapping, path);
+
+        if (!job || job->unlooked)
+                return false;
+        if (job->look != LOOK_REGULAR)
+                return seen != NULL;
+        return !seen || !stamp_equal(&job->stamp, seen);
+}
+
+/* There is no file: a job will see that anyway, or a person has to decide first, or has decided that the blob stays. */
+static bool is_left_alone(const struct Merge *g, const Row *row) {
+        if (row->state == PATH_CLAIMED && !row->kept)
+                return !is_overtaken(g, row->path, NULL);
         return row_is_unsynced(row->state) || row->state == PATH_HELD || row->kept;
 }
 
@@ -175,7 +189,7 @@ static void missing(struct Merge *g, const char *path, size_t size) {
                 return;
         if (beneath(&g->excluded, path, size))
                 forget(g, &row);
-        else if (!is_left_alone(&row))
+        else if (!is_left_alone(g, &row))
                 hint(g, &row);
 }
 
@@ -243,7 +257,6 @@ static bool is_up_to_date(const Seen *seen, PathState state, bool confirmed, con
         case PATH_CONFLICT:
                 return stamp_equal(stamp, &seen->stamp);
         case PATH_PENDING:
-        case PATH_CLAIMED:
                 return true; /* a job will look */
         case PATH_HELD:
                 return seen->stamp.size == 0; /* emptied, and a person has to decide: nothing new */
@@ -259,8 +272,11 @@ static void merge_file(struct Merge *g, const Seen *seen, const struct JournalSe
 
         if (believe && known && known->intact && is_up_to_date(seen, known->state, known->confirmed, &known->stamp))
                 return;
-        if (load(g, seen->path, seen->size, &row) < 0 ||
-            (believe && row.exists && is_up_to_date(seen, row.state, row.confirmed, &row.stamp)))
+        if (load(g, seen->path, seen->size, &row) < 0)
+                return;
+        if (believe && row.state == PATH_CLAIMED && !is_overtaken(g, row.path, &seen->stamp))
+                return;
+        if (believe && row.exists && is_up_to_date(seen, row.state, row.confirmed, &row.stamp))
                 return;
         hint(g, &row);
 }
@@ -271,7 +287,7 @@ static void park(struct Merge *g, const Seen *seen, PathState state, const char 
         if (load(g, seen->path, seen->size, &row) < 0)
                 return;
         if (row.confirmed || row.doubt || row.state == PATH_CLAIMED) {
-                if (!is_left_alone(&row))
+                if (!is_left_alone(g, &row))
                         hint(g, &row); /* a blob stands under this name, or may: a job sees to it */
                 return;
         }
@@ -293,7 +309,7 @@ static void merge_excluded(struct Merge *g, const Seen *seen) {
         /* The pattern may be for folders only, so a file of this name that was mirrored is as good as deleted. */
         if (!seen->folder || (!row.confirmed && !row.doubt))
                 forget(g, &row);
-        else if (!is_left_alone(&row))
+        else if (!is_left_alone(g, &row))
                 hint(g, &row);
 }
 

@@ -99,6 +99,12 @@ class Mute:
 
 
 @dataclasses.dataclass
+class Late:
+    """The client's connection is reset once the request is read whole; the service gets it so many seconds later."""
+    seconds: float
+
+
+@dataclasses.dataclass
 class Delay:
     """Passed on after so many seconds."""
     seconds: float
@@ -299,6 +305,11 @@ class Proxy:
             fault.opened.wait()
         elif isinstance(fault, Gate):
             fault.opened.wait()
+        elif isinstance(fault, Late):
+            body = list(client.pieces(length))
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sock.close()
+            time.sleep(fault.seconds)
         elif isinstance(fault, Mute):
             poll = select.poll()
             poll.register(client.sock, select.POLLRDHUP)
@@ -314,7 +325,7 @@ class Proxy:
             self._answer(client, request, fault)
             return service, True, False
 
-        if isinstance(fault, Zombie):
+        if isinstance(fault, (Zombie, Late)):
             service = None  # an idle one is closed by Azurite after some seconds
         service = service or self._track(socket.create_connection(("127.0.0.1", self.upstream_port)))
         service.sock.sendall(raw)

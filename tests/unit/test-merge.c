@@ -105,6 +105,50 @@ static void test_one_row(void **state) {
                 }
 }
 
+/* A job is at work on it: what it saw before the walk came by is not what it is to confirm (8.1, 8.2). */
+static void test_job_at_work(void **state) {
+        static const struct {
+                bool looked;
+                Look look;
+                unsigned version; /* that it saw */
+                Sight sight;
+                bool hinted;
+        } cases[] = {
+                { false, LOOK_REGULAR, 0, FILE_AT("p", 2), false }, /* it will see that */
+                { false, LOOK_REGULAR, 0, NOTHING, false },
+                { true, LOOK_REGULAR, 2, FILE_AT("p", 2), false },
+                { true, LOOK_REGULAR, 1, FILE_AT("p", 2), true },
+                { true, LOOK_REGULAR, 1, NOTHING, true }, /* its folder was moved away meanwhile */
+                { true, LOOK_REGULAR, 1, LEAF("p", SYMLINK), true },
+                { true, LOOK_REGULAR, 1, FOLDER("p", UNKNOWN), true },
+                { true, LOOK_REGULAR, 1, FOLDER("p", EXCLUDED), true },
+                { true, LOOK_ABSENT, 0, NOTHING, false },
+                { true, LOOK_ABSENT, 0, FILE_AT("p", 1), true },
+                { true, LOOK_ABSENT, 0, LEAF("p", SYMLINK), false },
+        };
+        Job *job = calloc(1, sizeof(*job));
+
+        assert_non_null(job);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                uint64_t gen;
+
+                assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                make_row("p", PATH_CLAIMED, true, 1);
+                gen = get("p")->gen;
+                job->row = *get("p");
+                job->unlooked = !cases[i].looked;
+                job->look = cases[i].look;
+                job->stamp = stamp_of(cases[i].version);
+                mapping.jobs = job;
+                merge("", &cases[i].sight, cases[i].sight.path != NULL, 1);
+                mapping.jobs = NULL;
+                assert_int_equal(get("p")->state, PATH_CLAIMED);
+                if ((get("p")->gen != gen) != cases[i].hinted)
+                        fail_msg("case %zu", i);
+        }
+        free(job);
+}
+
 /* An earlier write whose outcome is unknown may have left a blob: not ours to say that there is none (L4). */
 static void test_doubt(void **state) {
         const Sight link[] = { LEAF("p", SYMLINK) };
@@ -345,17 +389,12 @@ static void test_longest(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                WITH_JOURNAL(test_one_row),
-                WITH_JOURNAL(test_doubt),
-                WITH_JOURNAL(test_rows_of_folders),
-                WITH_JOURNAL(test_beneath_unknown),
-                WITH_JOURNAL(test_incomplete),
-                WITH_JOURNAL(test_page_is_old),
-                WITH_JOURNAL(test_reread),
-                WITH_JOURNAL(test_many_rows),
-                WITH_JOURNAL(test_longest),
-                WITH_JOURNAL(test_many_clean_rows),
-                WITH_JOURNAL(test_many_skipped_rows),
+                WITH_JOURNAL(test_one_row),         WITH_JOURNAL(test_job_at_work),
+                WITH_JOURNAL(test_doubt),           WITH_JOURNAL(test_rows_of_folders),
+                WITH_JOURNAL(test_beneath_unknown), WITH_JOURNAL(test_incomplete),
+                WITH_JOURNAL(test_page_is_old),     WITH_JOURNAL(test_reread),
+                WITH_JOURNAL(test_many_rows),       WITH_JOURNAL(test_longest),
+                WITH_JOURNAL(test_many_clean_rows), WITH_JOURNAL(test_many_skipped_rows),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
