@@ -1,0 +1,267 @@
+"""File systems that do not tell of every change, mounts inside the tree, folders that are there twice, disks under
+another device number (pitfalls 1.14, 2.3, 2.4, 2.5, 2.6, 4.1, 7.2). 9p, NFS and CIFS want a server that is not here: what
+they have in common with FUSE is decided by one table of statfs types (src/watch/root.c, tests/unit/test-root.c)."""
+import os
+import shutil
+
+import pytest
+
+from conftest import tree
+from disks import Image
+from mounts import Fuse, clear, mount, umount_idle
+from test_guard import names
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount")
+
+
+def writes(proxy, since=0):
+    return [f"{r.verb} {r.path}" for r in proxy.requests[since:] if r.method in ("PUT", "DELETE")]
+
+
+def at_least(count):
+    """A file that is looked at between its creation and its content is sent twice."""
+    return lambda n: n >= count
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """mounted(what...) mounts, and all of it is taken away in the end."""
+    places = []
+
+    def new(*arguments):
+        if not mount(*arguments):
+            pytest.skip("cannot be mounted here: " + " ".join(map(str, arguments)))
+        places.append(arguments[-1])
+    yield new
+    for place in reversed(places):
+        clear(place)
+
+
+@pytest.fixture
+def fuse(tmp_path, folder):
+    (tmp_path / "backing").mkdir()
+    f = Fuse(tmp_path / "backing", folder)
+    if not f.mount():
+        pytest.skip("no FUSE here")
+    yield f
+    f.clear()
+
+
+@pytest.mark.parametrize("watch", ["auto", "inotify"])
+def test_fuse(make, account, fuse, folder, proxy, equal, watch):
+    """2.4: what others change behind the mount is found by comparing, and status says that it is done; what is changed
+    through the mount comes at once."""
+    tree(fuse.backing, 30)
+    with make(mapping={"watch": watch}, port=proxy.port) as d:
+        d.wait_sync()
+        status = d.status()
+        assert status["polled_folders"] > 0 and "fuse" in status["detail"]
+        (fuse.backing / "d000/f00000.txt").write_text("changed by somebody else")
+        (fuse.backing / "d000/f00001.txt").unlink()
+        (fuse.backing / "new").mkdir()
+        (fuse.backing / "new/file").write_text("made by somebody else")
+        (folder / "mine").write_text("through the mount")
+        d.until_status(60, uploaded_files=at_least(33), deleted_files=1, pending=0)
+        d.wait_sync()
+        equal()
+        # 4.1: inode numbers mean nothing here. A rename is an upload, and a remount sends nothing again.
+        mark = proxy.mark()
+        (folder / "d000/f00002.txt").rename(folder / "renamed")
+        d.wait_sync()
+        assert d.status()["copied_files"] == 0 and proxy.puts(mark) == {"renamed": 1}
+        equal()
+        before, mark = names(account), proxy.mark()
+        fuse.umount()
+        d.until_status(60, state="blocked")
+        assert names(account) == before
+        assert fuse.mount()
+        d.until_status(60, state="idle", pending=0)
+        d.wait_sync()
+        assert writes(proxy, mark) == []
+        # its server dies: every call is refused, and that is not absence
+        fuse.kill()
+        assert d.ctl("rescan", "docs").rc == 0
+        d.until_status(60, state="blocked")
+        assert d.ctl("reload").rc == 0
+        clear(folder)
+        assert fuse.mount()
+        d.until_status(60, state="idle", pending=0)
+        assert writes(proxy, mark) == [] and names(account) == before
+
+
+def test_hung_mount_replaced(make, fuse, folder, proxy, equal):
+    """2.6: the threads that hang in a mount stay there for ever; the one that takes its place is read by new ones."""
+    tree(fuse.backing, 30)
+    with make(port=proxy.port, speedup=20) as d:
+        d.wait_sync()
+        mark = proxy.mark()
+        fuse.hang()
+        d.until_status(60, state="blocked")
+        assert "not answered" in d.status()["detail"]
+        hung, fuse.process = fuse.process, None
+        clear(folder)
+        try:
+            assert fuse.mount()
+            d.until_status(60, state="idle", pending=0)
+            (folder / "new").write_text("seen")
+            d.wait_sync()
+            equal()
+            assert proxy.puts(mark) == {"new": 1}
+        finally:
+            hung.kill()
+            hung.wait()
+
+
+def test_overlay(make, tmp_path, folder, mounted, equal):
+    """2.3: changes made in the layers give no event."""
+    for layer in ("lower", "upper", "work"):
+        (tmp_path / layer).mkdir()
+    tree(tmp_path / "lower", 20)
+    mounted("-t", "overlay", "-o", f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work", "none",
+            folder)
+    with make() as d:
+        d.wait_sync()
+        equal()
+        assert d.status()["polled_folders"] > 0 and "overlay" in d.status()["detail"]
+        (tmp_path / "upper/above").write_text("in the upper layer")
+        (tmp_path / "lower/below").write_text("in the lower layer")
+        (folder / "d000/f00000.txt").write_text("copied up")
+        (folder / "d000/f00001.txt").unlink()
+        d.until_status(60, uploaded_files=at_least(23), deleted_files=1, pending=0)
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
+def test_polled(make, folder, proxy, equal):
+    """`watch: poll` finds everything, a rename as a rename."""
+    tree(folder, 30)
+    with make(mapping={"watch": "poll"}, port=proxy.port) as d:
+        d.wait_sync()
+        assert d.status()["polled_folders"] > 0
+        (folder / "d000/f00000.txt").write_text("changed")
+        (folder / "d000/f00001.txt").unlink()
+        (folder / "d000/f00002.txt").rename(folder / "moved")
+        (folder / "d/e/f").mkdir(parents=True)
+        (folder / "d/e/f/new").write_text("new")
+        d.until_status(60, uploaded_files=at_least(32), copied_files=1, deleted_files=2, pending=0)
+        d.wait_sync()
+        equal()
+
+
+# --- mounts inside the tree ---
+
+def test_nested_mount(make, account, folder, mounted, proxy, equal):
+    """2.5: not looked into, named as skipped; when it comes or goes, nothing is deleted and nothing is sent again."""
+    tree(folder, 30)
+    (folder / "disk").mkdir()
+    mounted("-t", "tmpfs", "none", folder / "disk")
+    (folder / "disk/other").write_text("of another file system")
+    d = make(mapping={"delete-delay": "30s"}, port=proxy.port)
+    with d:
+        d.wait_sync()
+        before = names(account)
+        assert len(before) == 30
+        queue = d.queue()
+        assert queue["disk"]["state"] == "skipped" and "mounted" in queue["disk"]["reason"]
+        clear(folder / "disk")
+        d.wait_sync()
+        assert names(account) == before
+        # one appears over files that are in the cloud, some of which were just deleted or changed
+        (folder / "d000/f00000.txt").unlink()
+        assert d.ctl("pause").rc == 0
+        (folder / "d000/f00001.txt").write_text("changed")
+        mounted("-t", "tmpfs", "none", folder / "d000")
+        mark = proxy.mark()
+        assert d.ctl("resume").rc == 0
+        assert d.ctl("rescan").rc == 0
+        d.until_status(60, skipped=lambda n: n >= 1, state="syncing", pending=2)  # unknown until it is gone
+    with d:
+        d.until_status(60, skipped=lambda n: n >= 1, state="syncing", pending=2)
+        (folder / "beside").write_text("goes on")
+        d.until_status(60, uploaded_files=at_least(1))
+        assert names(account) == before | {"beside"} and writes(proxy, mark) == ["put-blob /box/beside"]
+        clear(folder / "d000")
+        d.wait_sync()
+        equal()
+        assert sorted(set(writes(proxy, mark))) == ["delete /box/d000/f00000.txt", "put-blob /box/beside",
+                                                    "put-blob /box/d000/f00001.txt"]
+
+
+def test_bind_mount_inside(make, account, folder, mounted, proxy, equal):
+    """1.14: a folder that is there twice: the second name is a mount, so it is skipped, and changes through it arrive
+    under the first."""
+    tree(folder / "first", 20)
+    (folder / "second").mkdir()
+    mounted("--bind", folder / "first", folder / "second")
+    with make(port=proxy.port) as d:
+        d.wait_sync()
+        assert {name.split("/")[0] for name in names(account)} == {"first"}
+        assert d.queue()["second"]["state"] == "skipped"
+        (folder / "second/d000/f00000.txt").write_text("through the second name")
+        (folder / "second/d000/f00001.txt").unlink()
+        (folder / "second/new").mkdir()
+        (folder / "second/new/file").write_text("made there")
+        d.until_status(60, uploaded_files=at_least(22), deleted_files=1, pending=0)
+        d.wait_sync()
+        clear(folder / "second")
+        d.wait_sync()
+        equal()
+
+
+def test_bind_mount_as_folder(make, account, folder, tmp_path, mounted, proxy, equal):
+    """The mapped folder is a bind mount: watched like any other, also for changes under its other name; without the mount
+    it is not this folder."""
+    tree(tmp_path / "real", 30)
+    mounted("--bind", tmp_path / "real", folder)
+    with make(port=proxy.port) as d:
+        d.wait_sync()
+        assert d.status()["polled_folders"] == 0
+        (tmp_path / "real/new").write_text("through the other name")
+        d.until_status(60, uploaded_files=at_least(31))
+        d.wait_sync()
+        equal()
+        before, mark = names(account), proxy.mark()
+        umount_idle(folder)
+        d.until_status(60, state="blocked")
+        assert names(account) == before
+        mounted("--bind", tmp_path / "real", folder)
+        d.until_status(60, state="idle", pending=0)
+        assert writes(proxy, mark) == [] and names(account) == before
+
+
+# --- the same disk, otherwise ---
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_another_device_number(make, account, tmp_path, proxy, equal, kind):
+    """4.1, 7.2: the disk comes back as another device: it is the same one, and nothing is sent again, while it runs and
+    after a restart."""
+    with Image(tmp_path / "image", kind, 0, tmp_path / "disk") as disk:
+        where = disk.mountpoint
+        shutil.rmtree(where / "lost+found", ignore_errors=True)
+        tree(where, 30)
+        d = make(mappings={"docs": {"folder": str(where), "container": "box"}}, port=proxy.port)
+        with d:
+            d.wait_sync()
+            before, mark, number = names(account), proxy.mark(), os.stat(where).st_dev
+            umount_idle(where)
+            d.until_status(60, state="blocked")
+            disk.attach().mount()
+            d.until_status(60, state="idle", pending=0)
+            assert kind == "btrfs" or os.stat(where).st_dev != number
+        umount_idle(where)
+        disk.attach().mount()
+        with d:
+            d.wait_sync()
+            assert writes(proxy, mark) == [] and names(account) == before
+            # another disk in its place is another disk, be it as empty or as full
+            umount_idle(where)
+            disk.mounted = False
+            with Image(tmp_path / "other", kind, 0, where):
+                d.until_status(60, state="blocked")
+                assert "file system" in d.status()["detail"]
+                assert writes(proxy, mark) == [] and names(account) == before
+            disk.mount()
+            d.until_status(60, state="idle", pending=0)
+            assert writes(proxy, mark) == []
+            equal(where)
