@@ -252,14 +252,16 @@ class Proxy:
                 return
             threading.Thread(target=self._client, args=(client,), daemon=True).start()
 
-    def _track(self, sock):
+    def _track(self, sock, streams):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._sockets.add(sock)
-        return Stream(sock)
+        streams.append(Stream(sock))
+        return streams[-1]
 
     def _client(self, sock):
-        client, service, reset = self._track(sock), None, False
+        streams, service, reset = [], None, False  # streams: to be closed, also if an exchange fails half-way
+        client = self._track(sock, streams)
         try:
             while not self._stopping:
                 if service and not client.buffer:
@@ -269,7 +271,7 @@ class Proxy:
                 head = client.head()
                 if head is None:
                     break
-                service, go_on, reset = self._exchange(head, client, service)
+                service, go_on, reset = self._exchange(head, client, service, streams)
                 if not go_on:
                     break
         except (Closed, OSError, ValueError):
@@ -278,13 +280,12 @@ class Proxy:
             if reset:  # an RST instead of a FIN
                 with contextlib.suppress(OSError):
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            for stream in (client, service):
-                if stream:
-                    with self._lock:
-                        self._sockets.discard(stream.sock)
-                    stream.sock.close()
+            for stream in streams:
+                with self._lock:
+                    self._sockets.discard(stream.sock)
+                stream.sock.close()
 
-    def _exchange(self, head, client, service):
+    def _exchange(self, head, client, service, streams):
         """One request and its answer. Returns (connection to the service, whether to go on, whether to reset)."""
         first, headers, raw = head
         method, target, _ = first.split(" ", 2)
@@ -327,7 +328,7 @@ class Proxy:
 
         if isinstance(fault, (Zombie, Late)):
             service = None  # an idle one is closed by Azurite after some seconds
-        service = service or self._track(socket.create_connection(("127.0.0.1", self.upstream_port)))
+        service = service or self._track(socket.create_connection(("127.0.0.1", self.upstream_port)), streams)
         service.sock.sendall(raw)
         for piece in body or client.pieces(length):
             request.sent += len(piece)
