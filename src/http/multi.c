@@ -19,6 +19,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#define AGAIN_NS (100 * NSEC_PER_MSEC)
+
 typedef struct Sock {
         Multi *multi;
         sd_event_source *io; /* NULL until libcurl wants to know of it */
@@ -32,6 +34,7 @@ struct Multi {
         sd_event *loop;
         sd_event_source *timer, *kick;
         int64_t wanted_ns, armed_ns; /* boot time; INT64_MAX: not at all */
+        int64_t again_ns;            /* likewise; ours, after a failure of libcurl's */
         Sock **socks;                /* by file descriptor */
         size_t n_socks;
         unsigned running, user_timeout_ms;
@@ -87,6 +90,26 @@ static void multi_destroy(Multi *m) {
         free(m);
 }
 
+static void arm(Multi *m, int64_t at_ns) {
+        uint64_t usec = (uint64_t) (at_ns / NSEC_PER_USEC) + 1;
+        int r;
+
+        r = sd_event_source_set_time(m->timer, usec);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_debug("setting curl's timer: %d", r);
+        m->armed_ns = at_ns;
+}
+
+/* Out of memory, libcurl stops where it is: it sets no timer, and may have lost sight of a transfer. Whatever it missed
+ * it finds out when it is asked again, which nobody else might do. */
+static void act_again(Multi *m) {
+        m->again_ns = clock_boot() + AGAIN_NS;
+        if (m->again_ns < m->armed_ns)
+                arm(m, m->again_ns);
+}
+
 static void multi_act(Multi *m, curl_socket_t fd, int what) {
         CURLMsg *msg;
         CURLMcode code;
@@ -96,8 +119,10 @@ static void multi_act(Multi *m, curl_socket_t fd, int what) {
 
         m->acting = true;
         code = curl_multi_socket_action(m->curl, fd, what, &n);
-        if (code != CURLM_OK)
+        if (code != CURLM_OK) {
                 log_debug("curl_multi_socket_action: %s", curl_multi_strerror(code));
+                act_again(m);
+        }
         while ((msg = curl_multi_info_read(m->curl, &n))) { /* until dry: one wake-up can finish many */
                 CURL *easy = msg->easy_handle;
                 CURLcode result = msg->data.result; /* msg dies with the handle: copy first */
@@ -200,18 +225,6 @@ static int close_socket(void *userdata, curl_socket_t fd) {
         return close(fd);
 }
 
-static void arm(Multi *m, int64_t at_ns) {
-        uint64_t usec = (uint64_t) (at_ns / NSEC_PER_USEC) + 1;
-        int r;
-
-        r = sd_event_source_set_time(m->timer, usec);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
-        if (r < 0)
-                log_debug("setting curl's timer: %d", r);
-        m->armed_ns = at_ns;
-}
-
 static int on_curl_timer(CURLM *curl, long timeout_ms, void *userdata) {
         Multi *m = userdata;
 
@@ -225,15 +238,22 @@ static int on_curl_timer(CURLM *curl, long timeout_ms, void *userdata) {
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Multi *m = userdata;
+        int64_t now = clock_boot(), next;
 
         m->armed_ns = INT64_MAX;
-        if (m->wanted_ns == INT64_MAX)
+        next = MIN(m->wanted_ns, m->again_ns);
+        if (next == INT64_MAX)
                 return 0;
-        if (clock_boot() < m->wanted_ns) {
-                arm(m, m->wanted_ns);
+        if (now < next) {
+                arm(m, next);
                 return 0;
         }
-        m->wanted_ns = INT64_MAX;
+        if (now >= m->wanted_ns)
+                m->wanted_ns = INT64_MAX;
+        if (now >= m->again_ns)
+                m->again_ns = INT64_MAX;
+        if (m->wanted_ns != INT64_MAX) /* told once: libcurl does not repeat it */
+                arm(m, m->wanted_ns);
         multi_act(m, CURL_SOCKET_TIMEOUT, 0);
         return 0;
 }
@@ -277,7 +297,7 @@ int multi_new(Multi **ret, sd_event *loop, unsigned max_kept, unsigned user_time
         if (!m)
                 return error_oom(e);
         m->loop = sd_event_ref(loop);
-        m->wanted_ns = m->armed_ns = INT64_MAX;
+        m->wanted_ns = m->armed_ns = m->again_ns = INT64_MAX;
         m->user_timeout_ms = user_timeout_ms;
         m->done = done;
         m->userdata = userdata;

@@ -198,6 +198,25 @@ static void unwatch_others(State *s, const Listing *l) {
         watcher_keep_only(s->walk->watcher, path_of(s), names, n);
 }
 
+/* Every folder from "/" down to the one that the root is in. */
+static void watch_above(const State *s) {
+        _cleanup_free_ char *path = strdup(s->walk->folder);
+        int fds[WATCH_ABOVE_MAX];
+        size_t n = 0;
+
+        if (!s->walk->watcher || !path)
+                return;
+        for (char *slash = strrchr(path, '/'); slash && slash != path && n < ELEMENTSOF(fds);
+             slash = strrchr(path, '/')) {
+                *slash = '\0';
+                fds[n] = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                n += fds[n] >= 0;
+        }
+        watcher_above(s->walk->watcher, fds, n);
+        for (size_t i = 0; i < n; i++)
+                (void) close(fds[i]);
+}
+
 /* --- looking --- */
 
 static void see(State *s, const Stamp *stamp, uint64_t mnt) {
@@ -459,6 +478,8 @@ static void begin(State *s, const char *path) {
                 return;
         }
         r = open_path(s, "");
+        if (r >= 0)
+                watch_above(s);
         if (r >= 0)
                 r = enter(s, r);
         if (r < 0) {

@@ -49,8 +49,10 @@ struct Watcher {
         atomic_uint refs;
         int inotify_fd; /* open as long as anyone may add to it: the number must not come to mean another instance */
         WatcherAddFn add;
-        pthread_mutex_t lock; /* guards `tree`; held for memory operations only (2.6) */
+        pthread_mutex_t lock; /* guards `tree` and `above`; held for memory operations only (2.6) */
         Tree *tree;
+        int above[WATCH_ABOVE_MAX]; /* watches of the folders above the root */
+        size_t n_above;
 
         /* the loop's own */
         bool closed;
@@ -129,11 +131,20 @@ static void resolve_self(Watcher *w, const TreeNode *n, unsigned what) {
                 telling_add(w, path_add(w, tree_find(w->tree, ""), "", 0), news);
 }
 
+static bool is_above(const Watcher *w, int wd) {
+        for (size_t i = 0; i < w->n_above; i++)
+                if (w->above[i] == wd)
+                        return true;
+        return false;
+}
+
 static void resolve(Watcher *w, const Event *event) {
         const unsigned of_file = WATCH_CONTENT | WATCH_CLOSED | WATCH_NAME;
         unsigned news = event->what & (EVENT_GONE - 1);
         TreeNode *n = tree_by_wd(w->tree, event->wd);
 
+        if (!n && (event->what & (EVENT_GONE | EVENT_MOVED)) && is_above(w, event->wd))
+                telling_add(w, path_add(w, tree_find(w->tree, ""), "", 0), WATCH_ROOT);
         if (!n)
                 return; /* see above */
         resolve_self(w, n, event->what);
@@ -499,6 +510,32 @@ WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const 
                 return WATCH_REFUSED;
         }
         return added;
+}
+
+void watcher_above(Watcher *w, const int *fds, size_t n) {
+        int now[WATCH_ABOVE_MAX], before[WATCH_ABOVE_MAX];
+        size_t n_now = 0, n_before;
+
+        for (size_t i = 0; i < MIN(n, (size_t) WATCH_ABOVE_MAX); i++) {
+                int wd = w->add(w->inotify_fd, fds[i], IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR);
+
+                if (wd >= 0)
+                        now[n_now++] = wd;
+        }
+        (void) pthread_mutex_lock(&w->lock);
+        n_before = w->n_above;
+        memcpy(before, w->above, n_before * sizeof(*before));
+        memcpy(w->above, now, n_now * sizeof(*now));
+        w->n_above = n_now;
+        (void) pthread_mutex_unlock(&w->lock);
+        for (size_t i = 0; i < n_before; i++) {
+                bool kept = false;
+
+                for (size_t k = 0; k < n_now; k++)
+                        kept |= now[k] == before[i];
+                if (!kept)
+                        (void) inotify_rm_watch(w->inotify_fd, before[i]); /* as in remove_watches() */
+        }
 }
 
 void watcher_remove(Watcher *w, const char *path) {

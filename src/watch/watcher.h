@@ -55,6 +55,11 @@ typedef enum WatchAdd {
  * under; NULL: it is not. */
 WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const char *path, int fd, void *userdata),
                      void *userdata, Error *e);
+/* Watches the `n` open folders that stand above the root, for being moved or deleted alone: of that the root hears
+ * nothing, and would be taken for the one at its path (2.2). Told as WATCH_ROOT. What was given before and is not among
+ * them is dropped. As far as it can be had: one that may not be read cannot be watched. */
+#define WATCH_ABOVE_MAX 64u
+void watcher_above(Watcher *w, const int *fds, size_t n);
 /* `path` is no folder any more: drops its branch and the watches in it (1.5). No-op if unknown. */
 void watcher_remove(Watcher *w, const char *path);
 /* After `path` was listed: drops the branches of children not in `names`, which are sorted as a walk meets them: by

@@ -1,5 +1,5 @@
-"""File systems of a test's own: a disk on a loop device, an empty tmpfs, an overlay, FUSE with a server that can hang.
-Each is taken away at the end whatever happened; nothing here looks into a mount that may hang."""
+"""Mounts of a test's own beside the disks of disks.py: one over another, FUSE with a server that can hang. Nothing here
+looks into a mount that may hang."""
 import contextlib
 import os
 import pathlib
@@ -36,25 +36,6 @@ def umount_idle(where):
 def clear(where):
     while is_mounted(where) and subprocess.run(["umount", "-l", str(where)], capture_output=True).returncode == 0:
         pass
-
-
-class Disk:
-    """A small ext4 (or another kind) on a loop device, mounted over `where`."""
-
-    def __init__(self, image, where, size=32, kind="ext4"):
-        self.image, self.where = image, where
-        with open(self.image, "wb") as f:
-            f.truncate(size << 20)
-        subprocess.run([f"mkfs.{kind}", *(["-q", "-F"] if kind == "ext4" else ["-q"]), str(self.image)], check=True)
-
-    def mount(self, where=None):
-        return mount("-o", "loop", self.image, where or self.where)
-
-    def umount(self, *how):
-        umount(self.where, *how)
-
-    def clear(self):
-        clear(self.where)
 
 
 class Fuse:

@@ -255,6 +255,43 @@ static void test_root_moved_and_deleted(void **state) {
         end(&f);
 }
 
+/* 2.2: of a folder above that is moved the root hears nothing. What is not above any more is let go. */
+static void test_above(void **state) {
+        _cleanup_close_ int above = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC), other = -1;
+        char away[128], beside[128];
+
+        begin(&f);
+        settle(&f);
+        forget(&f);
+        (void) snprintf(away, sizeof(away), "%s-away", top);
+        (void) snprintf(beside, sizeof(beside), "%s/beside", top);
+        assert_int_equal(rename(top, away), 0);
+        assert_int_equal(rename(away, top), 0);
+        settle(&f);
+        assert_int_equal(f.n, 0); /* it did not know */
+
+        watcher_above(f.w, &above, 1);
+        assert_int_equal(rename(top, away), 0);
+        expect(&f, "", WATCH_ROOT);
+        forget(&f);
+        assert_int_equal(rename(away, top), 0);
+        expect(&f, "", WATCH_ROOT);
+        forget(&f);
+        assert_int_equal(mkdir(beside, 0755), 0); /* what happens in it is nobody's business */
+        settle(&f);
+        assert_int_equal(f.n, 0);
+
+        other = open(beside, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        watcher_above(f.w, &other, 1);
+        assert_int_equal(rename(top, away), 0);
+        assert_int_equal(rename(away, top), 0);
+        settle(&f);
+        assert_int_equal(f.n, 0);
+        assert_int_equal(rmdir(beside), 0);
+        settle(&f);
+        end(&f);
+}
+
 /* 2.1; a mount namespace of our own, so that nothing is left behind. */
 static void test_unmount(void **state) {
         pid_t pid = fork(); /* before there is any thread */
@@ -398,6 +435,7 @@ int main(void) {
                 TEST(test_exchanged),
                 TEST(test_keep_only),
                 TEST(test_root_moved_and_deleted),
+                TEST(test_above),
                 TEST(test_limit),
         };
 

@@ -1,0 +1,70 @@
+"""A machine that gives no more: descriptors, memory. Both pass, and nothing is lost or left out meanwhile (pitfalls 11)."""
+import os
+import pathlib
+import re
+import resource
+import signal
+
+import pytest
+
+from conftest import tree
+from daemon import until
+
+
+def limits(pid):
+    text = (pathlib.Path("/proc") / str(pid) / "limits").read_text()
+    return [int(n) for n in re.search(r"^Max open files\s+(\d+)\s+(\d+)", text, re.MULTILINE).groups()]
+
+
+@pytest.mark.asan
+def test_few_descriptors(make, folder, equal):
+    """pitfalls 11.2: the soft limit is raised; when there are no more, work waits and nothing is failed for it."""
+    tree(folder, 400)
+    with make() as d:
+        d.wait_sync()
+        used = len(os.listdir(f"/proc/{d.pid}/fd"))
+        d.stop()
+        d.start(wrapper=["prlimit", "--nofile=20:256"])
+        assert limits(d.pid) == [256, 256]
+        d.wait_sync()
+        # from now on so few that connections and files want more
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (used + 4, 256))
+        for n in range(0, 400, 2):
+            (folder / f"d{n // 100:03d}/f{n:05d}.txt").write_text("changed")
+        tree(folder / "new", 100)
+        until(lambda: d.status()["uploaded_files"] >= 50, 120, "it goes on with few")
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (256, 256))
+        d.wait_sync(300)
+        equal()
+        assert d.status()["failed"] == 0 and d.status()["deleted_files"] == 0
+
+
+def virtual_size(pid):
+    status = (pathlib.Path("/proc") / str(pid) / "status").read_text()
+    return int(re.search(r"^VmSize:\s+(\d+) kB", status, re.MULTILINE).group(1)) * 1024
+
+
+@pytest.mark.parametrize("room", [1, 8])
+def test_no_memory(make, folder, equal, room):
+    """pitfalls 11.3: out of memory it waits, or dies; but never by its own abort() in the middle of a change, and what
+    follows is an ordinary start. (Sanitizers take terabytes of addresses, so without them.)"""
+    tree(folder, 200)
+    d = make()
+    d.start()
+    d.wait_sync()
+    resource.prlimit(d.pid, resource.RLIMIT_AS, (virtual_size(d.pid) + room * 2**20, resource.RLIM_INFINITY))
+    (folder / "large").write_bytes(os.urandom(1000) * 20_000)
+    tree(folder / "many", 500)
+    for n in range(0, 200, 3):
+        (folder / f"d{n // 100:03d}/f{n:05d}.txt").write_text("changed")
+    # it has met the limit, or is done without
+    until(lambda: d.process.poll() is not None or "memory" in d.log() or d.status()["pending"] == 0, 60)
+    if d.process.poll() is None:
+        resource.prlimit(d.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    else:
+        assert d.process.returncode not in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS), d.tail()
+        d.stop()
+        d.start()
+    d.wait_sync(300)
+    equal()
+    assert d.stop() == 0
