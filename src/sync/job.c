@@ -288,8 +288,7 @@ void job_plan(Job *job) {
                 job_park(job, PATH_SKIPPED, 0, p.reason);
                 return;
         case ACTION_GONE:
-                job_park(job, PATH_GONE, clock_boot() + (m->sync->once ? 0 : clock_policy(m->config->delete_delay_ns)),
-                         p.reason);
+                job_park(job, PATH_GONE, clock_boot() + mapping_delete_delay(m), p.reason);
                 return;
         case ACTION_CONFLICT:
                 job_park(job, PATH_CONFLICT, 0, p.reason);

@@ -108,6 +108,10 @@ void mapping_unblock(Mapping *m) {
         sync_kick(m->sync);
 }
 
+int64_t mapping_delete_delay(const Mapping *m) {
+        return m->sync->once ? 0 : clock_policy(m->config->delete_delay_ns);
+}
+
 bool mapping_runs(const Mapping *m) {
         return !m->record.paused && m->block == BLOCK_NONE;
 }

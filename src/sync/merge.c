@@ -258,8 +258,9 @@ static bool is_up_to_date(const Seen *seen, PathState state, bool confirmed, con
                 return stamp_equal(stamp, &seen->stamp);
         case PATH_PENDING:
                 return true; /* a job will look */
+        case PATH_GONE:
         case PATH_HELD:
-                return seen->stamp.size == 0; /* emptied, and a person has to decide: nothing new */
+                return seen->stamp.size == 0; /* emptied, and waits for delete-delay or a person: nothing new */
         default:
                 return false;
         }

@@ -111,13 +111,17 @@ static void say_unwatched(Mapping *m, const ScanEnd *end) {
                    end->unwatched, end->error.text);
 }
 
+bool mapping_polled(const Mapping *m) {
+        return !m->watcher || !m->fs_tells || m->polled > 0;
+}
+
 static void rescan_arm(Mapping *m, int64_t took) {
         int64_t wait = m->config->rescan_ns;
         uint32_t random = 0;
 
         if (m->sync->once)
                 return;
-        if (!m->watcher || !m->fs_tells || m->polled > 0)
+        if (mapping_polled(m))
                 wait = MIN(wait, MAX(POLL_LEAST,
                                      20 * took)); /* cost-aware: at most a twentieth of the time is spent walking */
         (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
@@ -172,6 +176,7 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
                 m->scanned_once = true;
                 m->record.reread = false; /* it is in the rows now */
                 m->owed = m->record.scan;
+                m->walked_from = m->scan_started;
                 if (m->overflows > 0 && !m->record.scan)
                         m->overflows = 0;
                 mapping_save(m, false);

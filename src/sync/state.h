@@ -122,6 +122,7 @@ struct Mapping {
         uint64_t mounts_seen;    /* mounts_digest() of the folder */
         unsigned overflows;      /* since the last quiet scan: each makes the next scan wait longer (1.10) */
         int64_t scan_not_before; /* boot ns */
+        int64_t walked_from;     /* boot ns: when the last complete walk of the whole tree began; 0: there was none */
 
         /* contact with the container; as long as record.contacted is false, nothing else is sent */
         enum { CONTACT_NONE, CONTACT_CREATE, CONTACT_LIST, CONTACT_COMPARE } contact;
@@ -245,7 +246,8 @@ void mapping_save(Mapping *m, bool durable);
 /* Marks a path; `due` boot ns; `first`: as old as that change, 0: a new one. */
 void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64_t first);
 bool mapping_excluded(const Mapping *m, const char *path, bool folder);
-bool mapping_runs(const Mapping *m); /* neither paused nor blocked */
+int64_t mapping_delete_delay(const Mapping *m); /* from proven absence to the deletion */
+bool mapping_runs(const Mapping *m);            /* neither paused nor blocked */
 uint64_t mapping_pending(const Mapping *m);
 const char *mapping_state(Mapping *m);
 void mapping_note_error(Mapping *m, const char *text);
@@ -260,6 +262,7 @@ void scans_close(Mapping *m);
 void mapping_scan(Mapping *m, const char *branch); /* "": the whole tree */
 void mapping_scan_next(Mapping *m);
 bool mapping_scanning(const Mapping *m);
+bool mapping_polled(const Mapping *m); /* some of it, or all, is not told of by events */
 
 /* merge.c: what a scan saw against the journal */
 struct Merge *merge_new(Mapping *m, const char *branch);

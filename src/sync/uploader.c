@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define CLAIM_MAX 128u /* rows of one claim */
+#define STORED_SOON (2 * NSEC_PER_SEC)
 
 typedef struct Claim {
         Mapping *mapping;
@@ -55,6 +56,18 @@ void uploader_ready(Job *job) {
         m->n_ready++;
 }
 
+/* The same file under another name, which is not in the cloud yet: never the deletion first (pitfalls 8). */
+static bool stored_elsewhere_soon(const Mapping *m, const Row *row) {
+        Error e = ERROR_NULL;
+
+        if (row->stamp.ino == 0)
+                return false;
+        for (const Job *job = m->jobs; job; job = job->next)
+                if (job->row.seen_ino == row->stamp.ino)
+                        return true;
+        return sync_journal(m->sync, journal_inode_wanted(m->sync->journal, m->record.id, row->stamp.ino, &e), &e) != 0;
+}
+
 static int claim_one(Mapping *m, const char *path) {
         Sync *s = m->sync;
         Error e = ERROR_NULL;
@@ -69,6 +82,12 @@ static int claim_one(Mapping *m, const char *path) {
         gone = row.state == PATH_GONE;
         if (uploader_busy_with(m, path)) /* the source of a rename under way (pitfalls 8: never delete first) */
                 return 0;
+        if (gone && stored_elsewhere_soon(m, &row)) {
+                if (mapping_polled(m)) /* there, `due` tells when it was found gone */
+                        return 0;
+                row.due = clock_boot() + clock_policy(STORED_SOON); /* others have their turn meanwhile */
+                return sync_journal(s, journal_put(s->journal, m->record.id, &row, &e), &e);
+        }
         if (gone)
                 guard_tally(m, &row); /* with the claim, so that no crash forgets it */
         row_claim(&row);
@@ -89,6 +108,23 @@ static bool copying(const Mapping *m) {
                 if (job->source_path)
                         return true;
         return false;
+}
+
+/* Where events do not tell of a new name, only a walk that began after the old one was found gone can have met it
+ * (4.11): that walk is asked for when the deletion is due. Returns until when the walks that were suffice. */
+static int64_t walked_until(Mapping *m, int64_t now) {
+        int64_t due, met = m->walked_from + mapping_delete_delay(m);
+        Error e = ERROR_NULL;
+        int r;
+
+        if (!mapping_polled(m))
+                return INT64_MAX;
+        if (m->walked_from == 0)
+                return -1;
+        r = sync_journal(m->sync, journal_next_due(m->sync->journal, m->record.id, PATH_GONE, &due, &e), &e);
+        if (r > 0 && due > met && due <= now)
+                mapping_scan(m, "");
+        return met;
 }
 
 /* A deletion waits for every change that was due before it: one of them may turn out to be the same file under a new
@@ -118,8 +154,9 @@ static void claim(Mapping *m, int64_t now, unsigned room) {
                 s, journal_due(s->journal, m->record.id, PATH_PENDING, now, MIN(room, CLAIM_MAX), on_due, &c, &e), &e);
         if (r >= 0 && c.n < room && deletions_may_run(m, &before) && guard_lets(m, before > now && !copying(m)))
                 r = sync_journal(s,
-                                 journal_due(s->journal, m->record.id, PATH_GONE, MIN(now, before),
-                                             MIN(room, CLAIM_MAX), on_due, &c, &e),
+                                 journal_due(s->journal, m->record.id, PATH_GONE,
+                                             MIN(MIN(now, before), walked_until(m, now)), MIN(room, CLAIM_MAX), on_due,
+                                             &c, &e),
                                  &e);
         for (unsigned i = 0; i < c.n; i++) {
                 if (r >= 0)

@@ -35,7 +35,7 @@ class Image:
     is not used. What was there at the end is gone with it, unless `keep`."""
 
     def __init__(self, path, fstype, size_mb, mountpoint, options="", keep=False):
-        self.path, self.fstype, self.options, self.keep = pathlib.Path(path), fstype, options, keep
+        self.path, self.fstype, self.options, self.keep = pathlib.Path(path or "/nowhere"), fstype, options, keep
         self.size_mb = max(size_mb, SMALLEST_MB[fstype])
         self.mountpoint = pathlib.Path(mountpoint)
         self.device, self.mounted = None, False
@@ -67,7 +67,7 @@ class Image:
             except DiskError:  # somebody still has a file of it open
                 self.unmount("--lazy")
         self.detach()
-        if not self.keep:
+        if not self.keep and self.fstype != "tmpfs":
             self.path.unlink(missing_ok=True)
 
     def attach(self):
