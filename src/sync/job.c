@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#define GIVEN_UP_PAUSE (5 * NSEC_PER_SEC)
 #define ROUNDS_MAX 8u
 #define RETRY_CAP (60 * NSEC_PER_SEC)
 #define SLOW_RETRY (120 * NSEC_PER_SEC) /* leases, rehydration: minutes */
@@ -278,6 +279,12 @@ void job_plan(Job *job) {
                 job_settle(job, p.etag);
                 return;
         case ACTION_FORGET:
+                /* A write that was given up (a kill, a reload) may be a moment behind the question: ask once more
+                 * before the row goes, for after that only a listing would find what it left. */
+                if (job->row.doubt && !job->row.confirmed && job->row.attempts == 0) {
+                        job_release(job, GIVEN_UP_PAUSE, true, true, "a write that was given up may still arrive");
+                        return;
+                }
                 job_forget(job);
                 return;
         case ACTION_SKIP:

@@ -11,7 +11,7 @@ from workload import NO_GUARD, Workload
 
 FAULTS = 0.05
 FAULT_KINDS = (Answer(503), Answer(500, "InternalError"), Answer(503, headers={"Retry-After": "1"}), Reset(),
-               Reset(after=True), Cut(60), Delay(0.5))
+               Reset(after=True), Cut(60), Delay(0.2))
 RSS_MOST = 128 << 20  # bytes: 64 MiB of data in flight (`memory`), and as much again for all the rest
 
 
