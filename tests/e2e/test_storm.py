@@ -1,82 +1,115 @@
-"""Every request may go wrong, in seven ways, while everything changes (pitfalls section 10; invariants a-f of section 12)."""
-import collections
+"""More events than the kernel's queue holds (pitfalls 1.9, 1.10): nothing of what was dropped is forgotten."""
+import os
+import pathlib
 import random
-import threading
-import time
+import signal
+import subprocess
 
+from conftest import tree
 from daemon import until
-from honesty import Honesty
-from proxy import Alter, Answer, Cut, Late, Reset
-from workload import NO_GUARD, Workload
 
-NOT_OURS = {"x-ms-error-code": None, "x-ms-request-id": None}
-
-
-class Storm:
-    """A rule: hits so many of a hundred requests, at random, each in one of seven ways."""
-
-    def __init__(self, seed):
-        self.random, self.lock = random.Random(seed), threading.Lock()  # one thread per connection asks
-        self.percent, self.hits = 0, collections.Counter()
-
-    def ways(self, request):
-        # A new blob's request may not come late: no condition stops it once its file is gone (see
-        # test_zombie_of_a_file_that_is_gone), and only what the daemon can answer for is asserted here.
-        late = "if-match" in request.headers
-        return {"503": Answer(503), "500": Answer(500, "InternalError"), "reset": Reset(), "answer lost": Reset(after=True),
-                "cut answer": Cut(self.random.choice((10, 60, 120))),
-                "portal": Answer(200, "", {"Content-Type": "text/html", **NOT_OURS}, b"<html>log in</html>"),
-                "late": Late(self.random.uniform(0.1, 3)) if late else Alter({"ETag": '"0x8D', "x-ms-request-id": None})}
-
-    def __call__(self, request):
-        with self.lock:
-            if self.random.uniform(0, 100) >= self.percent:
-                return None
-            way = self.random.choice(sorted(self.ways(request)))
-            self.hits[way] += 1
-            return self.ways(request)[way]
+EVENTS = 36000
+QUEUE = int(pathlib.Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+OVERFLOW = "more changes than the event queue holds"
 
 
-def equal_or_told(equal, proxy):
-    """With the story of each blob that is wrong: a storm is not repeated exactly by its seed, for threads take part."""
+def noise(folder, events):
+    """Two files take turns, or the kernel would merge the events."""
+    names = [folder / "noise 1", folder / "noise 2"]
+    for n in range(events):
+        os.chmod(names[n % 2], 0o600 if n % 4 < 2 else 0o640)
+
+
+def changes(folder, chance, number):
+    """What the events that are dropped would have told: in every folder, so also where a scan has been already."""
+    for where in sorted(p for p in folder.iterdir() if p.is_dir()):
+        files = sorted(p for p in where.iterdir() if p.is_file())
+        chance.shuffle(files)
+        files[0].unlink()
+        files[1].rename(where / f"renamed {number}")
+        files[2].rename(folder / f"moved {number} {files[2].name}")
+        files[3].write_text(f"changed {number}")
+        with open(files[4], "ab") as f:
+            f.write(b"appended")
+        (where / f"new {number}").write_text("new")
+        (where / f"deep {number}/er").mkdir(parents=True)
+        (where / f"deep {number}/er/file").write_text("new")
+    first, second = sorted(p for p in folder.iterdir() if p.is_dir())[:2]
+    first.rename(folder / f"moved {number}")
+    (folder / "noise 3").write_text(f"{number}")
+    second.rename(first)
+
+
+def storm(folder, chance, number, events=EVENTS):
+    """The queue is full before the changes are made."""
+    assert events > 2 * QUEUE, "this machine's queue is longer than the storm"
+    noise(folder, QUEUE + 1000)
+    changes(folder, chance, number)
+    noise(folder, events - QUEUE - 1000)
+
+
+def asked_meanwhile(daemon):
+    """A `wait` that is put to a daemon that stands still: its answer must be true, too."""
+    return subprocess.Popen(daemon.ctl_arguments("wait", "--timeout", "240"), env=daemon.environment(),
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def start_folder(folder):
+    tree(folder, 400, per_folder=20)
+    for n in (1, 2, 3):
+        (folder / f"noise {n}").write_text("noise")
+
+
+def test_overflow(make, folder, equal, seed, rounds):
+    chance = random.Random(seed)
+    start_folder(folder)
+    with make({"delete-guard": {"files": 10**9, "percent": 100}}) as d:
+        d.wait_sync()
+        for number in range(1, rounds(1, 20) + 1):
+            os.kill(d.pid, signal.SIGSTOP)
+            waiting = asked_meanwhile(d)
+            storm(folder, chance, number)
+            os.kill(d.pid, signal.SIGCONT)
+            assert waiting.wait(300) == 0, d.tail()
+            equal()
+            assert d.log().count(OVERFLOW) >= number, "there was no overflow: nothing was tested"
+            status = d.status()
+            assert status["state"] == "idle" and not status["conflicts"], status
+    print(f"{number} storms of {EVENTS} events and a queue of {QUEUE}: equal each time")
+
+
+def test_overflow_during_the_rescan(make, folder, equal, seed, rounds):
+    """1.10: the scan that an overflow asked for does not settle another one that came while it ran. The walk is slowed
+    down by strace; its listings are counted to be in the middle of it."""
+    chance = random.Random(seed)
+    start_folder(folder)
+    d = make({"delete-guard": {"files": 10**9, "percent": 100}})
+    trace = d.base / "strace"
+    d.start(wrapper=["strace", "-f", "-qq", "-o", trace, "-e", "trace=getdents64",
+                     "-e", "inject=getdents64:delay_exit=20000"])
+    pid = d.traced_pid
+    listings = lambda: trace.read_text().count("getdents64(")
     try:
-        equal()
-    except AssertionError as wrong:
-        for name in sorted({r.blob for r in proxy.requests if r.blob and f"b'{r.blob}'" in str(wrong)}):
-            print(f"--- {name}")
-            for r in proxy.requests:
-                if r.blob == name or r.headers.get("x-ms-copy-source", "").endswith(name):
-                    condition = {k: v for k, v in r.headers.items() if k in ("if-match", "if-none-match")}
-                    print(f"{r.began:.3f} {r.verb} {r.blob} {condition} {r.headers.get('x-ms-copy-source', '')} -> "
-                          f"{r.status} {r.fault or ''}")
-        raise
-
-
-def test_storm(make, account, proxy, folder, equal, seed, rounds):
-    """30 % of all requests fail in seven ways under a random workload, then 5 %, then none: equal each time, nothing failed, nobody's
-    blob in conflict, never called in sync while it was not, and no write without a condition."""
-    seconds, storm, client = rounds(8, 60), Storm(seed), account.client()
-    workload = Workload(folder, seed, large=0)
-    proxy.rule = storm
-    counts = []
-    with make(NO_GUARD, port=proxy.port, speedup=100) as d:
-        with Honesty(d, workload, client, seed) as honesty:
-            for percent in (30, 5, 0):
-                storm.percent, before = percent, proxy.mark()
-                workload.start(pause=0.02)
-                time.sleep(seconds if percent == 30 else seconds / 2)  # the storm itself
-                workload.stop()
-                harm = workload.harm(workload.blobs(client))
-                assert harm == [], "\n".join(harm[:20])
-                d.wait_sync(300)  # at the same rate of faults: patience is enough
-                late = [r for r in proxy.requests if isinstance(r.fault, Late)]
-                until(lambda late=late: all(r.status for r in late), 60, "what was late has arrived")
-                equal_or_told(equal, proxy)
-                workload.settled()
-                status = d.status()
-                assert not any(status[k] for k in ("conflicts", "failed", "held", "pending")), status
-                counts.append(f"{percent} %: {proxy.count(since=before)} requests")
-        assert set(storm.hits) == {"503", "500", "reset", "answer lost", "cut answer", "portal", "late"}, storm.hits
-        taken = collections.Counter(r.status for r in proxy.requests if isinstance(r.fault, Late) and r.fault)
-        print(f"{'; '.join(counts)}; hit {dict(storm.hits)}; late ones answered {dict(taken)}; {workload.sequence} states: "
-              f"equal, 0 failed, 0 conflicts; {honesty.check()}")
+        d.wait_sync()
+        for number in range(1, rounds(1, 20) + 1):
+            os.kill(pid, signal.SIGSTOP)
+            before = d.log().count(OVERFLOW)
+            storm(folder, chance, 2 * number)
+            begun = listings()
+            os.kill(pid, signal.SIGCONT)
+            until(lambda: listings() >= begun + 20, 60, "the middle of the rescan")
+            os.kill(pid, signal.SIGSTOP)
+            scanned = listings() - begun
+            waiting = asked_meanwhile(d)
+            storm(folder, chance, 2 * number + 1)
+            os.kill(pid, signal.SIGCONT)
+            assert waiting.wait(300) == 0, d.tail()
+            equal()
+            assert scanned < 2 * sum(1 for p in folder.rglob("*") if p.is_dir()), "the rescan was over already"
+            assert d.log().count(OVERFLOW) >= before + 2, "there was no second overflow: nothing was tested"
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
+    assert d.process.wait(60) == 0
+    d.process = None
+    print(f"{number} times two storms, the second in the middle of the rescan: equal each time")
