@@ -390,6 +390,9 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                 }
                 break;
         default:
+                /* retried: what made it fail was that the walk could not list it, so the walk has to try again */
+                if (answer->look == LOOK_FOLDER && job->row.reason[0])
+                        mapping_scan(m, job->row.path);
                 if (job->unnamed) /* nothing can stand there in the cloud */
                         row_unconfirm(&job->row);
                 break;

@@ -235,7 +235,8 @@ void check_since(int64_t since, const char *who) {
                         abort();
                 b = service_blob(name.data, false);
                 there = b && b->there ? content_hash(&b->content) : 0;
-                ok = there == want || (b && (b->stranger || b->robbed)) || (p->inode_now && p->inode_now->untold) ||
+                ok = there == want || (b && (b->stranger || b->robbed || (b->ghost && want == 0))) ||
+                     (p->inode_now && p->inode_now->untold) ||
                      (p->rejected && (want == 0 || want == content_hash(&(Content){ 0 }))) ||
                      (settings.keep && want == 0);
                 for (unsigned i = at < p->n ? at : 0; i < p->n && !ok; i++)

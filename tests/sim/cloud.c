@@ -64,6 +64,7 @@ static void count_deletion(Path *p, const Blob *before) {
                 fail("rejected", "%s was rejected, and its blob is gone all the same", p->name);
         if (n_counted == COUNTED_MAX)
                 return;
+        SAY("guard: the deletion of %s counts", p->name);
         counted[n_counted++] = wall();
         for (unsigned i = 0; i < n_counted; i++)
                 n += counted[i] > wall() - 59 * MINUTE;

@@ -121,7 +121,8 @@ static void the_end(void) {
         if (!failed() && !is_quiet())
                 fail("stuck", "%s after %u hours of calm", mapping() ? mapping_state(mapping()) : "not running",
                      ROUNDS);
-        daemon_run(now() + 2 * HOUR); /* and a rescan changes nothing */
+        (void) daemon_verb(ENGINE_RESCAN); /* blobs that came when nobody waited for them any more */
+        daemon_run(now() + 2 * HOUR);      /* and another one changes nothing */
         if (!failed() && !is_quiet())
                 fail("restless", "%s again after hours of calm", mapping() ? mapping_state(mapping()) : "not running");
         if (!failed())

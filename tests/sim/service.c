@@ -104,6 +104,7 @@ static Verdict written(BlobCall *c, Blob *b, const Content *content, const uint8
         b->has_md5 = md5 != NULL;
         if (md5)
                 memcpy(b->md5, md5, 16);
+        b->ghost = !c->client || c->fate == FATE_ZOMBIE;
         take_meta(c, b);
         service_etag(b);
         (void) snprintf(c->answer.etag, sizeof(c->answer.etag), "%s", b->etag);

@@ -187,6 +187,7 @@ typedef struct Blob {
         bool has_stamp, fuzzy, pending_copy;
         bool stranger; /* the bytes were written by somebody else */
         bool robbed;   /* deleted by somebody else */
+        bool ghost;    /* written by a request that nobody waited for any more: only a listing finds it */
 } Blob;
 
 typedef struct Service {
