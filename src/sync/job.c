@@ -367,7 +367,10 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                         job_park(job, PATH_FAILED, 0, job->unnamed);
                         return;
                 }
-                links_hint(job);
+                if (links_hint(job)) {
+                        job_release(job, job_pause(job), true, false, "another name of it has seen a later state");
+                        return;
+                }
                 job->row.seen_ino =
                         job->row.confirmed && job->row.stamp.ino == answer->stamp.ino ? 0 : answer->stamp.ino;
                 job->fuzzy = answer->read == SOURCE_CHANGED;

@@ -40,13 +40,13 @@ static int on_name(const Row *row, void *userdata) {
         return buf_append(&n->stale, row->path, row->path_size + 1);
 }
 
-void links_hint(Job *job) {
+bool links_hint(Job *job) {
         Names n = { .job = job, .stale = BUF_INIT(1 << 20) };
         Mapping *m = job->mapping;
         Error e = ERROR_NULL;
 
         if (job->stamp.nlink < 2 || !job->row.content || job->stamp.ino == 0)
-                return;
+                return false;
         if (sync_journal(m->sync,
                          journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, NAMES_MOST, on_name, &n, &e),
                          &e) >= 0) {
@@ -58,8 +58,9 @@ void links_hint(Job *job) {
                                 break;
                 for (size_t at = 0; at < n.stale.size; at += strlen(n.stale.data + at) + 1)
                         mapping_hint(m, n.stale.data + at, false, clock_boot(), job->row.first);
-                if (n.overtaken)
-                        mapping_hint(m, job->row.path, true, clock_boot(), job->row.first);
         }
         buf_done(&n.stale);
+        /* Another look settles that, for it comes after the other name's. If not, the clock was set back, or the number
+         * of the inode means another file there. */
+        return n.overtaken && job->row.attempts < 2;
 }

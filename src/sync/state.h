@@ -335,7 +335,7 @@ void upload_free(struct Upload *u);
 uint64_t upload_sent(const struct Upload *u);
 
 /* links.c: other names of the file that was just looked at */
-void links_hint(Job *job);
+bool links_hint(Job *job);
 
 /* rename.c: the same file under another name is copied on the server */
 bool rename_try(Job *job); /* true: it is under way */

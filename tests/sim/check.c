@@ -202,7 +202,7 @@ static int on_queued(const QueueItem *item, void *userdata) {
                 p->approved = true;
         } else {
                 p->held = false;
-                p->rejected = true;
+                p->rejected = p->kept = true;
         }
         return 0;
 }
@@ -237,8 +237,7 @@ void check_since(int64_t since, const char *who) {
                 there = b && b->there ? content_hash(&b->content) : 0;
                 ok = there == want || (b && (b->stranger || b->robbed || (b->ghost && want == 0))) ||
                      (p->inode_now && p->inode_now->untold) ||
-                     (p->rejected && (want == 0 || want == content_hash(&(Content){ 0 }))) ||
-                     (settings.keep && want == 0);
+                     (p->kept && (want == 0 || want == content_hash(&(Content){ 0 }))) || (settings.keep && want == 0);
                 for (unsigned i = at < p->n ? at : 0; i < p->n && !ok; i++)
                         ok = p->versions[i].hash == there || (settings.keep && p->versions[i].hash == 0);
                 if (!ok)

@@ -24,7 +24,7 @@ void check_rebuilt(void) {
         world.pinned = false;
         n_counted = 0; /* the window is lost with it, and so is what was held or rejected */
         for (Path *p = path_each(NULL); p; p = path_each(p))
-                p->held = p->rejected = false;
+                p->held = p->rejected = p->kept = false;
 }
 
 void cloud_begin(void) {
@@ -89,7 +89,7 @@ void check_written(const Blob *before, const Blob *b) {
                 fail("torn", "%s is no state that its file ever had", b->name);
         if (b->content.total == 0 && before->there && before->content.total > 0)
                 count_deletion(p, before);
-        p->approved = p->moved = false;
+        p->approved = p->moved = p->kept = false;
 }
 
 void check_delete_sent(const char *blob) {
@@ -116,7 +116,7 @@ void check_deleted(const Blob *before) {
         if (last && last->hash != 0 && path_state(p, p->looked) != 0)
                 fail("deleted", "the blob of %s is deleted, and its file was there at the last look", p->name);
         count_deletion(p, before);
-        p->approved = p->moved = false;
+        p->approved = p->moved = p->kept = false;
 }
 
 /* --- at the end --- */
@@ -124,7 +124,7 @@ void check_deleted(const Blob *before) {
 static void check_blob(const Blob *b) {
         const Path *p = path_of_blob(b->name);
 
-        if (!p || !b->there || b->stranger || p->rejected || (settings.keep && !p->inode_now))
+        if (!p || !b->there || b->stranger || p->kept || (settings.keep && !p->inode_now))
                 return;
         if (!p->inode_now)
                 fail("left over", "%s stands in the cloud, and there is no such file", b->name);
@@ -139,7 +139,7 @@ static void check_file(const Path *p) {
         if (blobname_from_path(&name, daemon_prefix(), p->name, strlen(p->name), &verdict) < 0)
                 abort();
         b = service_blob(name.data, false);
-        if (p->rejected || (b && (b->stranger || b->robbed)))
+        if ((p->kept && p->inode_now->content.total == 0) || (b && (b->stranger || b->robbed)))
                 return;
         stamp = inode_stamp(p->inode_now);
         if (!b || !b->there)

@@ -1,4 +1,4 @@
-/* sim [--histories N] [--seed N] [--first N] [--steps N] [--jobs N] [--verbose [--row PATH]] [--no-shrink]
+/* sim [--histories N] [--seed N] [--first N] [--steps N] [--jobs N] [--verbose [--row PATH]] [--no-shrink] [--stop]
  *
  * Runs N histories, each decided by its seed, and says what diverged. --seed repeats one exactly. */
 #include "sim.h"
@@ -13,7 +13,7 @@
 static struct {
         uint64_t histories, first, seed;
         unsigned steps, jobs;
-        bool one, shrinks;
+        bool one, shrinks, stops;
 } options = { .histories = 1000, .first = 1, .steps = 60, .jobs = 2, .shrinks = true };
 
 typedef struct Sum {
@@ -62,6 +62,8 @@ static void run_range(uint64_t from, uint64_t step, uint64_t end, Sum *sum) {
                 else
                         printf("seed %" PRIu64 ": %s: %s\n", seed, r.kind, r.text);
                 (void) fflush(stdout);
+                if (options.stops)
+                        return;
         }
 }
 
@@ -122,15 +124,12 @@ static uint64_t number(const char *text) {
 
 static void parse(int argc, char **argv) {
         static const struct option names[] = {
-                { "histories", required_argument, NULL, 'n' },
-                { "seed", required_argument, NULL, 's' },
-                { "first", required_argument, NULL, 'f' },
-                { "steps", required_argument, NULL, 'o' },
-                { "jobs", required_argument, NULL, 'j' },
-                { "verbose", no_argument, NULL, 'v' },
-                { "no-shrink", no_argument, NULL, 'q' },
-                { "row", required_argument, NULL, 'r' },
-                { 0 },
+                { "histories", required_argument, NULL, 'n' }, { "seed", required_argument, NULL, 's' },
+                { "first", required_argument, NULL, 'f' },     { "steps", required_argument, NULL, 'o' },
+                { "jobs", required_argument, NULL, 'j' },      { "verbose", no_argument, NULL, 'v' },
+                { "no-shrink", no_argument, NULL, 'q' },       { "stop", no_argument, NULL, 'x' },
+
+                { "row", required_argument, NULL, 'r' },       { 0 },
         };
         int c;
 
@@ -154,6 +153,9 @@ static void parse(int argc, char **argv) {
                         break;
                 case 'v':
                         verbose = true;
+                        break;
+                case 'x':
+                        options.stops = true;
                         break;
                 case 'r':
                         watched_row = optarg;

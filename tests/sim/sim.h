@@ -289,7 +289,9 @@ typedef struct Path {
         unsigned n, room;
         int64_t looked; /* when the daemon last looked; 0: never */
         bool looked_regular;
-        bool held, approved, rejected, moved;
+        bool held, approved, moved;
+        bool rejected;     /* and no file came since */
+        bool kept;         /* rejected, and nothing was written since */
         uint64_t hash_now; /* while the tree is compared */
         Inode *inode_now;  /* NULL: no file */
 } Path;

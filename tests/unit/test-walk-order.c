@@ -1,6 +1,11 @@
 /* The order of a walk, which is that of the journal: against find(1), sorted. */
 #include "walking.h"
 
+#include "watch/watcher-on.h"
+
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+
 typedef struct Key {
         char *bytes; /* the path, with a '/' after a folder's */
         size_t size;
@@ -106,9 +111,58 @@ static void test_order(void **state) {
         }
 }
 
+/* --- watch, then list (pitfalls 1.1, 1.2): what comes in between is told, or listed --- */
+
+static ino_t watched;
+static unsigned listings;
+
+static int add_noted(int inotify_fd, int folder_fd, uint32_t mask) {
+        char path[64];
+        struct stat st;
+
+        assert_int_equal(fstat(folder_fd, &st), 0);
+        watched = st.st_ino;
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%i", folder_fd);
+        return inotify_add_watch(inotify_fd, path, mask);
+}
+
+static ssize_t getdents_noted(int fd, void *buffer, size_t room) {
+        struct stat st;
+
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_ino, watched);
+        listings++;
+        return syscall(SYS_getdents64, fd, buffer, room);
+}
+
+static void no_news(const char *path, unsigned news, void *userdata) {
+}
+
+static void test_watched_before_listed(void **state) {
+        Walk walk = walk_of();
+        sd_event *loop = NULL;
+
+        make_dir("a", 0755);
+        make_dir("a/b", 0755);
+        make_dir("c", 0755);
+        put("a/b/file", "x");
+        assert_int_equal(sd_event_new(&loop), 0);
+        assert_int_equal(watcher_new_on(&walk.watcher, loop, inotify_init1(IN_NONBLOCK | IN_CLOEXEC), add_noted,
+                                        no_news, NULL, NULL),
+                         0);
+        walk.getdents = getdents_noted;
+        listings = 0;
+        assert_true(scan_with(&walk, "").complete);
+        assert_int_equal(watcher_watches(walk.watcher), 4);
+        assert_true(listings >= 4);
+        watcher_free(walk.watcher);
+        sd_event_unref(loop);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 WALK_TEST(test_order),
+                WALK_TEST(test_watched_before_listed),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
