@@ -66,7 +66,6 @@ def test_a_deletion_that_has_to_be_repeated_counts_once(make, account, folder, e
         d.until_status(60, held=9)
 
 
-@pytest.mark.asan
 @pytest.mark.parametrize("how", ["missing", "replaced", "a link"])
 def test_root_lost_while_a_deletion_waits(make, account, folder, tmp_path, equal, proxy, how):
     """L2, pitfalls 7.3, 2.2: nobody told that the folder is another one by now (it is polled, and not yet due): the job

@@ -191,7 +191,6 @@ def make_change(change, hands):
         print(f"{change.__name__}: not on this file system")
 
 
-@pytest.mark.asan
 def test_by_events_alone(make, folder, tmp_path, equal):
     """pitfalls 1.3, 1.17, L1: each row by itself, and what it is held open by is not closed before it has arrived."""
     hands = Hands(folder, tmp_path / "outside")
@@ -233,7 +232,6 @@ def test_all_at_once(make, folder, tmp_path, equal, down):
         hands.close()
 
 
-@pytest.mark.asan
 def test_reflink_into_a_file(make, tmp_path, equal):
     """FICLONE: a MODIFY, and no byte was written (the table of pitfalls 1). The file keeps its size."""
     with Image(tmp_path / "image", "xfs", 300, tmp_path / "xfs") as disk:
@@ -273,7 +271,6 @@ def test_written_from_outside(make, account, folder, tmp_path, equal):
         view.close()
 
 
-@pytest.mark.asan
 def test_edited_in_place_while_down(make, folder, equal):
     """pitfalls 4.9: the folder's own mtime does not change, so it must not be passed over."""
     tree(folder, 30, per_folder=10)
@@ -289,7 +286,6 @@ def test_edited_in_place_while_down(make, folder, equal):
         equal()
 
 
-@pytest.mark.asan
 def test_changed_below_an_overlay(make, account, tmp_path, equal):
     """pitfalls 2.3: what is written into a layer of an overlay directly is told by no event: so it is compared now and
     then, status says so, and the inode numbers that may change cost no upload."""

@@ -86,7 +86,6 @@ def test_leased_file(make, folder, equal):
         equal()
 
 
-@pytest.mark.asan
 def test_folder_swapped_for_a_link_outside(make, account, folder, tmp_path):
     """pitfalls 5.2, 5.3: whoever may write in the folder must not get at what the daemon may read elsewhere, nor may a
     link make it delete what it leads to (lsyncd #290)."""
@@ -145,7 +144,6 @@ def test_file_between_folders(make, proxy, folder, equal):
         equal()
 
 
-@pytest.mark.asan
 def test_sparse_file(make, account, folder, equal):
     """pitfalls 5.8: holes are zeros; what counts is the content."""
     with open(folder / "sparse", "wb") as f:
@@ -164,7 +162,6 @@ def test_sparse_file(make, account, folder, equal):
         equal()
 
 
-@pytest.mark.asan
 def test_file_larger_than_can_be_sent(make, folder, equal):
     """pitfalls 5.8: said at once, nothing of it is read, the rest goes on; and it is sent when it has shrunk."""
     tree(folder, 10)
@@ -180,7 +177,6 @@ def test_file_larger_than_can_be_sent(make, folder, equal):
         equal()
 
 
-@pytest.mark.asan
 def test_flash_of_nothing(make, proxy, folder, equal):
     """pitfalls 5.9: an editor truncates, then writes: the empty moment is not sent, however quiet it is."""
     (folder / "edited").write_text("before")

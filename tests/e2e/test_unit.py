@@ -59,7 +59,6 @@ def open_place():
         yield pathlib.Path(name)
 
 
-@pytest.mark.asan
 @pytest.mark.skipif(os.getuid() != 0, reason="needs another user to be")
 def test_reads_others_files_by_one_capability(make, open_place, equal):
     """pitfalls 11.11: as an ordinary user with CAP_DAC_READ_SEARCH, what only its owner may read is mirrored, and the
@@ -93,7 +92,6 @@ def test_reads_others_files_by_one_capability(make, open_place, equal):
     assert {p.stat().st_uid for p in folder.rglob("*")} == {0}
 
 
-@pytest.mark.asan
 def test_failures_are_counted_not_written_out(make, folder):
     """pitfalls 11.10: one cause and many files make few lines; what stands in them is counted in status."""
     for n in range(300):
