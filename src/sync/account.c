@@ -12,9 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #include <openssl/sha.h>
 
+#define FDS_OWN 32u     /* standard ones, loop, signals, journal, sockets of those who ask */
+#define FDS_MAPPING 24u /* events, and what a walk and two workers have open */
+#define TRANSFERS_LEAST 4u
 #define OFFLINE_CAP (60 * NSEC_PER_SEC)
 #define DENIED_FIRST (30 * NSEC_PER_SEC)
 #define DENIED_CAP (3600 * NSEC_PER_SEC)
@@ -82,7 +86,7 @@ int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) {
                 .credential = credential,
                 .http = { .ca_file = config->ca_file,
                           .proxy = config->proxy,
-                          .max_connections = a->limit + 8,
+                          .max_connections = a->limit,
                           .stall_ns = MAX(clock_policy(STALL), STALL_LEAST),
                           .user_agent = "azsyncd/" AZSYNCD_VERSION },
         };
@@ -102,6 +106,20 @@ Account *account_free(Account *a) {
         free(a->name);
         free(a);
         return NULL;
+}
+
+/* As many connections as are asked for, unless so many descriptors are not to be had: then the files that are to be
+ * sent could not be opened for all the connections that wait for them (11.2). */
+unsigned account_transfers(const Config *config) {
+        unsigned wanted = config->transfers > 0 ? config->transfers : SYNC_TRANSFERS;
+        size_t accounts = MAX(config->n_accounts, (size_t) 1), own = FDS_OWN + FDS_MAPPING * config->n_mappings;
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+                return wanted;
+        if (limit.rlim_cur <= own + accounts * TRANSFERS_LEAST)
+                return MIN(wanted, TRANSFERS_LEAST);
+        return MIN(wanted, (unsigned) MIN((limit.rlim_cur - own) / accounts, (rlim_t) wanted));
 }
 
 bool account_may_send(const Account *a, int64_t now) {

@@ -511,7 +511,7 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
                 engine->configs = configs;
         if (mappings)
                 s->mappings = mappings;
-        s->transfers = config->transfers > 0 ? config->transfers : SYNC_TRANSFERS;
+        s->transfers = account_transfers(config);
         r = configs && mappings ? add_accounts(s, config, e) : error_oom(e);
         if (r < 0) {
                 config_free(config);

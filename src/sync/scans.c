@@ -145,7 +145,7 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
                 m->scans_done = MIN(m->scans_done, m->branches[i].number - 1);
         free(TAKE_PTR(m->running.path));
 
-        if (end->root_state != ROOT_OK) {
+        if (end->root_state != ROOT_OK && !root_is_shortage(&end->error)) {
                 m->record.scan = true;
                 if (end->root_state == ROOT_MISSING && root_id_is_null((const RootId *) (const void *) m->record.root))
                         mapping_block(m, BLOCK_ROOT, "waiting for the folder %s, which does not exist",

@@ -214,6 +214,7 @@ int sync_journal(Sync *s, int r,
 int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) _must_check_;
 Account *account_free(Account *a);
 DEFINE_CLEANUP(Account *, account_free);
+unsigned account_transfers(const Config *config); /* for each account */
 int account_identity(const AccountConfig *config, char **ret) _must_check_;
 /* One more request may be sent. While the gate is not open it is the one that probes. */
 bool account_may_send(const Account *a, int64_t now);

@@ -29,6 +29,9 @@ typedef enum RootState {
  * sets *ret_fd (a readable directory), *ret_id, and *ret_mnt (STATX_MNT_ID). Otherwise `e` says why. */
 RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootId *ret_id, uint64_t *ret_mnt, Error *e);
 
+/* `e` of ROOT_UNREADABLE tells of this process (no descriptor, no memory), not of the folder: ask again soon (11.2). */
+bool root_is_shortage(const Error *e) _pure_;
+
 /* openat2 with RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS, in steps for paths beyond PATH_MAX; component-wise
  * O_PATH|O_NOFOLLOW on kernels without openat2; EAGAIN retried. "" is `dirfd` itself. A symlink at the end opens as
  * itself with O_PATH|O_NOFOLLOW, and is -ELOOP (or -ENOTDIR) else. Returns an fd (caller closes) or a negative errno.
