@@ -9,6 +9,11 @@
         "state, content, doubt, unrest, marked, gen, due, first, attempts, seen_ino, reason, approved, moved, tallied, "            \
         "held, changed, sum"
 
+#define MAPPING_COLUMNS "id, name, destination, root, paused, scan, contacted, suspect, last_sync, sum"
+#define WINDOW_COLUMNS "mapping, minute, deletions, overwrites, sum"
+
+/* resum(sum, field, old, new) is row_resum(): what changes many rows at once must not make a wrong sum right. The fields are
+ * those of RowField. */
 #define JOURNAL_STATEMENTS(X)                                                                                             \
         X(BEGIN, COLD, "BEGIN IMMEDIATE")                                                                                 \
         X(COMMIT, COLD, "COMMIT")                                                                                         \
@@ -16,10 +21,10 @@
         X(META_GET, COLD, "SELECT value FROM meta WHERE key = ?1")                                                        \
         X(META_PUT, COLD, "INSERT INTO meta (key, value) VALUES (?1, ?2) "                                                \
                 "ON CONFLICT (key) DO UPDATE SET value = excluded.value")                                                 \
-        X(MAPPING_GET, COLD, "SELECT id, destination, root, paused, scan, contacted, last_sync FROM mapping WHERE name = ?1") \
+        X(MAPPING_GET, COLD, "SELECT " MAPPING_COLUMNS " FROM mapping WHERE name = ?1") \
         X(MAPPING_ADD, COLD, "INSERT INTO mapping (name) VALUES (?1)")                                                    \
         X(MAPPING_PUT, COLD, "UPDATE mapping SET destination = ?2, root = ?3, paused = ?4, scan = ?5, contacted = ?6, "   \
-                "last_sync = ?7 WHERE id = ?1")                                                                           \
+                "suspect = ?7, last_sync = ?8, sum = ?9 WHERE id = ?1")                                                                           \
         X(ROW_GET, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name = ?2")                              \
         X(ROW_PUT, HOT, "INSERT INTO path (mapping, " ROW_COLUMNS ") VALUES "                                             \
                 "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30) " \
@@ -47,38 +52,47 @@
                 "ORDER BY name LIMIT ?3")                                                                                 \
         X(BY_INODE, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND ino = ?2 LIMIT ?3")                     \
         X(SEEN_INODE, HOT, "SELECT 1 FROM path WHERE mapping = ?1 AND seen_ino = ?2 AND state IN (1, 2) LIMIT 1")         \
-        X(RELEASE, HOT, "UPDATE path SET state = 1, due = 0, gen = gen + 1, attempts = 0, "                               \
+        X(RELEASE, HOT, "UPDATE path SET sum = resum(sum, 1, state, 1), state = 1, due = 0, gen = gen + 1, attempts = 0, "                               \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND name IN "                      \
                 "(SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?4 LIMIT ?5)") \
         X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL AND approved != 2), sum(marked != 0), sum(CASE WHEN etag IS NOT NULL AND approved != 2 THEN size ELSE 0 END), " \
                 "sum(state IN (3, 5) AND NOT approved AND NOT moved) "                                                    \
                 "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
-        X(HOLD, COLD, "UPDATE path SET state = 5, due = 0, held = 1 WHERE mapping = ?1 AND state = 3 AND state > 0 AND NOT approved AND NOT moved") \
-        X(APPROVE, COLD, "UPDATE path SET state = 3, due = 0, approved = 1, held = 0, reason = NULL WHERE mapping = ?1 AND state = 5 AND state > 0") \
-        X(REJECT, COLD, "UPDATE path SET state = 7, due = 0, first = 0, approved = 2, held = 0, reason = 'its deletion was rejected: the blob stays' "    \
-                "WHERE mapping = ?1 AND state = 5 AND state > 0")                                \
-        X(WINDOW_ADD, HOT, "INSERT INTO window (mapping, minute, deletions, overwrites) VALUES (?1, ?2, ?3, ?4) "         \
-                "ON CONFLICT (mapping, minute) DO UPDATE SET deletions = deletions + excluded.deletions, "                \
-                "overwrites = overwrites + excluded.overwrites")                                                          \
-        X(WINDOW_SUM, HOT, "SELECT coalesce(sum(deletions), 0), coalesce(sum(overwrites), 0) FROM window WHERE mapping = ?1 AND minute > ?2") \
-        X(WINDOW_PRUNE, COLD, "DELETE FROM window WHERE mapping = ?1 AND minute <= ?2")                                   \
+        X(HOLD, COLD, "UPDATE path SET sum = resum(resum(sum, 1, 3, 5), 6, held, 1), state = 5, due = 0, held = 1 WHERE mapping = ?1 AND state = 3 AND state > 0 AND NOT approved AND NOT moved") \
+        X(APPROVE, COLD, "UPDATE path SET sum = resum(resum(resum(sum, 1, 5, 3), 3, approved, 1), 6, held, 0), state = 3, due = 0, approved = 1, held = 0, " \
+                "reason = NULL WHERE mapping = ?1 AND state = 5 AND state > 0") \
+        X(REJECT, COLD, "UPDATE path SET sum = resum(resum(resum(sum, 1, 5, 7), 3, approved, 2), 6, held, 0), state = 7, due = 0, first = 0, held = 0, " \
+                "approved = 2, reason = 'its deletion was rejected: the blob stays' WHERE mapping = ?1 AND state = 5 AND state > 0") \
+        X(WINDOW_GET, HOT, "SELECT " WINDOW_COLUMNS " FROM window WHERE mapping = ?1")                                    \
+        X(WINDOW_PUT, HOT, "INSERT INTO window (" WINDOW_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5) "                         \
+                "ON CONFLICT (mapping, minute) DO UPDATE SET deletions = excluded.deletions, overwrites = excluded.overwrites, sum = excluded.sum") \
+        X(WINDOW_PRUNE, HOT, "DELETE FROM window WHERE mapping = ?1 AND (minute <= ?2 OR minute > ?3)")                   \
         X(WIPE, COLD, "DELETE FROM path WHERE mapping = ?1")                                                              \
-        X(UNCLAIM, COLD, "UPDATE path SET state = 1, due = 0, doubt = 1 WHERE mapping = ?1 AND state = 2 AND state > 0")  \
+        X(UNCLAIM, COLD, "UPDATE path SET sum = resum(resum(sum, 1, 2, 1), 2, doubt, 1), state = 1, due = 0, doubt = 1 " \
+                "WHERE mapping = ?1 AND state = 2 AND state > 0")  \
         X(UNDUE, COLD, "UPDATE path SET due = 0 WHERE state IN (1, 3)")                                                   \
-        X(CUT_OFF, COLD, "UPDATE mapping SET scan = 3, contacted = CASE WHEN contacted & 1 THEN contacted - 1 | 2 ELSE contacted END")\
-        X(LAST_FIRST, COLD, "SELECT max(first) FROM path WHERE state > 0")
+        X(CUT_OFF, COLD, "UPDATE mapping SET "                                                                            \
+                "sum = resum(resum(sum, 4, contacted, CASE WHEN contacted & 1 THEN contacted - 1 | 2 ELSE contacted END), 5, scan, 3), " \
+                "scan = 3, contacted = CASE WHEN contacted & 1 THEN contacted - 1 | 2 ELSE contacted END")                \
+        X(LAST_FIRST, COLD, "SELECT max(first) FROM path WHERE state > 0")                                                \
+        X(HOLDING, COLD, "SELECT EXISTS (SELECT 1 FROM path INDEXED BY path_work WHERE state = 5 AND state > 0) OR "       \
+                "EXISTS (SELECT 1 FROM mapping WHERE suspect)")                                                           \
+        X(ROOM_TAKE, COLD, "INSERT INTO meta (key, value) VALUES ('room', randomblob(131072)) "                           \
+                "ON CONFLICT (key) DO UPDATE SET value = excluded.value")                                                 \
+        X(ROOM_GIVE, COLD, "DELETE FROM meta WHERE key = 'room'")
 
 #define JOURNAL_SCHEMA_VERSION 1
 
 /* `name` is a BLOB: memcmp order, not UTF-8, no collation (pitfalls 6.9). path_work covers whatever is not clean, and so is empty
  * when all is in sync; path_age what is pending, for status asks for the oldest of a million again and again. States are PathState. `listed` is the number of the listing that showed the blob last. `contacted` holds the bits
- * of JournalMapping's contacted, met and resend; `scan` its scan and reread, `approved` those of Row's approved and kept. */
+ * of JournalMapping's contacted, met and resend; `scan` its scan and reread; `approved` those of Row's approved and kept.
+ * `sum`: against flipped bits. */
 #define JOURNAL_SCHEMA                                                                                                    \
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"                                      \
         "CREATE TABLE mapping ("                                                                                          \
         "  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, destination TEXT NOT NULL DEFAULT '', root BLOB,"           \
         "  paused INTEGER NOT NULL DEFAULT 0, scan INTEGER NOT NULL DEFAULT 1, contacted INTEGER NOT NULL DEFAULT 0,"     \
-        "  last_sync INTEGER NOT NULL DEFAULT 0) STRICT;"                                                                 \
+        "  suspect INTEGER NOT NULL DEFAULT 0, last_sync INTEGER NOT NULL DEFAULT 0, sum INTEGER NOT NULL DEFAULT 0) STRICT;"                                                               \
         "CREATE TABLE path ("                                                                                             \
         "  mapping INTEGER NOT NULL, name BLOB NOT NULL,"                                                                 \
         "  etag TEXT, foreign_blob INTEGER NOT NULL, md5 BLOB, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"            \
@@ -91,7 +105,7 @@
         "  held INTEGER NOT NULL, changed INTEGER NOT NULL, sum INTEGER NOT NULL, listed INTEGER NOT NULL DEFAULT 0,"                                                      \
         "  PRIMARY KEY (mapping, name)) STRICT, WITHOUT ROWID;"                                                           \
         "CREATE TABLE window (mapping INTEGER NOT NULL, minute INTEGER NOT NULL, deletions INTEGER NOT NULL,"             \
-        "  overwrites INTEGER NOT NULL, PRIMARY KEY (mapping, minute)) STRICT, WITHOUT ROWID;"                            \
+        "  overwrites INTEGER NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (mapping, minute)) STRICT, WITHOUT ROWID;"                            \
         "CREATE INDEX path_work ON path (mapping, state, due) WHERE state > 0;"                                           \
         "CREATE INDEX path_age ON path (mapping, first) WHERE state IN (1, 2, 3);"                                        \
         "CREATE INDEX path_inode ON path (mapping, ino) WHERE ino IS NOT NULL;"                                           \

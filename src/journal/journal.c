@@ -1,5 +1,6 @@
 #include "journal/journal.h"
 
+#include "journal/repair.h"
 #include "journal/state.h"
 #include "util/clock.h"
 
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+
+#define CHECKPOINT_FRAMES 4000 /* 16 MB: the log grows no further (9.8) */
 
 /* journal-sql.h writes states as numbers */
 static_assert(PATH_CLEAN == 0 && PATH_PENDING == 1 && PATH_CLAIMED == 2 && PATH_GONE == 3 && PATH_HELD == 5,
@@ -26,9 +29,23 @@ static int journal_prepare(Journal *j, Error *e) {
                 int rc = sqlite3_prepare_v3(j->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &j->stmt[i], NULL);
 
                 if (rc != SQLITE_OK)
-                        return schema_error(j->db, rc, e, "preparing");
+                        return schema_open_error(j->db, rc, e, "preparing");
         }
         return 0;
+}
+
+static void sql_resum(sqlite3_context *context, int n, sqlite3_value **values) {
+        sqlite3_result_int64(context,
+                             (int64_t) row_resum((uint64_t) sqlite3_value_int64(values[0]),
+                                                 (RowField) sqlite3_value_int(values[1]),
+                                                 sqlite3_value_int64(values[2]), sqlite3_value_int64(values[3])));
+}
+
+static int on_wal(void *userdata, sqlite3 *db, const char *name, int frames) {
+        Journal *j = userdata;
+
+        j->frames = frames;
+        return SQLITE_OK;
 }
 
 static void journal_unprepare(Journal *j) {
@@ -38,15 +55,33 @@ static void journal_unprepare(Journal *j) {
         }
 }
 
-/* Whatever failed to be written is gone with its transaction: SQLite rolls back by itself on some errors and not on
- * others. */
-int journal_fail(Journal *j, int rc, Error *e, const char *what) {
-        int r = schema_error(j->db, rc, e, what);
+static int out_of_order(const Journal *j, Error *e) {
+        if (e)
+                *e = j->trouble;
+        return j->trouble.code < 0 ? j->trouble.code : -EIO;
+}
 
+/* Whatever failed to be written is gone with its transaction: SQLite rolls back by itself on some errors and not on
+ * others. Whoever runs into it, and whether or not it is passed on: the journal's owner is told. */
+int journal_fail(Journal *j, int rc, Error *e, const char *what) {
+        Error why = ERROR_NULL;
+        int r;
+
+        if (!j->db)
+                return out_of_order(j, e);
+        r = schema_error(j->db, rc, &why, what);
+        if (e)
+                *e = why;
         if (!sqlite3_get_autocommit(j->db))
                 (void) sqlite3_exec(j->db, "ROLLBACK", NULL, NULL, NULL);
         j->in_transaction = false;
-        j->broken = true;
+        j->damaged |= r == -EUCLEAN;
+        if (!j->broken) {
+                j->broken = true;
+                j->trouble = why;
+                if (j->on_trouble)
+                        j->on_trouble(j->userdata);
+        }
         return r;
 }
 
@@ -61,7 +96,7 @@ int journal_begin(Journal *j, Error *e) {
         int r;
 
         if (j->broken)
-                return error_set(e, -EIO, ERROR_SQLITE, 0, "journal: out of order since an earlier failure");
+                return out_of_order(j, e);
         if (j->in_transaction)
                 return 0;
         r = journal_step(j, STMT_BEGIN, e, "beginning");
@@ -118,18 +153,18 @@ static int journal_start(Journal *j, Error *e) {
         r = meta_get(j, "boot", old, sizeof(old), e);
         if (r >= 0)
                 r = meta_get(j, "clean", clean, sizeof(clean), e);
-        if (r >= 0)
-                r = journal_begin(j, e);
         if (r >= 0 && strcmp(boot, old) != 0) {
-                r = journal_step(j, STMT_UNDUE, e, "recovering");
+                r = journal_begin(j, e);
+                if (r >= 0)
+                        r = journal_step(j, STMT_UNDUE, e, "recovering");
                 if (r >= 0)
                         r = meta_put(j, "boot", boot, e);
                 if (r >= 0 && strcmp(clean, "yes") != 0)
                         r = journal_step(j, STMT_CUT_OFF, e, "recovering");
         }
-        if (r >= 0)
+        if (r >= 0 && strcmp(clean, "no") != 0)
                 r = meta_put(j, "clean", "no", e);
-        if (r >= 0) /* or it would say "yes" after a power cut */
+        if (r >= 0 && j->in_transaction) /* or it would say "yes" after a power cut */
                 r = journal_commit_durable(j, e);
         if (r < 0)
                 return r;
@@ -137,7 +172,7 @@ static int journal_start(Journal *j, Error *e) {
         stmt = j->stmt[STMT_LAST_FIRST];
         rc = sqlite3_step(stmt);
         if (rc == SQLITE_ROW)
-                j->sequence = sqlite3_column_int64(stmt, 0);
+                j->sequence = MAX(j->sequence, sqlite3_column_int64(stmt, 0));
         stmt_resetp(&stmt);
         return rc == SQLITE_ROW ? 0 : journal_fail(j, rc, e, "reading");
 }
@@ -175,31 +210,60 @@ static Journal *journal_free(Journal *j) {
 }
 DEFINE_CLEANUP(Journal *, journal_free);
 
+static void journal_unload(Journal *j) {
+        journal_unprepare(j);
+        (void) sqlite3_close(j->db);
+        j->db = NULL;
+        j->in_transaction = false;
+        j->frames = 0;
+}
+
 static int journal_load(Journal *j, Error *e) {
-        char clean[8] = "";
+        int r = schema_open(&j->db, j->path, e);
+
+        if (r < 0)
+                return r;
+        (void) sqlite3_wal_hook(j->db, on_wal, j);
+        if (sqlite3_create_function(j->db, "resum", 4, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_resum, NULL,
+                                    NULL) != SQLITE_OK)
+                return error_oom(e);
+        return journal_prepare(j, e);
+}
+
+/* Opens what is there; what is damaged is put aside first, and read once more for what persons decided (9.7). 1: it is
+ * another journal than the one before. Negative: j->trouble says why; it is closed. */
+static int journal_reopen(Journal *j) {
+        char id[sizeof(j->id)] = "";
+        Error e = ERROR_NULL;
         int r;
 
-        r = schema_open(&j->db, j->path, false, e);
-        if (r >= 0)
-                r = journal_prepare(j, e);
-        if (r >= 0)
-                r = meta_get(j, "clean", clean, sizeof(clean), e);
-        if (r >= 0 && strcmp(clean, "yes") != 0) {
-                /* 1 M rows take 0.2 s (9.6) */
-                journal_unprepare(j);
-                (void) sqlite3_close(j->db);
-                j->db = NULL;
-                r = schema_open(&j->db, j->path, true, e);
-                if (r >= 0)
-                        r = journal_prepare(j, e);
+        journal_unload(j);
+        j->broken = false; /* as far as the calls below are concerned */
+        r = j->damaged ? -EUCLEAN : journal_load(j, &j->trouble);
+        if (r == -EUCLEAN) {
+                journal_unload(j);
+                r = repair_put_aside(j->path, &e);
+                if (r >= 0) {
+                        j->damaged = false;
+                        j->quarantined = true;
+                        r = journal_load(j, &e);
+                }
         }
         if (r >= 0)
-                r = journal_start(j, e);
+                r = repair_salvage(j, &e);
+        if (r >= 0)
+                r = journal_start(j, &e);
+        if (r >= 0)
+                r = meta_get(j, "id", id, sizeof(id), &e);
         if (r < 0) {
-                journal_unprepare(j);
-                (void) sqlite3_close(j->db);
-                j->db = NULL;
+                journal_unload(j);
+                j->broken = true;
+                if (e.code < 0)
+                        j->trouble = e;
+                return r;
         }
+        r = strcmp(id, j->id) != 0;
+        memcpy(j->id, id, sizeof(id));
         return r;
 }
 
@@ -220,31 +284,36 @@ int journal_open(Journal **ret, const char *state_dir, bool *ret_quarantined, Er
         if (snprintf(j->path, sizeof(j->path), "%s/journal.db", state_dir) >= (int) sizeof(j->path))
                 return error_os(e, ENAMETOOLONG, "the state directory");
 
-        *ret_quarantined = false;
-        r = journal_load(j, e);
-        if (r == -EUCLEAN) {
-                char aside[4200];
-
-                r = schema_quarantine(j->path, aside, sizeof(aside), e);
-                if (r < 0)
-                        return r;
-                j->broken = false;
-                *ret_quarantined = true;
-                r = journal_load(j, NULL);
-                if (r >= 0 && e)
-                        (void) error_prefix(e, 0, "put aside as %.200s", aside);
-        }
-        if (r < 0)
+        r = journal_reopen(j);
+        if (r < 0 && r != -ENOSPC) {
+                (void) out_of_order(j, e);
                 return r;
+        } /* full is no reason not to watch, and to say so in status: it goes on when there is room (9.4) */
+        *ret_quarantined = j->quarantined;
+        if (j->quarantined)
+                (void) error_set(e, -EUCLEAN, ERROR_SQLITE, SQLITE_CORRUPT, "%.380s; put aside as %s", j->trouble.text,
+                                 REPAIR_KEPT);
         *ret = TAKE_PTR(j);
         return 0;
+}
+
+void journal_listen(Journal *j, void (*fn)(void *userdata), void *userdata) {
+        j->on_trouble = fn;
+        j->userdata = userdata;
+}
+
+const Error *journal_trouble(const Journal *j) {
+        return &j->trouble;
 }
 
 Journal *journal_close(Journal *j) {
         if (!j)
                 return NULL;
-        if (!j->broken && meta_put(j, "clean", "yes", NULL) >= 0 && journal_commit(j, NULL) >= 0)
+        j->on_trouble = NULL;
+        if (!j->broken && meta_put(j, "clean", "yes", NULL) >= 0 && journal_commit(j, NULL) >= 0) {
+                repair_unmark(j);
                 (void) sqlite3_wal_checkpoint_v2(j->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        }
         return journal_free(j);
 }
 
@@ -252,12 +321,28 @@ int journal_commit(Journal *j, Error *e) {
         int r;
 
         if (!j->in_transaction)
-                return j->broken ? error_set(e, -EIO, ERROR_SQLITE, 0, "journal: out of order since an earlier failure")
-                                 : 0;
+                return j->broken ? out_of_order(j, e) : 0;
+        if (j->holds)
+                repair_mark(j);
+        j->holds = false;
         r = journal_step(j, STMT_COMMIT, e, "committing");
-        if (r >= 0)
-                j->in_transaction = false;
-        return r;
+        if (r < 0)
+                return r;
+        j->in_transaction = false;
+        return j->frames >= CHECKPOINT_FRAMES ? journal_checkpoint(j, e) : 0;
+}
+
+/* SQLite's own automatic checkpoint drops its errors, and a failed fsync is one that must not be missed (9.5). */
+int journal_checkpoint(Journal *j, Error *e) {
+        int rc;
+
+        if (j->broken || j->in_transaction)
+                return j->broken ? out_of_order(j, e) : 0;
+        rc = sqlite3_wal_checkpoint_v2(j->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        if (rc != SQLITE_OK)
+                return journal_fail(j, rc, e, "checkpointing");
+        j->frames = 0;
+        return 0;
 }
 
 int journal_commit_durable(Journal *j, Error *e) {
@@ -292,30 +377,44 @@ bool journal_broken(const Journal *j) {
 
 static int counts_load(Journal *j, MappingCounts *c, Error *e);
 
+/* Room for what a busy moment writes, or the next moment would find it full again. */
+static int take_room(Journal *j, Error *e) {
+        static const int steps[] = { STMT_ROOM_TAKE, STMT_ROOM_GIVE };
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(steps) && r >= 0; i++) {
+                r = journal_begin(j, e);
+                if (r >= 0)
+                        r = journal_step(j, steps[i], e, "trying to write");
+                if (r >= 0)
+                        r = journal_commit(j, e);
+        }
+        return r;
+}
+
 int journal_recover(Journal *j, Error *e) {
+        void (*on_trouble)(void *) = TAKE_PTR(j->on_trouble);
         int r;
 
         assert(j);
 
         /* after a failed fsync the kernel calls its pages clean: only a fresh look at the file proves anything (9.5) */
-        journal_unprepare(j);
-        (void) sqlite3_close(j->db);
-        j->db = NULL;
-        j->in_transaction = false;
-        r = schema_open(&j->db, j->path, true, e);
-        if (r < 0)
-                return r;
-        r = journal_prepare(j, e);
-        if (r < 0)
-                return r;
-        j->broken = false;
-        r = meta_put(j, "clean", "no", e);
+        r = journal_reopen(j);
+        if (r > 0) {
+                j->another = true;
+                j->n_counts = 0;
+        }
         if (r >= 0)
-                r = journal_commit(j, e);
+                r = take_room(j, NULL);
         for (size_t i = 0; i < j->n_counts && r >= 0; i++)
-                r = counts_load(j, &j->counts[i], e);
+                r = counts_load(j, &j->counts[i], NULL);
+        j->on_trouble = on_trouble;
         if (r < 0)
-                j->broken = true;
+                return out_of_order(j, e);
+        r = j->another;
+        if (r > 0 && e)
+                *e = j->trouble;
+        j->another = false;
         return r;
 }
 
@@ -328,71 +427,7 @@ int64_t journal_sequence_last(const Journal *j) {
         return j->sequence;
 }
 
-/* --- mappings --- */
-
-enum { SCAN = 1, REREAD = 2 };               /* bits of the column `scan` */
-enum { CONTACTED = 1, MET = 2, RESEND = 4 }; /* bits of the column `contacted` */
-
-static int mapping_get(Journal *j, const char *name, JournalMapping *ret, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_MAPPING_GET];
-        const char *destination;
-        int rc;
-
-        (void) sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-        rc = sqlite3_step(stmt);
-        if (rc == SQLITE_DONE)
-                return 0;
-        if (rc != SQLITE_ROW)
-                return journal_fail(j, rc, e, "reading a mapping");
-        *ret = (JournalMapping){
-                .id = sqlite3_column_int64(stmt, 0),
-                .paused = sqlite3_column_int(stmt, 3),
-                .scan = sqlite3_column_int(stmt, 4) & SCAN,
-                .reread = sqlite3_column_int(stmt, 4) & REREAD,
-                .contacted = sqlite3_column_int(stmt, 5) & CONTACTED,
-                .met = sqlite3_column_int(stmt, 5) & (CONTACTED | MET),
-                .resend = sqlite3_column_int(stmt, 5) & RESEND,
-                .last_sync_ns = sqlite3_column_int64(stmt, 6),
-        };
-        destination = (const char *) sqlite3_column_text(stmt, 1);
-        (void) snprintf(ret->destination, sizeof(ret->destination), "%s", destination ? destination : "");
-        if (sqlite3_column_bytes(stmt, 2) == (int) sizeof(ret->root))
-                memcpy(ret->root, sqlite3_column_blob(stmt, 2), sizeof(ret->root));
-        return 1;
-}
-
-int journal_mapping(Journal *j, const char *name, JournalMapping *ret, Error *e) {
-        int r = mapping_get(j, name, ret, e);
-
-        if (r != 0)
-                return r < 0 ? r : 0;
-        r = journal_begin(j, e);
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_text(j->stmt[STMT_MAPPING_ADD], 1, name, -1, SQLITE_STATIC);
-        r = journal_step(j, STMT_MAPPING_ADD, e, "adding a mapping");
-        if (r < 0)
-                return r;
-        r = mapping_get(j, name, ret, e);
-        return r < 0 ? r : 0;
-}
-
-int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_MAPPING_PUT];
-        int r = journal_begin(j, e);
-
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_int64(stmt, 1, m->id);
-        (void) sqlite3_bind_text(stmt, 2, m->destination, -1, SQLITE_STATIC);
-        (void) sqlite3_bind_blob(stmt, 3, m->root, sizeof(m->root), SQLITE_STATIC);
-        (void) sqlite3_bind_int(stmt, 4, m->paused);
-        (void) sqlite3_bind_int(stmt, 5, (m->scan ? SCAN : 0) | (m->reread ? REREAD : 0));
-        (void) sqlite3_bind_int(stmt, 6,
-                                (m->contacted ? CONTACTED : 0) | (m->met ? MET : 0) | (m->resend ? RESEND : 0));
-        (void) sqlite3_bind_int64(stmt, 7, m->last_sync_ns);
-        return journal_step(j, STMT_MAPPING_PUT, e, "writing a mapping");
-}
+/* --- counts --- */
 
 static int counts_load(Journal *j, MappingCounts *c, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_COUNT];
@@ -403,8 +438,8 @@ static int counts_load(Journal *j, MappingCounts *c, Error *e) {
         while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
                 int64_t state = sqlite3_column_int64(stmt, 0);
 
-                if (state >= 0 && state < _PATH_STATES)
-                        c->counts.state[state] += (uint64_t) sqlite3_column_int64(stmt, 1);
+                c->counts.state[state >= 0 && state < _PATH_STATES ? state : PATH_CLEAN] +=
+                        (uint64_t) sqlite3_column_int64(stmt, 1);
                 c->counts.files += (uint64_t) sqlite3_column_int64(stmt, 2);
                 c->counts.busy += (uint64_t) sqlite3_column_int64(stmt, 3);
                 c->counts.bytes += (uint64_t) sqlite3_column_int64(stmt, 4);

@@ -18,6 +18,8 @@ typedef struct JournalMapping {
         bool contacted;       /* what the container holds is listed; nothing is sent before */
         bool met;             /* it was there once, so it is never made again by itself (pitfalls 10.14) */
         bool resend;          /* a person approved that whatever is missing in it is sent again */
+        bool suspect;         /* decisions may have been lost: until it is in sync, all deletions wait for a person */
+        bool damaged;         /* its sum was wrong when it was read: nothing of this was believed; not kept */
         int64_t last_sync_ns; /* wall */
 } JournalMapping;
 
@@ -28,23 +30,32 @@ typedef struct JournalCounts {
         uint64_t deletions; /* waiting or held, neither approved nor moved: what the guard counts */
 } JournalCounts;
 
-/* Opens STATE_DIR/journal.db, made with owner-only permissions, under STATE_DIR/lock. -EBUSY: another azsyncd has it.
- * -EPROTO: written by a newer azsyncd. -EUCLEAN: damaged beyond use; *ret_quarantined then says where it was put aside,
- * and a new one is opened (0). Pending rows of an earlier boot are due at once; claimed ones are pending and in doubt.
- */
+/* Opens STATE_DIR/journal.db, made with owner-only permissions, under STATE_DIR/lock, and checks it. -EBUSY: another
+ * azsyncd has it. -EPROTO: written by a newer azsyncd. What is damaged is put aside, and a new one begun: 0, with
+ * *ret_quarantined, and `e` says why and where. A full disk: 0, and it is broken. Pending rows of an earlier boot are
+ * due at once. */
 int journal_open(Journal **ret, const char *state_dir, bool *ret_quarantined, Error *e) _must_check_;
 Journal *journal_close(Journal *j); /* commits, checkpoints, marks a clean stop */
 DEFINE_CLEANUP(Journal *, journal_close);
 
 /* All of the following: 0 or 1, or a negative errno with `e`: -ENOSPC (disk full: the transaction is gone), -EIO,
- * -EUCLEAN. After a failed write the whole open transaction is rolled back and journal_broken() is true until
+ * -EUCLEAN. After a failure, of a read too, the open transaction is rolled back and journal_broken() is true until
  * journal_recover(). */
 int journal_commit(Journal *j, Error *e) _must_check_;         /* synchronous=NORMAL */
 int journal_commit_durable(Journal *j, Error *e) _must_check_; /* reaches the disk before it returns (9.1) */
+/* Writes what is committed from the log into the database: a byte that flips in the log takes all that follows with it
+ * (9.6), so what a person decided had better not stay there. */
+int journal_checkpoint(Journal *j, Error *e) _must_check_;
 bool journal_open_transaction(const Journal *j);
+
 bool journal_broken(const Journal *j);
-int journal_recover(Journal *j, Error *e)
-        _must_check_; /* after -ENOSPC/-EIO: tries a write; 0: whole again, but a rescan is owed */
+const Error *journal_trouble(const Journal *j); /* why; borrowed */
+/* `fn` is called once when it breaks, from inside the call that failed. */
+void journal_listen(Journal *j, void (*fn)(void *userdata), void *userdata);
+/* Closes it, opens and checks it, tries a write. 0: whole again, but what was not committed is lost, so a comparison of
+ * everything is owed. 1: it is another journal now (the old one was damaged and put aside; or removed by someone):
+ * every mapping begins anew. */
+int journal_recover(Journal *j, Error *e) _must_check_;
 
 int journal_mapping(Journal *j, const char *name, JournalMapping *ret, Error *e) _must_check_; /* made if it is new */
 int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) _must_check_;
@@ -55,7 +66,7 @@ int64_t journal_sequence(Journal *j, int64_t wall_now);
 int64_t journal_sequence_last(const Journal *j);
 
 /* Reads the row of a path. 1: found; 0: not there (`ret` is an empty row of that name). A row whose checksum is wrong
- * comes back unconfirmed and in doubt (9.6). -ENAMETOOLONG beyond ROW_PATH_MAX. */
+ * comes back unconfirmed, in doubt and suspect (9.6). -ENAMETOOLONG beyond ROW_PATH_MAX. */
 int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) _must_check_;
 int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) _must_check_;
 int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) _must_check_;
@@ -106,14 +117,16 @@ int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, 
                      Error *e) _must_check_;
 /* 1: an unconfirmed file with this inode was looked at: its rename's source must stay for now. */
 int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) _must_check_;
-/* The guard (pitfalls 7.4): what was carried out within an hour, by minutes of the wall clock, and what is held. */
+/* The guard (pitfalls 7.4): what was carried out within the hour that ends with `minute` of the wall clock, and what is
+ * held. What is older is forgotten with the next addition. */
+#define JOURNAL_WINDOW_MINUTES 60
 typedef struct JournalWindow {
         uint64_t deletions, overwrites;
+        bool unknown; /* damaged: there may have been any number */
 } JournalWindow;
 int journal_window_add(Journal *j, int64_t mapping, int64_t minute, int deletions, int overwrites,
                        Error *e) _must_check_;
-int journal_window(Journal *j, int64_t mapping, int64_t since, JournalWindow *ret, Error *e) _must_check_;
-int journal_window_prune(Journal *j, int64_t mapping, int64_t before, Error *e) _must_check_;
+int journal_window(Journal *j, int64_t mapping, int64_t minute, JournalWindow *ret, Error *e) _must_check_;
 int journal_hold(Journal *j, int64_t mapping, Error *e) _must_check_;    /* every counted GONE row becomes HELD */
 int journal_approve(Journal *j, int64_t mapping, Error *e) _must_check_; /* every HELD row: GONE, due, approved */
 int journal_reject(Journal *j, int64_t mapping,

@@ -152,6 +152,13 @@ void row_park(Row *row, uint64_t gen, PathState state, int64_t due, const char *
         set_reason(row, reason);
 }
 
+void row_distrust(Row *row) {
+        row_unconfirm(row);
+        row->content = row->doubt = row->held = true;
+        if (row->state == PATH_GONE)
+                row->state = PATH_PENDING; /* that it was proven absent is to be proven again */
+}
+
 /* 64-bit FNV-1a: not a cryptographic sum, only a witness against bit rot (a forger who can write the journal has won
  * anyway) */
 static uint64_t mix(uint64_t h, const void *bytes, size_t size) {
@@ -162,8 +169,26 @@ static uint64_t mix(uint64_t h, const void *bytes, size_t size) {
         return h;
 }
 
+static uint64_t mix_number(uint64_t h, uint64_t number) {
+        h = (h ^ number) * UINT64_C(0x9e3779b97f4a7c15);
+        return h ^ h >> 29;
+}
+
+static uint64_t term(RowField field, int64_t value) {
+        return mix_number(mix_number(UINT64_C(0xcbf29ce484222325), (uint64_t) field), (uint64_t) value);
+}
+
+uint64_t row_resum(uint64_t sum, RowField field, int64_t old, int64_t now) {
+        return sum ^ term(field, old) ^ term(field, now);
+}
+
 uint64_t row_checksum(const Row *row) {
         const uint64_t numbers[] = {
+                row->content,
+                row->moved,
+                row->tallied,
+                (uint64_t) row->unrest,
+                (uint64_t) row->marked,
                 row->confirmed,
                 row->foreign,
                 row->stamp.size,
@@ -178,11 +203,12 @@ uint64_t row_checksum(const Row *row) {
         uint64_t h = UINT64_C(0xcbf29ce484222325);
 
         /* whole words for the numbers: one multiplication each */
-        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
-                h = (h ^ numbers[i]) * UINT64_C(0x9e3779b97f4a7c15);
-                h ^= h >> 29;
-        }
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
+                h = mix_number(h, numbers[i]);
         h = mix(h, row->path, row->path_size);
         h = mix(h, row->etag, strlen(row->etag));
-        return row->has_md5 ? mix(h, row->md5, sizeof(row->md5)) : h;
+        if (row->has_md5)
+                h = mix(h, row->md5, sizeof(row->md5));
+        return h ^ term(ROW_STATE, row->state) ^ term(ROW_DOUBT, row->doubt) ^
+               term(ROW_APPROVED, row->approved | row->kept << 1) ^ term(ROW_HELD, row->held);
 }

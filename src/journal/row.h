@@ -88,8 +88,22 @@ void row_unconfirm(Row *row);
 /* An end that waits for a person or another change: FAILED, HELD, CONFLICT, SKIPPED, or GONE with `due`. A newer hint
  * than `gen` wins. */
 void row_park(Row *row, uint64_t gen, PathState state, int64_t due, const char *reason);
-/* A number over what is confirmed and the path: a flipped bit in the file is noticed (pitfalls 9.6). */
+/* A number over the path, what is confirmed, and what a deletion hangs on: a flipped bit in the file is noticed
+ * (pitfalls 9.6). What SQL changes in many rows at once enters by a term of its own, so that the sum follows without
+ * being computed anew: that would make a wrong one right. */
+typedef enum RowField {
+        ROW_STATE = 1,
+        ROW_DOUBT = 2,
+        ROW_APPROVED = 3,
+        MAPPING_CONTACT = 4,
+        MAPPING_SCAN = 5,
+        ROW_HELD = 6
+} RowField;
 uint64_t row_checksum(const Row *row) _pure_;
+uint64_t row_resum(uint64_t sum, RowField field, int64_t old, int64_t now) __attribute__((const));
+/* Its sum is wrong: nothing of it is believed. What is in the cloud is asked for, and no deletion follows from it
+ * alone. */
+void row_distrust(Row *row);
 /* A deletion that waits or is held, and that nobody has approved: what the guard counts. */
 bool row_is_deletion(const Row *row) _pure_;
 bool row_expected(const Row *row) _pure_; /* its blob must be there: confirmed, and we were not about to change that */

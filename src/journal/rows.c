@@ -49,7 +49,7 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
                 .uid = (uint32_t) sqlite3_column_int64(stmt, 10),
                 .gid = (uint32_t) sqlite3_column_int64(stmt, 11),
         };
-        row->state = state >= 0 && state < _PATH_STATES ? (PathState) state : PATH_PENDING;
+        row->state = state >= 0 && state < _PATH_STATES ? (PathState) state : PATH_CLEAN; /* the sum tells */
         row->content = sqlite3_column_int(stmt, 13);
         row->doubt = sqlite3_column_int(stmt, 14);
         row->unrest = sqlite3_column_int64(stmt, 15);
@@ -80,10 +80,8 @@ int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row 
         (void) sqlite3_bind_blob(stmt, 2, path, (int) size, SQLITE_STATIC);
         rc = sqlite3_step(stmt);
         if (rc == SQLITE_ROW) {
-                if (!row_read(stmt, ret)) {
-                        row_unconfirm(ret);
-                        ret->doubt = true;
-                }
+                if (!row_read(stmt, ret))
+                        row_distrust(ret);
                 return 1;
         }
         if (rc != SQLITE_DONE)
@@ -167,6 +165,7 @@ int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
         r = journal_step(j, STMT_ROW_PUT, e, "writing");
         if (r < 0)
                 return r;
+        j->holds |= row->state == PATH_HELD;
         counts_change(j, mapping, row, false);
         row->exists = true;
         row_remember(row);
@@ -344,10 +343,8 @@ static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *
         while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
                 int r;
 
-                if (!row_read(stmt, &row)) {
-                        row_unconfirm(&row);
-                        row.doubt = true;
-                }
+                if (!row_read(stmt, &row))
+                        row_distrust(&row);
                 r = fn(&row, userdata);
                 if (r < 0)
                         return r;
@@ -438,6 +435,7 @@ int journal_wipe(Journal *j, int64_t mapping, Error *e) {
 }
 
 int journal_hold(Journal *j, int64_t mapping, Error *e) {
+        j->holds = true;
         return change_all(j, STMT_HOLD, mapping, e, "holding deletions");
 }
 
@@ -447,41 +445,4 @@ int journal_approve(Journal *j, int64_t mapping, Error *e) {
 
 int journal_reject(Journal *j, int64_t mapping, Error *e) {
         return change_all(j, STMT_REJECT, mapping, e, "rejecting deletions");
-}
-
-int journal_window_add(Journal *j, int64_t mapping, int64_t minute, int deletions, int overwrites, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_WINDOW_ADD];
-        int r = journal_begin(j, e);
-
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        (void) sqlite3_bind_int64(stmt, 2, minute);
-        (void) sqlite3_bind_int(stmt, 3, deletions);
-        (void) sqlite3_bind_int(stmt, 4, overwrites);
-        return journal_step(j, STMT_WINDOW_ADD, e, "counting deletions");
-}
-
-int journal_window(Journal *j, int64_t mapping, int64_t since, JournalWindow *ret, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_WINDOW_SUM];
-        int rc;
-
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        (void) sqlite3_bind_int64(stmt, 2, since);
-        rc = sqlite3_step(stmt);
-        if (rc != SQLITE_ROW)
-                return journal_fail(j, rc, e, "reading the guard's window");
-        ret->deletions = (uint64_t) MAX(sqlite3_column_int64(stmt, 0), INT64_C(0));
-        ret->overwrites = (uint64_t) MAX(sqlite3_column_int64(stmt, 1), INT64_C(0));
-        return 0;
-}
-
-int journal_window_prune(Journal *j, int64_t mapping, int64_t before, Error *e) {
-        int r = journal_begin(j, e);
-
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_int64(j->stmt[STMT_WINDOW_PRUNE], 1, mapping);
-        (void) sqlite3_bind_int64(j->stmt[STMT_WINDOW_PRUNE], 2, before);
-        return journal_step(j, STMT_WINDOW_PRUNE, e, "forgetting old deletions");
 }

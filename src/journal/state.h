@@ -20,7 +20,16 @@ struct Journal {
         sqlite3_stmt *stmt[_STMTS];
         char path[4096];
         int lock_fd;
+        char id[40]; /* differs in each journal made */
         bool in_transaction, broken;
+        bool damaged;     /* to be put aside at the next opening */
+        bool quarantined; /* it was, in this process */
+        bool another;     /* since the last journal_recover() that went well */
+        bool holds;       /* in the open transaction something is held */
+        Error trouble;    /* why it is broken */
+        void (*on_trouble)(void *userdata);
+        void *userdata;
+        int frames; /* of the log, since the last checkpoint */
         int64_t sequence, durable;
         MappingCounts *counts; /* one per mapping asked about */
         size_t n_counts;
@@ -32,6 +41,15 @@ static inline void stmt_resetp(sqlite3_stmt **stmt) {
                 (void) sqlite3_clear_bindings(*stmt);
         }
 }
+
+typedef struct JournalMinute {
+        int64_t mapping, minute, deletions, overwrites;
+} JournalMinute;
+
+/* facts.c: the columns of the current row; false: its sum is wrong */
+bool facts_read_mapping(sqlite3_stmt *stmt, JournalMapping *ret);
+bool facts_read_minute(sqlite3_stmt *stmt, JournalMinute *ret);
+int facts_put_minute(Journal *j, const JournalMinute *m, Error *e);
 
 /* A failed statement: the transaction is gone, the journal is broken until it recovers. Returns the errno. */
 int journal_fail(Journal *j, int rc, Error *e, const char *what);

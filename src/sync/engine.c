@@ -46,67 +46,12 @@ void sync_touch(Sync *s) {
                 timer_set(s->commit, clock_boot() + GROUP_COMMIT);
 }
 
-int sync_journal(Sync *s, int r, const Error *e) {
-        if (r >= 0 || !journal_broken(s->journal))
-                return r;
-        /* whatever could not be written is found again by comparing everything (9.4) */
-        for (size_t i = 0; i < s->n_mappings; i++)
-                s->mappings[i]->record.scan = true;
-        if (timer_get(s->recover) == 0) {
-                if (s->recover_attempts == 0) {
-                        LogRecord l = LOG_HERE;
-
-                        if (e)
-                                s->journal_error = *e;
-                        log_field_error(&l, &s->journal_error);
-                        log_commit(&l, LOG_ERR, MSG_JOURNAL_TROUBLE,
-                                   "%s. Nothing is uploaded or deleted until it can be written again.",
-                                   s->journal_error.text);
-                }
-                s->recover_attempts++;
-                timer_set(s->recover,
-                          clock_boot() + clock_policy(backoff_ceiling(s->recover_attempts, 30 * NSEC_PER_SEC)));
-        }
-        return r;
-}
-
 int sync_commit(Sync *s) {
         Error e = ERROR_NULL;
         int r = s->guard_counted ? journal_commit_durable(s->journal, &e) : journal_commit(s->journal, &e);
 
         s->guard_counted = false;
         return sync_journal(s, r, &e);
-}
-
-static void load_mappings(Engine *engine);
-
-static void on_recover(void *userdata) {
-        Sync *s = userdata;
-        Error e = ERROR_NULL;
-        int r = journal_recover(s->journal, &e);
-
-        if (r < 0) {
-                if (r == -EUCLEAN) {
-                        /* damaged: the next start puts it aside and rebuilds (9.7); systemd restarts us */
-                        (void) sd_event_exit(s->loop, 1);
-                        return;
-                }
-                (void) sync_journal(s, r, &e);
-                return;
-        }
-        s->recover_attempts = 0;
-        LogRecord l = LOG_HERE;
-        log_commit(&l, LOG_NOTICE, MSG_JOURNAL_TROUBLE, "The journal can be written again; comparing every folder.");
-        for (size_t i = 0; i < s->n_mappings; i++) {
-                /* jobs that ended meanwhile could not say so; one that is still at work says it when it ends */
-                if (sync_journal(s, journal_unclaim(s->journal, s->mappings[i]->record.id, &e), &e) < 0)
-                        return;
-                mapping_scan(s->mappings[i], "");
-                listing_drop(s->mappings[i]); /* its marks went with what could not be written */
-        }
-        load_mappings(userdata); /* a reload may have come meanwhile */
-        sync_touch(s);
-        sync_kick(s);
 }
 
 /* What failed or waits is tried at once; a million of them not in one turn of the loop. */
@@ -153,6 +98,7 @@ static void note_sync(Mapping *m) {
                 LogRecord l = LOG_HERE;
 
                 m->record.last_sync_ns = clock_wall();
+                m->record.suspect = false; /* whatever was to be deleted is, or was decided anew */
                 m->logged_failures = 0;
                 if (!m->first_sync) { /* the first time is worth a line; after that status tells */
                         const JournalCounts *c = journal_counts(m->sync->journal, m->record.id);
@@ -191,6 +137,12 @@ static bool once_over(const Sync *s, bool *ret_in_sync) {
         return true;
 }
 
+static void once_end(Sync *s, bool in_sync) {
+        void (*done)(bool, void *) = TAKE_PTR(s->once_done);
+
+        done(in_sync, s->once_data);
+}
+
 static void on_settled(void *userdata) {
         Sync *s = userdata;
         bool in_sync;
@@ -201,17 +153,16 @@ static void on_settled(void *userdata) {
                 mapping_alert(s->mappings[i]);
                 stuck_watch(s->mappings[i]);
         }
-        if (sync_commit(s) < 0)
+        if (sync_commit(s) < 0) {
+                if (s->once_done && s->recover_attempts > ONCE_FAILURES)
+                        once_end(s, false);
                 return;
+        }
         waits_check(s);
         if (s->n_listeners > 0 && timer_get(s->tell) == 0)
                 timer_set(s->tell, s->told_at + TELL_PAUSE);
-        if (s->once_done && once_over(s, &in_sync)) {
-                void (*done)(bool, void *) = s->once_done;
-
-                s->once_done = NULL;
-                done(in_sync, s->once_data);
-        }
+        if (s->once_done && once_over(s, &in_sync))
+                once_end(s, in_sync);
 }
 
 static void on_tell(void *userdata) {
@@ -241,10 +192,8 @@ static Mapping *load(Sync *s, const MappingConfig *c, Account *a) {
                 log_field(&l, "AZSYNC_MAPPING=%s", c->name);
                 log_field_error(&l, &e);
                 log_commit(&l, LOG_ERR, MSG_UNLOADABLE, "Mapping %s cannot be loaded: %s", c->name, e.text);
-                (void) sync_journal(s, -EIO, &e);
                 return NULL;
         }
-        waits_restarted(s, c->name);
         return m;
 }
 
@@ -253,16 +202,30 @@ static void forget(Sync *s, size_t i) {
         s->n_mappings--;
 }
 
-/* Leaves its threads behind, wherever they are stuck, and begins anew. It is gone if that fails. */
-static void restart(Sync *s, size_t i) {
-        Mapping *m = s->mappings[i];
-        const MappingConfig *c = m->config;
-        Account *a = m->account;
+void sync_restart(Sync *s, size_t i) {
+        Mapping *old = s->mappings[i], *m;
+        const MappingConfig *c = old->config;
+        Account *a = old->account;
+        const Mapping counted = { .uploaded_files = old->uploaded_files,
+                                  .uploaded_bytes = old->uploaded_bytes,
+                                  .copied_files = old->copied_files,
+                                  .deleted_files = old->deleted_files,
+                                  .requests = old->requests };
 
-        mapping_free(m);
-        s->mappings[i] = load(s, c, a);
-        if (!s->mappings[i])
-                forget(s, i);
+        mapping_free(old);
+        forget(s, i); /* whoever goes through them meanwhile must not meet it */
+        m = load(s, c, a);
+        if (!m)
+                return;
+        memmove(&s->mappings[i + 1], &s->mappings[i], (s->n_mappings - i) * sizeof(*s->mappings));
+        s->mappings[i] = m;
+        s->n_mappings++;
+        waits_restarted(s, c->name);
+        m->uploaded_files = counted.uploaded_files;
+        m->uploaded_bytes = counted.uploaded_bytes;
+        m->copied_files = counted.copied_files;
+        m->deleted_files = counted.deleted_files;
+        m->requests = counted.requests;
 }
 
 /* A disk came or went. Only mappings that it concerns are looked at, and whole: the walk begins with the root's
@@ -277,7 +240,7 @@ static void on_mounts(const Buf *table, void *userdata) {
 
                 m->mounts_seen = seen;
                 if (changed && m->stuck)
-                        restart(s, i); /* its threads may be lost in a mount that is no longer there */
+                        sync_restart(s, i); /* its threads may be lost in a mount that is no longer there */
                 else if (changed)
                         mapping_scan(m, "");
         }
@@ -318,7 +281,7 @@ int engine_new(Engine **ret, sd_event *loop, const EngineOptions *options, Error
         if (r >= 0)
                 r = timer_new(&s->commit, loop, on_settled, s, e);
         if (r >= 0)
-                r = timer_new(&s->recover, loop, on_recover, s, e);
+                r = recovery_new(s, e);
         if (r >= 0)
                 r = timer_new(&s->tell, loop, on_tell, s, e);
         if (r >= 0 && !s->once && mounts_new(&s->mounts, loop, on_mounts, s, NULL) < 0)
@@ -464,8 +427,10 @@ static void add_mappings(Sync *s, const Config *config) {
                 const MappingConfig *c = &config->mappings[i];
                 Mapping *m = sync_find(s, c->name) ? NULL : load(s, c, account_of(s, c));
 
-                if (m)
-                        s->mappings[s->n_mappings++] = m;
+                if (!m)
+                        continue;
+                s->mappings[s->n_mappings++] = m;
+                waits_restarted(s, c->name);
         }
 }
 
@@ -541,12 +506,17 @@ static int mapping_do(Sync *s, size_t i, EngineVerb verb, Error *e) {
         Mapping *m = s->mappings[i];
         int r = 0;
 
+        if (journal_broken(s->journal)) { /* what cannot be remembered is not promised */
+                if (e)
+                        *e = *journal_trouble(s->journal);
+                return journal_trouble(s->journal)->code;
+        }
         switch (verb) {
         case ENGINE_RESCAN:
                 m->scan_not_before = 0;
                 contact_again(m); /* the other half of a full comparison: what is in the cloud (10.15) */
                 if (m->stuck)
-                        restart(s, i);
+                        sync_restart(s, i);
                 else
                         mapping_scan(m, "");
                 break;

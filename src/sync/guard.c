@@ -17,7 +17,7 @@ bool guard_trips(const GuardInput *in) {
 
         if (in->waiting == 0)
                 return false;
-        if (n > in->max_files)
+        if (in->suspect || n > in->max_files)
                 return true;
         return known > GUARD_SMALL && n * 100 > (uint64_t) in->max_percent * known;
 }
@@ -41,12 +41,15 @@ bool guard_lets(Mapping *m, bool settled) {
 
         if (c->deletions == 0)
                 return true;
-        r = sync_journal(s, journal_window(s->journal, m->record.id, this_minute() - GUARD_WINDOW_MINUTES, &w, &e), &e);
+        r = sync_journal(s, journal_window(s->journal, m->record.id, this_minute(), &w, &e), &e);
         if (r < 0)
                 return false;
-        in = (GuardInput){ c->deletions, w.deletions,
-                           c->files + w.deletions - MIN((uint64_t) m->n_deleting, w.deletions), m->config->guard_files,
-                           m->config->guard_percent };
+        in = (GuardInput){ c->deletions,
+                           w.deletions,
+                           c->files + w.deletions - MIN((uint64_t) m->n_deleting, w.deletions),
+                           m->config->guard_files,
+                           m->config->guard_percent,
+                           m->record.suspect || w.unknown };
         if (!guard_trips(&in))
                 return true;
         if (!settled)
@@ -65,10 +68,12 @@ bool guard_lets(Mapping *m, bool settled) {
                 log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
                 log_commit(&l, LOG_ERR, MSG_DELETIONS_HELD,
                            "%s: %" PRIu64 " of %" PRIu64
-                           " files are gone or emptied within an hour, more than delete-guard allows. "
-                           "Nothing of it is "
+                           " files are gone or emptied within an hour%s. Nothing of it is "
                            "deleted in the cloud until: azsyncctl approve %s (or reject).",
-                           m->config->name, in.waiting + in.done, guard_known(&in), m->config->name);
+                           m->config->name, in.waiting + in.done, guard_known(&in),
+                           in.suspect ? ", and the journal that would know about earlier ones was damaged"
+                                      : ", more than delete-guard allows",
+                           m->config->name);
         }
         sync_touch(s);
         return true;
@@ -97,7 +102,7 @@ void guard_untally(Mapping *m, Row *row) {
 
 void guard_overwritten(Mapping *m, Row *row) {
         Sync *s = m->sync;
-        int64_t now = clock_wall(), window = NSEC_PER_SEC * 60 * GUARD_WINDOW_MINUTES;
+        int64_t now = clock_wall(), window = NSEC_PER_SEC * 60 * JOURNAL_WINDOW_MINUTES;
         uint64_t known = journal_counts(s->journal, m->record.id)->files;
         Error e = ERROR_NULL;
         JournalWindow w = { 0 };
@@ -109,7 +114,7 @@ void guard_overwritten(Mapping *m, Row *row) {
         row->changed = now;
         r = journal_window_add(s->journal, m->record.id, this_minute(), 0, 1, &e);
         if (r >= 0)
-                r = journal_window(s->journal, m->record.id, this_minute() - GUARD_WINDOW_MINUTES, &w, &e);
+                r = journal_window(s->journal, m->record.id, this_minute(), &w, &e);
         if (sync_journal(s, r, &e) < 0 || !guard_warns(w.overwrites, known) ||
             (m->warned_at != 0 && now - m->warned_at < window))
                 return;

@@ -5,7 +5,6 @@
 
 #include "sync/state.h"
 
-#define GUARD_WINDOW_MINUTES 60
 #define GUARD_SMALL 20u /* up to so many known files a percentage means nothing */
 
 typedef struct GuardInput {
@@ -13,6 +12,7 @@ typedef struct GuardInput {
         uint64_t done;    /* carried out within the window */
         uint64_t known;   /* files confirmed at the window's beginning: those of now and the `done` ones */
         unsigned max_files, max_percent;
+        bool suspect; /* what was held, or carried out, may be forgotten */
 } GuardInput;
 
 /* Files that were there when the window began. What a write in doubt left (a crash before its confirmation) was not

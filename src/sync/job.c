@@ -162,6 +162,7 @@ static void on_head(const BlobAnswer *answer, void *userdata) {
                 job->remote = REMOTE_PRESENT;
                 job->blob = answer->props;
                 memcpy(job->blob.etag, answer->etag, sizeof(job->blob.etag));
+                mapping_note_writer(job->mapping, &job->blob);
         } else if (answer->verdict == VERDICT_MISSING) {
                 job->remote = REMOTE_ABSENT;
                 if (job->row.confirmed && !job->row.foreign && job->look == LOOK_REGULAR)

@@ -41,6 +41,7 @@ static int compare_blob(Mapping *m, const char *path, size_t size, const ListedB
 
         if (r < 0 || (excluded && !row.confirmed))
                 return r;
+        mapping_note_writer(m, blob);
         known = row.confirmed;
         expected = row_expected(&row);
         if (!excluded && !(known && strcmp(row.etag, blob->etag) == 0)) {

@@ -62,12 +62,29 @@ void mapping_save(Mapping *m, bool durable) {
 
         if (r >= 0 && durable)
                 r = journal_commit_durable(s->journal, &e);
+        if (r >= 0 && durable)
+                r = journal_checkpoint(s->journal, &e);
         (void) sync_journal(s, r, &e);
         sync_touch(s);
 }
 
 void mapping_note_error(Mapping *m, const char *text) {
         (void) snprintf(m->last_error, sizeof(m->last_error), "%s", text);
+}
+
+void mapping_note_writer(Mapping *m, const ListedBlob *blob) {
+        if (m->two_hosts || blob->writer[0] == '\0' || strcmp(blob->writer, m->writer) == 0)
+                return;
+        m->two_hosts = true;
+
+        LogRecord l = LOG_HERE;
+        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        log_field(&l, "AZSYNC_CONTAINER=%s", m->config->container);
+        log_commit(&l, LOG_WARNING, MSG_TWO_HOSTS,
+                   "%s: blobs at %s were written by another azsyncd (another machine, or a mapping of another name). "
+                   "If it is "
+                   "still in use, each needs a prefix of its own: what differs is kept as it is there.",
+                   m->config->name, m->url);
 }
 
 void mapping_block(Mapping *m, Block block, const char *format, ...) {
@@ -144,7 +161,8 @@ const char *mapping_state(Mapping *m) {
 
         if (c->state[PATH_FAILED] > 0)
                 return "failed";
-        if (m->block != BLOCK_NONE || m->stuck || (m->account->gate == GATE_DENIED && work))
+        if (journal_broken(m->sync->journal) || m->block != BLOCK_NONE || m->stuck ||
+            (m->account->gate == GATE_DENIED && work))
                 return "blocked";
         if (m->record.paused)
                 return "paused";
@@ -286,6 +304,33 @@ static int mapping_open(Mapping *m, Error *e) {
         return r < 0 ? r : scans_open(m, e);
 }
 
+/* What the journal knows of it. A journal that is out of order is no reason not to be there, and to say so in status.
+ */
+static int mapping_remember(Mapping *m, Error *e) {
+        Journal *j = m->sync->journal;
+        int r = journal_mapping(j, m->config->name, &m->record, e);
+
+        if (r >= 0)
+                r = journal_unclaim(j, m->record.id, e); /* what an earlier run of it had begun may have happened */
+        if (r >= 0)
+                r = journal_commit(j, e); /* its number is used from now on: no rollback may take it away */
+        if (r < 0 && journal_broken(j)) {
+                m->record = (JournalMapping){ .scan = true };
+                return 0;
+        }
+        if (r >= 0 && m->record.damaged) {
+                LogRecord l = LOG_HERE;
+
+                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                log_commit(
+                        &l, LOG_ERR, MSG_JOURNAL_TROUBLE,
+                        "%s: its entry in the journal was damaged: the folder and the container are compared anew, and "
+                        "until that is over, deletions wait for azsyncctl approve %s.",
+                        m->config->name, m->config->name);
+        }
+        return r;
+}
+
 int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *account, Error *e) {
         _cleanup_(mapping_freep) Mapping *m = NULL;
         char here[sizeof(m->record.destination)];
@@ -308,17 +353,16 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
         r = writer_id(config->name, m->writer);
         if (r < 0)
                 return error_os(e, -r, "finding this machine's id");
-        r = journal_mapping(s->journal, config->name, &m->record, e);
-        if (r >= 0)
-                r = journal_unclaim(s->journal, m->record.id,
-                                    e); /* what an earlier run of it had begun may have happened */
+        r = mapping_remember(m, e);
         if (r >= 0)
                 r = mapping_open(m, e);
         if (r < 0)
                 return error_prefix(e, r, "mapping %s", config->name);
 
         m->record.scan = true;
-        if (m->record.destination[0] == '\0') {
+        if (m->record.id == 0)
+                ; /* recovery.c starts it anew */
+        else if (m->record.destination[0] == '\0') {
                 (void) snprintf(m->record.destination, sizeof(m->record.destination), "%s", here);
                 mapping_save(m, true);
         } else if (strcmp(m->record.destination, here) != 0)
@@ -376,6 +420,8 @@ static int decide(Mapping *m, bool approve, Error *e) {
         r = approve ? journal_approve(s->journal, m->record.id, e) : journal_reject(s->journal, m->record.id, e);
         if (r >= 0)
                 r = journal_commit_durable(s->journal, e);
+        if (r >= 0)
+                r = journal_checkpoint(s->journal, e);
         if (r < 0)
                 return sync_journal(s, r, e);
 

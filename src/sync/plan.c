@@ -10,6 +10,7 @@ typedef struct Known {
         bool there;
         bool ours; /* written by us, or taken over */
         const char *etag;
+        uint64_t size;
         bool same_bytes;    /* as the file's, proven by size and MD5 */
         bool same_metadata; /* as the file's */
 } Known;
@@ -36,6 +37,7 @@ static Known know(const PlanInput *in) {
 
                 k.there = true;
                 k.etag = b->etag;
+                k.size = b->size;
                 /* a blob with our mark is our own earlier write, whatever its content (pitfalls 8) */
                 k.ours = strcmp(b->writer, in->writer) == 0 ||
                          (row->confirmed && !row->foreign && strcmp(row->etag, b->etag) == 0);
@@ -50,6 +52,7 @@ static Known know(const PlanInput *in) {
                 k.there = true;
                 k.ours = !row->foreign;
                 k.etag = row->etag;
+                k.size = row->stamp.size;
                 if (in->md5 && in->stamp) {
                         k.same_bytes = row->has_md5 && row->stamp.size == in->stamp->size &&
                                        memcmp(row->md5, in->md5, 16) == 0;
@@ -126,7 +129,8 @@ Plan plan(const PlanInput *in) {
         if (k.ours || in->overwrite) {
                 /* editors truncate, then write; power loss leaves empty files; and a disaster may empty them all: it
                  * waits like a deletion, and counts as one (5.9, 7.4) */
-                if (in->stamp->size == 0 && row->confirmed && row->stamp.size > 0 && !in->was_gone)
+                if (in->stamp->size == 0 && !in->was_gone &&
+                    ((row->confirmed && row->stamp.size > 0) || (row->held && k.size > 0)))
                         return (Plan){ .action = ACTION_GONE, .reason = "emptied here; waits for delete-delay" };
                 return (Plan){ .action = ACTION_UPLOAD, .etag = k.etag };
         }

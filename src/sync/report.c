@@ -31,7 +31,7 @@ static const char *detail_of(Mapping *m) {
         const Sync *s = m->sync;
 
         if (journal_broken(s->journal))
-                return s->journal_error.text;
+                return journal_trouble(s->journal)->text;
         if (m->block != BLOCK_NONE)
                 return m->why;
         if (m->stuck) {

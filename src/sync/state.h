@@ -31,15 +31,15 @@ struct Sync {
         sd_event *loop;
         Journal *journal;
         bool once, closing;
-        Defer *work;    /* start what is due */
-        Timer *wake;    /* something becomes due */
-        Defer *settled; /* the loop is idle: commit what was gathered */
-        Timer *commit;  /* at the latest after 50 ms under load (9.1) */
-        Mounts *mounts; /* NULL: no /proc */
-        Timer *recover; /* the journal is out of order: try again */
-        unsigned recover_attempts;
-        Error journal_error;
-        bool guard_counted; /* the guard's window changed: the next commit reaches the disk (9.1) */
+        Defer *work;               /* start what is due */
+        Timer *wake;               /* something becomes due */
+        Defer *settled;            /* the loop is idle: commit what was gathered */
+        Timer *commit;             /* at the latest after 50 ms under load (9.1) */
+        Mounts *mounts;            /* NULL: no /proc */
+        Timer *recover;            /* the journal is out of order: try again */
+        unsigned recover_attempts; /* of this spell */
+        int64_t recovered_at;      /* boot ns; 0: never */
+        bool guard_counted;        /* the guard's window changed: the next commit reaches the disk (9.1) */
         Account **accounts;
         size_t n_accounts;
         Mapping **mappings; /* sorted by name */
@@ -152,6 +152,7 @@ struct Mapping {
         uint64_t uploaded_files, uploaded_bytes, copied_files, deleted_files, requests;
         char last_error[512];
         bool was_in_sync;
+        bool two_hosts;    /* said that somebody else's azsyncd writes here */
         int64_t warned_at; /* wall ns of the last warning about mass overwriting */
         int64_t alerted;   /* `first` of the change that was alerted about */
         Timer *alert;
@@ -206,9 +207,18 @@ struct Engine {
 Mapping *sync_find(const Sync *s, const char *name);
 void sync_kick(Sync *s);  /* something may be due */
 void sync_touch(Sync *s); /* rows were written: commit soon, tell */
+/* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters. It is
+ * gone if that fails. */
+void sync_restart(Sync *s, size_t i);
 int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
-int sync_journal(Sync *s, int r,
-                 const Error *e); /* passes `r` on; a failure puts the journal out of order until it recovers */
+/* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters. It is
+ * gone if that fails. */
+void sync_restart(Sync *s, size_t i);
+int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
+
+/* recovery.c: a journal that is out of order */
+int recovery_new(Sync *s, Error *e) _must_check_;
+int sync_journal(Sync *s, int r, const Error *e); /* passes `r` on; the journal has told what it means */
 
 /* account.c */
 int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) _must_check_;
@@ -252,6 +262,7 @@ bool mapping_runs(const Mapping *m);            /* neither paused nor blocked */
 uint64_t mapping_pending(const Mapping *m);
 const char *mapping_state(Mapping *m);
 void mapping_note_error(Mapping *m, const char *text);
+void mapping_note_writer(Mapping *m, const ListedBlob *blob); /* whose it is; says it once if it is another azsyncd's */
 
 /* stuck.c */
 void stuck_watch(void *mapping);         /* looks whether its threads get on; a TimerFn */

@@ -134,7 +134,7 @@ static bool deletions_may_run(Mapping *m, int64_t *ret_before) {
         int64_t due;
         int r;
 
-        if (m->n_unlooked > 0 || mapping_scanning(m))
+        if (m->n_unlooked > 0 || mapping_scanning(m) || !m->scanned_once) /* a whole scan, too (pitfalls 8, 9.7) */
                 return false;
         r = sync_journal(m->sync, journal_next_due(m->sync->journal, m->record.id, PATH_PENDING, &due, &e), &e);
         if (r < 0)

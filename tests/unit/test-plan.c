@@ -22,7 +22,7 @@ typedef struct Case {
         bool stamp_differs, content, doubt;
         Bytes bytes;
         Cloud cloud;
-        bool was_gone, keep, overwrite, kept, emptied;
+        bool was_gone, keep, overwrite, kept, emptied, held;
         bool fuzzy, marked, busy; /* the bytes, the row, and the blob that was asked for */
         Action action;
         const char *etag; /* NULL: none */
@@ -107,6 +107,9 @@ static const Case cases[] = {
         { "rejected, and back with other bytes", LOOK_REGULAR, CONFIRMED, .kept = true, .content = true, .bytes = OTHER,
           .action = ACTION_UPLOAD, .etag = "\"row\"" },
 
+        { "9.6: its entry was damaged, and it is emptied: counts as a deletion", LOOK_REGULAR, NEW, .doubt = true,
+          .held = true, .emptied = true, .bytes = OTHER, .cloud = MINE_OTHER, .action = ACTION_GONE },
+
         { "5.2: a link is skipped", LOOK_SYMLINK, NEW, .action = ACTION_SKIP },
         { "a file became a link: its blob goes first", LOOK_SYMLINK, CONFIRMED, .action = ACTION_GONE },
         { "5.1: a pipe is skipped", LOOK_SPECIAL, NEW, .action = ACTION_SKIP },
@@ -140,6 +143,7 @@ static void check(const Case *c) {
         row->content = c->content;
         row->doubt = c->doubt;
         row->kept = c->kept;
+        row->held = c->held;
         row->marked = c->marked;
         blob.busy = c->busy;
         if (row->confirmed) {
