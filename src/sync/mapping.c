@@ -393,6 +393,7 @@ Mapping *mapping_free(Mapping *m) {
                 job_free(m->jobs);
         scans_close(m);
         watcher_free(m->watcher);
+        waits_unwatched(m);
         settle_free(m->settle);
         timer_free(m->alert);
         timer_free(m->stuck_timer);

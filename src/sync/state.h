@@ -152,9 +152,10 @@ struct Mapping {
         uint64_t uploaded_files, uploaded_bytes, copied_files, deleted_files, requests;
         char last_error[512];
         bool was_in_sync;
-        bool two_hosts;    /* said that somebody else's azsyncd writes here */
-        int64_t warned_at; /* wall ns of the last warning about mass overwriting */
-        int64_t alerted;   /* `first` of the change that was alerted about */
+        bool two_hosts;        /* said that somebody else's azsyncd writes here */
+        struct Part *barriers; /* wait.c: those that its watcher has not answered yet */
+        int64_t warned_at;     /* wall ns of the last warning about mass overwriting */
+        int64_t alerted;       /* `first` of the change that was alerted about */
         Timer *alert;
         Timer *stuck_timer; /* while one of its threads is at work */
         bool retrying;      /* what failed is being released, step by step */
@@ -354,5 +355,6 @@ bool rename_try(Job *job); /* true: it is under way */
 
 /* wait.c */
 void waits_check(Sync *s);
-void waits_restarted(Sync *s, const char *mapping); /* its watcher is another one now */
+void waits_unwatched(Mapping *m);                   /* its watcher is gone, and its callbacks with it */
+void waits_restarted(Sync *s, const char *mapping); /* it is another one now */
 void waits_free(Sync *s);

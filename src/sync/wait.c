@@ -11,10 +11,11 @@
 #include <string.h>
 
 typedef struct Part {
-        EngineWait *wait; /* NULL: given up while the barrier was under way; the barrier frees it */
+        EngineWait *wait; /* NULL: given up while the barrier was under way, which frees it */
         char *mapping;
-        bool barrier;   /* under way */
-        int64_t target; /* the journal's sequence when all of that had come in; 0: not yet */
+        Mapping *asked;    /* whose watcher's barrier is under way; NULL: none is */
+        struct Part *next; /* in its barriers */
+        int64_t target;    /* the journal's sequence when all of that had come in; 0: not yet */
         uint64_t scans;
 } Part;
 
@@ -30,7 +31,7 @@ struct EngineWait {
 static void part_free(Part *p) {
         if (!p)
                 return;
-        if (p->barrier) { /* the watcher still holds it */
+        if (p->asked) { /* the watcher still holds it */
                 p->wait = NULL;
                 return;
         }
@@ -48,8 +49,12 @@ static void part_aim(Part *p) {
 
 static void on_barrier(void *userdata) {
         Part *p = userdata;
+        Part **at = &p->asked->barriers;
 
-        p->barrier = false;
+        while (*at != p)
+                at = &(*at)->next;
+        *at = p->next;
+        p->asked = NULL;
         if (!p->wait)
                 part_free(p);
         else
@@ -80,9 +85,11 @@ static int wait_add(EngineWait *wait, Mapping *m) {
         }
         p->wait = wait;
         wait->parts[wait->n++] = p;
-        if (m->watcher && watcher_barrier(m->watcher, on_barrier, p) >= 0)
-                p->barrier = true;
-        else
+        if (m->watcher && watcher_barrier(m->watcher, on_barrier, p) >= 0) {
+                p->asked = m;
+                p->next = m->barriers;
+                m->barriers = p;
+        } else
                 part_aim(p);
         return 0;
 }
@@ -148,7 +155,7 @@ static Progress part_check(Part *p, char *why, size_t room) {
                 (void) snprintf(why, room, "%s is blocked: %s", p->mapping, m->account->why.text);
                 return PROGRESS_HOPELESS;
         }
-        if (p->barrier || m->retrying || journal_broken(s->journal) || !m->record.contacted || !m->scanned_once ||
+        if (p->asked || m->retrying || journal_broken(s->journal) || !m->record.contacted || !m->scanned_once ||
             m->record.scan || m->owed || m->scans_done < p->scans) {
                 if (!m->record.contacted)
                         p->target = 0; /* what was thought to be confirmed is looked at anew */
@@ -199,16 +206,22 @@ again:
                         goto again; /* its callback may have changed the list */
 }
 
+void waits_unwatched(Mapping *m) {
+        while (m->barriers) {
+                Part *p = m->barriers;
+
+                m->barriers = p->next;
+                p->asked = NULL;
+                if (!p->wait)
+                        part_free(p);
+        }
+}
+
 void waits_restarted(Sync *s, const char *mapping) {
         for (EngineWait *wait = s->waits; wait; wait = wait->next)
-                for (size_t i = 0; i < wait->n; i++) {
-                        Part *p = wait->parts[i];
-
-                        if (strcmp(p->mapping, mapping) == 0) {
-                                p->barrier = false; /* that watcher is gone, and its callbacks with it */
-                                part_aim(p);
-                        }
-                }
+                for (size_t i = 0; i < wait->n; i++)
+                        if (strcmp(wait->parts[i]->mapping, mapping) == 0)
+                                part_aim(wait->parts[i]);
 }
 
 void waits_free(Sync *s) {
