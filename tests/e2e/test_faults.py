@@ -5,7 +5,9 @@ import base64
 import collections
 import email.utils
 import hashlib
+import os
 import re
+import subprocess
 import time
 
 import pytest
@@ -14,7 +16,7 @@ from azurite import Azurite
 from compare import compare
 from conftest import tree
 from daemon import until
-from proxy import Alter, Answer, Cut, Delay, Drip, Mute, Proxy, Reset, Zombie
+from proxy import Alter, Answer, Cut, Delay, Drip, Gate, Mute, Proxy, Reset, Zombie
 
 WRITES = ("put-blob", "put-block", "put-block-list", "copy", "delete", "set-metadata")
 LARGE = 9 * 2**20
@@ -109,7 +111,7 @@ def test_peers_that_stall(make, proxy, folder, equal):
     seen = {}
     proxy.rule = lambda request: seen.setdefault(request.blob, Drip(1.5) if len(seen) % 2 else Mute()) \
         if request.verb in ("put-blob", "put-block") and request.blob not in seen else None
-    with make(port=proxy.port) as d:
+    with make(port=proxy.port, speedup=100) as d:
         until(lambda: len(seen) == 7, 60, "all of them stall")
         (folder / "d000/small").write_text("beside them")
         d.wait_sync()
@@ -130,7 +132,7 @@ def test_zombie_write(make, proxy, folder, equal):
 
     def late(key):
         return next((r for r in proxy.requests if r.fault is zombies[key]), None)
-    with make(port=proxy.port) as d:
+    with make(port=proxy.port, speedup=100) as d:
         d.wait_sync()
         proxy.rule = lambda request, left=dict(zombies): left.pop((request.verb, request.blob), None)
         newer.write_text("second, and late")
@@ -158,7 +160,7 @@ def test_zombie_of_a_file_that_is_gone(make, account, proxy, folder):
     condition can help; the next full comparison asks what is in the container, and finds it."""
     zombie = Zombie()
     box = account.client().create_container("box")
-    with make(port=proxy.port, mapping={"rescan": "20s"}) as d:
+    with make(port=proxy.port, speedup=100, mapping={"rescan": "200s"}) as d:
         d.wait_sync()
         proxy.rule = lambda request, left=[zombie]: left.pop() if left and request.verb == "put-blob" else None
         (folder / "file").write_text("short-lived")
@@ -170,6 +172,45 @@ def test_zombie_of_a_file_that_is_gone(make, account, proxy, folder):
         until(lambda: list(box.list_blobs()), 60, "it has arrived")
         until(lambda: not list(box.list_blobs()), 60, "it is found")
         assert d.status()["deleted_files"] == 1
+
+
+@pytest.mark.asan
+def test_file_changes_under_its_request(make, proxy, folder, equal):
+    """10.5: the file grows, shrinks or goes while its request is on its way: a body is a buffer that was read whole, so no
+    length is ever wrong; what is sent is one version of the file, and the next one follows."""
+    gate, large = Gate(), b"first" * (LARGE // 5)
+    for name in ("grows", "shrinks", "goes"):
+        (folder / name).write_bytes(b"first" * 1000)
+    (folder / "large").write_bytes(large)
+    proxy.rule = lambda request: gate if request.verb in ("put-blob", "put-block") and not gate.opened.is_set() else None
+    with make(port=proxy.port) as d:
+        until(lambda: proxy.count("put-blob") == 3 and proxy.count("put-block"), 60, "all are held")
+        with open(folder / "grows", "ab") as f:
+            f.write(b"second" * 10000)
+        os.truncate(folder / "shrinks", 10)
+        os.truncate(folder / "large", len(large) // 2)
+        (folder / "goes").unlink()
+        gate.open()
+        d.wait_sync()
+        equal()
+        assert d.status()["conflicts"] == d.status()["failed"] == 0
+    bodies = [r for r in proxy.requests if r.verb.startswith("put")]
+    assert bodies and [r for r in bodies if r.status and r.sent != int(r.headers["content-length"])] == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs a network of its own")
+def test_network_comes_back(make, folder):
+    """10.10: an address is added: whoever waits for a service out of reach tries again now, not when the back-off ends."""
+    (folder / "file").write_text("content")
+    d = make(speedup=1).start(wrapper=["unshare", "-n"])
+    d.until_status(60, state="offline")
+
+    def told():
+        for way in ("down", "up"):
+            subprocess.run(["nsenter", "-t", str(d.pid), "-n", "ip", "link", "set", "lo", way], check=True)
+        return "the network has changed: tried again" in d.log()
+    until(told, 120, "the daemon is told")  # not at the first time: it has to be waiting for longer than it would anyway
+    assert d.stop() == 0
 
 
 def test_slow_is_not_broken(make, proxy, folder, equal):
