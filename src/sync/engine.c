@@ -444,6 +444,8 @@ static void load_mappings(Engine *engine) {
 
         add_mappings(s, engine->configs[engine->n_configs - 1]);
         qsort(s->mappings, s->n_mappings, sizeof(*s->mappings), by_name);
+        if (s->mounts)
+                mounts_ask(s->mounts);
 }
 
 /* Old configurations live as long as a mapping that they made, and was not changed, runs. */
@@ -491,8 +493,6 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
         drop_mappings(s, config);
         load_mappings(engine);
         drop_accounts(s);
-        if (s->mounts)
-                mounts_ask(s->mounts);
         drop_configs(engine);
         job_memory(s);
         sync_touch(s);

@@ -280,6 +280,11 @@ void job_plan(Job *job) {
                 job_settle(job, p.etag);
                 return;
         case ACTION_FORGET:
+                /* A folder that the walk could not list had no row of its own while the blob of a file stood here, and
+                 * one that failed and was retried has none from now on: the walk has to say it again. */
+                if (job->look == LOOK_FOLDER &&
+                    (job->remote != REMOTE_UNASKED || job->row.confirmed || job->row.reason[0]))
+                        mapping_scan(m, job->row.path);
                 /* A write that was given up (a kill, a reload) may be a moment behind the question: ask once more
                  * before the row goes, for after that only a listing would find what it left. */
                 if (job->row.doubt && !job->row.confirmed && job->row.attempts == 0) {
@@ -347,8 +352,9 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
 
         job->waiting = false;
         job_looked(job);
-        if (answer->look == LOOK_REGULAR && answer->stamp.size > 0)
-                guard_untally(m, &job->row); /* it is back: no deletion after all (7.8) */
+        /* it is back: no deletion after all (7.8), unless it may have been carried out before a crash */
+        if (answer->look == LOOK_REGULAR && answer->stamp.size > 0 && !job->row.doubt)
+                guard_untally(m, &job->row);
         job->fresh = true;
         job->look = answer->look;
         job->stamp = answer->stamp;
@@ -394,9 +400,6 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                 }
                 break;
         default:
-                /* retried: what made it fail was that the walk could not list it, so the walk has to try again */
-                if (answer->look == LOOK_FOLDER && job->row.reason[0])
-                        mapping_scan(m, job->row.path);
                 if (job->unnamed) /* nothing can stand there in the cloud */
                         row_unconfirm(&job->row);
                 break;

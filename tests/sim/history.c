@@ -106,12 +106,9 @@ static void help(unsigned round) {
 
 #define ROUNDS 24u
 
-static void the_end(void) {
+static void settle(void) {
         unsigned round = 0;
 
-        make_calm();
-        daemon_run(now() + 3 * HOUR); /* files that never rest have come to rest, and zombies have acted */
-        make_calm();
         do {
                 if (!engine)
                         daemon_start();
@@ -121,8 +118,16 @@ static void the_end(void) {
         if (!failed() && !is_quiet())
                 fail("stuck", "%s after %u hours of calm", mapping() ? mapping_state(mapping()) : "not running",
                      ROUNDS);
+}
+
+static void the_end(void) {
+        make_calm();
+        daemon_run(now() + 3 * HOUR); /* files that never rest have come to rest, and zombies have acted */
+        make_calm();
+        settle();
         (void) daemon_verb(ENGINE_RESCAN); /* blobs that came when nobody waited for them any more */
-        daemon_run(now() + 2 * HOUR);      /* and another one changes nothing */
+        settle();
+        daemon_run(now() + 2 * HOUR); /* and another comparison changes nothing */
         if (!failed() && !is_quiet())
                 fail("restless", "%s again after hours of calm", mapping() ? mapping_state(mapping()) : "not running");
         if (!failed())
