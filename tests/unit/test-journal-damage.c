@@ -49,8 +49,11 @@ static void test_sums_follow(void **state) {
 
 /* each unchecked bit of a row that a deletion hangs on */
 static void test_flipped_decisions(void **state) {
-        static const char *const flips[] = { "approved = 1", "moved = 1",   "state = 3",   "state = 1",
-                                             "doubt = 1",    "content = 1", "marked = 99", "approved = 1, state = 3" };
+        static const char *const flips[] = { "approved = 1",        "moved = 1",
+                                             "state = 3",           "state = 1",
+                                             "doubt = 1",           "content = 1",
+                                             "marked = 99",         "approved = 1, state = 3",
+                                             "held = 0, state = 1", "held = 0" };
 
         for (size_t i = 0; i < ELEMENTSOF(flips); i++) {
                 Journal *j = open_journal();
@@ -60,7 +63,8 @@ static void test_flipped_decisions(void **state) {
 
                 (void) snprintf(name, sizeof(name), "f%zu", i);
                 confirm(j, m, name);
-                park(j, m, name, PATH_HELD);
+                park(j, m, name, PATH_GONE);
+                assert_int_equal(journal_hold(j, m, NULL), 0);
                 assert_int_equal(journal_commit(j, NULL), 0);
                 (void) snprintf(sql, sizeof(sql), "UPDATE path SET %s WHERE name = CAST('%s' AS BLOB)", flips[i], name);
                 assert_int_equal(sqlite3_exec(j->db, sql, NULL, NULL, NULL), SQLITE_OK);
