@@ -283,8 +283,10 @@ void job_plan(Job *job) {
                 /* A folder that the walk could not list had no row of its own while the blob of a file stood here, and
                  * one that failed and was retried has none from now on: the walk has to say it again. */
                 if (job->look == LOOK_FOLDER &&
-                    (job->remote != REMOTE_UNASKED || job->row.confirmed || job->row.reason[0]))
+                    (job->remote != REMOTE_UNASKED || job->row.confirmed || job->row.reason[0])) {
                         mapping_scan(m, job->row.path);
+                        waits_restarted(m->sync, m->config->name); /* what it finds may be as old as their question */
+                }
                 /* A write that was given up (a kill, a reload) may be a moment behind the question: ask once more
                  * before the row goes, for after that only a listing would find what it left. */
                 if (job->row.doubt && !job->row.confirmed && job->row.attempts == 0) {

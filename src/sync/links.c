@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define NAMES_MOST 256u
+#define LOOKS_MOST 2u
 
 typedef struct Names {
         const Job *job;
@@ -33,8 +34,10 @@ static int on_name(const Row *row, void *userdata) {
                 seen = &other->stamp;
         if (stamp_equal(seen, &job->stamp))
                 return 0;
-        if (seen->ino == job->stamp.ino && seen->ctime_ns > job->stamp.ctime_ns) {
-                n->overtaken = true; /* it has seen a later state than we have */
+        /* It has seen a later state than we have: another look of ours settles that, for it comes after the other's. If
+         * it does not, the clock was set back, or the inode's number means another file there: then it is woken. */
+        if (seen->ino == job->stamp.ino && seen->ctime_ns > job->stamp.ctime_ns && job->row.attempts < LOOKS_MOST) {
+                n->overtaken = true;
                 return 0;
         }
         return buf_append(&n->stale, row->path, row->path_size + 1);
@@ -60,7 +63,5 @@ bool links_hint(Job *job) {
                         mapping_hint(m, n.stale.data + at, false, clock_boot(), job->row.first);
         }
         buf_done(&n.stale);
-        /* Another look settles that, for it comes after the other name's. If not, the clock was set back, or the number
-         * of the inode means another file there. */
-        return n.overtaken && job->row.attempts < 2;
+        return n.overtaken;
 }

@@ -53,17 +53,23 @@ static bool a_thing(Pick *p, bool folder, unsigned n) {
 }
 
 /* An event for a file that is open: under the name it has by now. */
-static void says(Inode *file, unsigned news) {
+static bool says_under(Inode *file, unsigned news, bool any) {
         for (Inode *i = world.all; i; i = i->next)
                 for (Entry *e = i->entries; e; e = e->next)
-                        if (e->inode == file) {
+                        if (e->inode == file && (any || !strstr(e->name, ".tmp"))) {
                                 kernel_says(i, e->name, news);
                                 if (news & WATCH_CONTENT) {
                                         file->unreported = false;
                                         file->untold = file->unstamped && !kernel_hears(i);
                                 }
-                                return;
+                                return true;
                         }
+        return false;
+}
+
+/* Through a name that may be excluded only if there is no other: that would be as through one outside the folder. */
+static void says(Inode *file, unsigned news) {
+        (void) (says_under(file, news, false) || says_under(file, news, true));
 }
 
 /* --- the tree --- */
