@@ -1,6 +1,6 @@
-/* Hard links: a change through one name of a file is reported for that name alone (pitfalls 5.4). So a job that was
- * sent to look because of such an event wakes those names of the file which have not seen what it has seen. Names that
- * have, or will, are left alone: two of them, each told of its own event, would wake each other for ever. */
+/* Hard links: a change through one name of a file is reported for that name alone (pitfalls 5.4), or found by the scan
+ * of one folder. So a job wakes those names of its file which have not seen what it has seen. Names that have, or will,
+ * are left alone: two of them, each told of its own event, would wake each other for ever. */
 #include "sync/state.h"
 
 #include "util/clock.h"
@@ -48,7 +48,7 @@ bool links_hint(Job *job) {
         Mapping *m = job->mapping;
         Error e = ERROR_NULL;
 
-        if (job->stamp.nlink < 2 || !job->row.content || job->stamp.ino == 0)
+        if (job->stamp.nlink < 2 || job->stamp.ino == 0)
                 return false;
         if (sync_journal(m->sync,
                          journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, NAMES_MOST, on_name, &n, &e),

@@ -225,6 +225,23 @@ def test_hard_links(make, folder, equal):
 
 
 @pytest.mark.asan
+def test_hard_links_and_a_moved_folder(make, folder, equal):
+    """5.4, 1.4: the write is not reported under any name that is still there; the scan of the new folder finds it."""
+    for name in ("here", "there"):
+        (folder / name).mkdir()
+    (folder / "here/one").write_text("first")
+    os.link(folder / "here/one", folder / "there/two")
+    with make() as d:
+        d.wait_sync()
+        os.kill(d.pid, signal.SIGSTOP)
+        (folder / "there").rename(folder / "elsewhere")
+        (folder / "elsewhere/two").write_text("second, longer")
+        os.kill(d.pid, signal.SIGCONT)
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
 @pytest.mark.parametrize("content", ["", "other"], ids=["emptied", "written"])
 def test_hard_links_all_told(make, folder, equal, content):
     """Events for each of the names at once: they do not wake each other for ever (5.4), nor cancel each other's wait
