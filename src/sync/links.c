@@ -21,8 +21,8 @@ static int on_name(const Row *row, void *userdata) {
         const Job *job = n->job, *other = NULL;
         const Stamp *seen = &row->stamp; /* by the job that confirmed it */
 
-        if (!row->confirmed || strcmp(row->path, job->row.path) == 0)
-                return 0;
+        if (!row->confirmed || strcmp(row->path, job->row.path) == 0 || row->stamp.btime_ns != job->stamp.btime_ns)
+                return 0; /* another birth: another file, in another subvolume or before this one */
         if (row->state == PATH_CLAIMED)
                 other = uploader_job(job->mapping, row->path);
         /* its own look is still to come, and will not stop at the stamp; one that waits because the file was emptied
@@ -56,7 +56,8 @@ bool links_hint(Job *job) {
                 /* new names, of which nothing is confirmed yet */
                 for (const Job *other = m->jobs; other; other = other->next)
                         if (!other->row.confirmed && !other->unlooked && other->look == LOOK_REGULAR &&
-                            other->stamp.ino == job->stamp.ino && !stamp_equal(&other->stamp, &job->stamp) &&
+                            other->stamp.ino == job->stamp.ino && other->stamp.btime_ns == job->stamp.btime_ns &&
+                            other->stamp.ctime_ns <= job->stamp.ctime_ns && !stamp_equal(&other->stamp, &job->stamp) &&
                             buf_append(&n.stale, other->row.path, other->row.path_size + 1) < 0)
                                 break;
                 for (size_t at = 0; at < n.stale.size; at += strlen(n.stale.data + at) + 1)

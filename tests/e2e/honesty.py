@@ -46,8 +46,12 @@ class Honesty:
         if how == "wait beside":
             with self.workload.lock:
                 sequence = self.workload.sequence
-            if self._wait():
-                self._judge(how, sequence)
+                self.workload.questions.add(sequence)
+            try:
+                if self._wait():
+                    self._judge(how, sequence)
+            finally:
+                self.workload.questions.discard(sequence)
             return
         with self.workload.lock:
             if self._idle() if how == "status at rest" else self._wait():

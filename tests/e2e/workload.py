@@ -47,6 +47,7 @@ class Workload:
         self.nodes = {}        # path -> Node
         self.etags = {}        # blob -> (etag, digest) of what was downloaded last
         self.settled_nodes = []
+        self.questions = set()  # sequences that somebody still asks about with older()
         self.thread, self.running, self.error = None, False, None
         for n in range(folders):
             os.makedirs(self._at(f"d{n}"), exist_ok=True)
@@ -305,9 +306,10 @@ class Workload:
     def settled(self):
         """Equal now: from here on, what exists must never be without a blob, and what was before is history."""
         with self.lock:
-            for path in list(self.history):
-                del self.history[path][:-1]
-                if path not in self.nodes:
+            floor = min(self.questions, default=self.sequence)
+            for path, states in list(self.history.items()):
+                del states[:max((i for i, (n, _) in enumerate(states) if n <= floor), default=0)]
+                if len(states) == 1 and states[0][1] is None and states[0][0] <= floor:
                     del self.history[path]
             self.settled_nodes = list({id(n): n for n in self.nodes.values()}.values())
             for node in self.settled_nodes:
