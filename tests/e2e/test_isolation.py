@@ -179,3 +179,20 @@ def test_very_many_failures(make, account, folder, equal, tmp_path, rounds):
             assert d.status("many")["pending"] == many
     finally:
         clear(tmp_path / "many/d")
+
+
+def test_hung_mount_holds_memory(beside, fuse, folder, proxy, equal):
+    """2.6: it begins to hang in the middle of large files, whose blocks take as much memory as one mapping may have."""
+    with beside(speedup=20) as d:
+        d.wait_sync()
+        gate = Gate()
+        proxy.rule = lambda request: gate if request.verb == "put-block" and request.path.startswith("/hung/") else None
+        for n in range(5):
+            large(fuse.where / f"large{n}", 40 << 20)
+        until(lambda: proxy.count("put-block") >= 6, 120)
+        fuse.hang()
+        gate.open()  # they go on to their next blocks, and do not come back
+        works(d, folder, equal, 1)
+        fuse.go_on()
+        d.until_status(180, "hung", state="idle", pending=0)
+        equal(fuse.where, "hung")
