@@ -190,7 +190,7 @@ def test_listing_that_is_cut(make, proxy, account, folder, equal, error):
     with d:
         d.wait_sync()
     trace = d.base / "strace"
-    for when in (3, 4, 8, 13, 20):  # of each thread; the first two calls of the main one read the configuration
+    for when in (3, 8, 20):  # of each thread; the first two calls of the main one read the configuration
         for more in ("", "+"):
             d.start(wrapper=["strace", "-D", "-f", "-qq", "-o", trace, "--seccomp-bpf", "-e", "trace=getdents64",
                              "-e", f"inject=getdents64:error={error}:when={when}{more}"])

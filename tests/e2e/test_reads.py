@@ -45,7 +45,7 @@ def torn(kind, path, size, reads, pause_us, without="", seconds=600):
 def test_no_accepted_reading_is_torn(disk, kind, rounds):
     """4.4: of what is taken for one consistent state, nothing is torn. A single large O_DIRECT write is the exception:
     it holds the inode's lock together with others, so nothing waits for it (docs/reliability.md)."""
-    for size, sample, full in ((4 * MIB, 15, 1000), (16 * MIB if kind == "append" else BLOCKS, 5, 500)):
+    for size, sample, full in ((4 * MIB, 8, 1000), (16 * MIB if kind == "append" else BLOCKS, 3, 500)):
         done = torn(kind, disk.mountpoint / "f", size, rounds(sample, full), WRITERS[kind] * (1 + 3 * (size == BLOCKS)))
         print(f"{disk.fstype}: {json.dumps(done)}")
         assert done["accepted"] > 0
