@@ -154,6 +154,18 @@ static void version_add(Path *p, uint64_t hash, bool weak) {
         p->versions[p->n++] = (Version){ now(), hash, weak };
 }
 
+/* The file is there, and empty, and its blob is not: that counts as deleted (5.9). */
+static bool is_emptied(const Path *p) {
+        _cleanup_buf_ Buf name = BUF_INIT(4 * PATH_ROOM);
+        BlobName verdict;
+        const Blob *b;
+
+        if (blobname_from_path(&name, daemon_prefix(), p->name, strlen(p->name), &verdict) < 0)
+                abort();
+        b = service_blob(name.data, false);
+        return p->inode_now->content.total == 0 && b && b->there && b->content.total > 0;
+}
+
 /* Also while the disk is not mounted: its files are still the truth. */
 void check_tree_changed(void) {
         changes++;
@@ -169,8 +181,8 @@ void check_tree_changed(void) {
                 if (i && i->writers > 0) /* half a write is no version */
                         continue;
                 version_add(p, p->hash_now, weak);
-                if (i)
-                        p->held = p->held && p->hash_now == content_hash(&(Content){ 0 });
+                if (i && p->held)
+                        p->held = is_emptied(p);
                 if (i && p->hash_now != content_hash(&(Content){ 0 }))
                         p->rejected = false;
         }

@@ -241,6 +241,8 @@ bool daemon_verb(unsigned verb) {
                 check_rejected();
         r = engine_do(engine, verb, "m", &e);
         SAY("person: %s: %s", names[verb], r < 0 ? e.text : "done");
+        if (verb == ENGINE_APPROVE && engine->sync.n_mappings > 0) /* whatever root it finds next is the one */
+                world.pinned = world.pinned && engine->sync.mappings[0]->record.root[16] != 0;
         return r >= 0;
 }
 

@@ -50,6 +50,7 @@ static void first_things(void) {
 /* --- the end --- */
 
 static void make_calm(void) {
+        world.calm = true;
         net_calm();
         disk_calm();
         walk_slowly(0);
@@ -128,6 +129,8 @@ static void the_end(void) {
         (void) daemon_verb(ENGINE_RESCAN); /* blobs that came when nobody waited for them any more */
         settle();
         daemon_run(now() + 2 * HOUR); /* and another comparison changes nothing */
+        for (unsigned i = 0; i < 20 && !failed() && !is_quiet(); i++)
+                daemon_run(now() + SECOND); /* one may be under way */
         if (!failed() && !is_quiet())
                 fail("restless", "%s again after hours of calm", mapping() ? mapping_state(mapping()) : "not running");
         if (!failed())

@@ -107,6 +107,7 @@ typedef enum Mounted { MOUNT_THERE, MOUNT_GONE, MOUNT_EMPTY, MOUNT_UNREADABLE } 
 typedef struct Tree_ {
         Inode *root, *shadow; /* shadow: what is seen when the disk is not mounted */
         Mounted mounted;
+        bool calm;   /* no memory runs out any more */
         bool pinned; /* the daemon knows its root: before that any will do */
         uint64_t mount_id;
         Inode *all;

@@ -273,7 +273,8 @@ static bool finish(Scanner *s) {
                 s->end.root_state = sim_root_state(&s->end.root_id, &id, &s->end.error);
                 if (s->end.root_state == ROOT_OK && world.mount_id != s->mount_id)
                         s->end.root_state = ROOT_REPLACED;
-                s->end.complete = s->end.root_state == ROOT_OK && !chance(BY_SCAN, 3); /* out of memory */
+                s->end.complete =
+                        s->end.root_state == ROOT_OK && (world.calm || !chance(BY_SCAN, 3)); /* out of memory */
         }
         s->ended = true;
         end = s->end; /* the callback may start the next one */
@@ -372,7 +373,7 @@ void scanner_pin(Scanner *s, const RootId *pinned) {
 int scanner_start(Scanner *s, const char *path) {
         if (s->busy)
                 return -EBUSY;
-        if (chance(BY_SCAN, 5))
+        if (!world.calm && chance(BY_SCAN, 5))
                 return -ENOMEM;
         SAY("walk: begins at \"%s\"", path);
         s->busy = true;
