@@ -304,7 +304,7 @@ static void copy_file(const char *from, const char *to) {
 
 static void flip(const char *path, unsigned n) {
         int fd = open(path, O_RDWR | O_CLOEXEC);
-        struct stat st;
+        struct stat st = { 0 };
 
         assert_true(fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0);
         while (n-- > 0) {
