@@ -25,10 +25,10 @@ static int on_name(const Row *row, void *userdata) {
                 return 0; /* another birth: another file, in another subvolume or before this one */
         if (row->state == PATH_CLAIMED)
                 other = uploader_job(job->mapping, row->path);
-        /* its own look is still to come, and will not stop at the stamp; one that waits because the file was emptied
-         * (5.9) is to be told that it is not any more */
-        if (row->content && (row->state == PATH_PENDING || (row->state == PATH_GONE && job->stamp.size == 0) ||
-                             (other && other->unlooked)))
+        /* Its own look is still to come, and cannot stop at a stamp that differs from ours. One that waits because the
+         * file was emptied (5.9) is told only that it is not any more: or two such would cancel each other's wait. */
+        if (row->state == PATH_PENDING || (row->state == PATH_GONE && job->stamp.size == 0) ||
+            (other && other->unlooked))
                 return 0;
         if (other && !other->unlooked && other->look == LOOK_REGULAR)
                 seen = &other->stamp;

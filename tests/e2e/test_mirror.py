@@ -225,6 +225,21 @@ def test_hard_links(make, folder, equal):
 
 
 @pytest.mark.asan
+def test_hard_links_emptied_while_it_is_down(make, folder, equal):
+    """5.4, 5.9: found by the scan under each name: they do not cancel each other's wait."""
+    (folder / "one").write_text("first")
+    os.link(folder / "one", folder / "two")
+    os.link(folder / "one", folder / "three")
+    d = make()
+    with d:
+        d.wait_sync()
+    os.truncate(folder / "one", 0)
+    with d:
+        d.wait_sync(30)
+        equal()
+
+
+@pytest.mark.asan
 def test_hard_links_and_a_moved_folder(make, folder, equal):
     """5.4, 1.4: the write is not reported under any name that is still there; the scan of the new folder finds it."""
     for name in ("here", "there"):
