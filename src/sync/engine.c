@@ -211,6 +211,7 @@ void sync_restart(Sync *s, size_t i) {
                                   .copied_files = old->copied_files,
                                   .deleted_files = old->deleted_files,
                                   .requests = old->requests };
+        uint64_t mounts = old->mounts_seen; /* or the next change of the mounts would pass for the first look */
 
         mapping_free(old);
         forget(s, i); /* whoever goes through them meanwhile must not meet it */
@@ -221,6 +222,7 @@ void sync_restart(Sync *s, size_t i) {
         s->mappings[i] = m;
         s->n_mappings++;
         waits_restarted(s, c->name);
+        m->mounts_seen = mounts;
         m->uploaded_files = counted.uploaded_files;
         m->uploaded_bytes = counted.uploaded_bytes;
         m->copied_files = counted.copied_files;

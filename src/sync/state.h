@@ -208,12 +208,12 @@ struct Engine {
 Mapping *sync_find(const Sync *s, const char *name);
 void sync_kick(Sync *s);  /* something may be due */
 void sync_touch(Sync *s); /* rows were written: commit soon, tell */
-/* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters. It is
- * gone if that fails. */
+/* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters and what
+ * is known of the mounts. It is gone if that fails. */
 void sync_restart(Sync *s, size_t i);
 int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
-/* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters. It is
- * gone if that fails. */
+/* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters and what
+ * is known of the mounts. It is gone if that fails. */
 void sync_restart(Sync *s, size_t i);
 int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
 
