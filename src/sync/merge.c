@@ -156,8 +156,10 @@ static void hint(struct Merge *g, Row *row) {
 static bool is_overtaken(const struct Merge *g, const char *path, const Stamp *seen) {
         const Job *job = uploader_job(g->mapping, path);
 
-        if (!job || job->unlooked)
+        if (!job)
                 return false;
+        if (job->unlooked)
+                return job->waiting; /* it may have looked, and its answer be on the way */
         if (job->look != LOOK_REGULAR)
                 return seen != NULL;
         return !seen || !stamp_equal(&job->stamp, seen);
@@ -266,12 +268,19 @@ static bool is_up_to_date(const Seen *seen, PathState state, bool confirmed, con
         }
 }
 
+/* Of what the page says, equal stamps alone mean the same however old it is. A row that was to be looked at, or was
+ * gone, may by now be confirmed as it was before this sight. */
+static bool is_page_enough(const Seen *seen, const struct JournalSeen *known) {
+        return known && known->intact && (known->state == PATH_CLEAN || known->state == PATH_CONFLICT) &&
+               is_up_to_date(seen, known->state, known->confirmed, &known->stamp);
+}
+
 /* `known`: its row in the page, or NULL. */
 static void merge_file(struct Merge *g, const Seen *seen, const struct JournalSeen *known) {
         bool believe = !g->mapping->record.reread;
         Row row;
 
-        if (believe && known && known->intact && is_up_to_date(seen, known->state, known->confirmed, &known->stamp))
+        if (believe && is_page_enough(seen, known))
                 return;
         if (load(g, seen->path, seen->size, &row) < 0)
                 return;

@@ -108,23 +108,25 @@ static void test_one_row(void **state) {
 /* A job is at work on it: what it saw before the walk came by is not what it is to confirm (8.1, 8.2). */
 static void test_job_at_work(void **state) {
         static const struct {
-                bool looked;
+                enum { UNLOOKED, LOOKS, LOOKED } job; /* LOOKS: its answer may be on the way */
                 Look look;
                 unsigned version; /* that it saw */
-                Sight sight;
                 bool hinted;
+                Sight sight;
         } cases[] = {
-                { false, LOOK_REGULAR, 0, FILE_AT("p", 2), false }, /* it will see that */
-                { false, LOOK_REGULAR, 0, NOTHING, false },
-                { true, LOOK_REGULAR, 2, FILE_AT("p", 2), false },
-                { true, LOOK_REGULAR, 1, FILE_AT("p", 2), true },
-                { true, LOOK_REGULAR, 1, NOTHING, true }, /* its folder was moved away meanwhile */
-                { true, LOOK_REGULAR, 1, LEAF("p", SYMLINK), true },
-                { true, LOOK_REGULAR, 1, FOLDER("p", UNKNOWN), true },
-                { true, LOOK_REGULAR, 1, FOLDER("p", EXCLUDED), true },
-                { true, LOOK_ABSENT, 0, NOTHING, false },
-                { true, LOOK_ABSENT, 0, FILE_AT("p", 1), true },
-                { true, LOOK_ABSENT, 0, LEAF("p", SYMLINK), false },
+                { UNLOOKED, LOOK_REGULAR, 0, false, FILE_AT("p", 2) }, /* it will see that */
+                { UNLOOKED, LOOK_REGULAR, 0, false, NOTHING },
+                { LOOKS, LOOK_REGULAR, 0, true, FILE_AT("p", 2) }, /* perhaps it has seen what was before */
+                { LOOKS, LOOK_REGULAR, 0, true, NOTHING },
+                { LOOKED, LOOK_REGULAR, 2, false, FILE_AT("p", 2) },
+                { LOOKED, LOOK_REGULAR, 1, true, FILE_AT("p", 2) },
+                { LOOKED, LOOK_REGULAR, 1, true, NOTHING }, /* its folder was moved away meanwhile */
+                { LOOKED, LOOK_REGULAR, 1, true, LEAF("p", SYMLINK) },
+                { LOOKED, LOOK_REGULAR, 1, true, FOLDER("p", UNKNOWN) },
+                { LOOKED, LOOK_REGULAR, 1, true, FOLDER("p", EXCLUDED) },
+                { LOOKED, LOOK_ABSENT, 0, false, NOTHING },
+                { LOOKED, LOOK_ABSENT, 0, true, FILE_AT("p", 1) },
+                { LOOKED, LOOK_ABSENT, 0, false, LEAF("p", SYMLINK) },
         };
         Job *job = calloc(1, sizeof(*job));
 
@@ -136,7 +138,8 @@ static void test_job_at_work(void **state) {
                 make_row("p", PATH_CLAIMED, true, 1);
                 gen = get("p")->gen;
                 job->row = *get("p");
-                job->unlooked = !cases[i].looked;
+                job->unlooked = cases[i].job != LOOKED;
+                job->waiting = cases[i].job == LOOKS;
                 job->look = cases[i].look;
                 job->stamp = stamp_of(cases[i].version);
                 mapping.jobs = job;
@@ -306,6 +309,33 @@ static void test_page_is_old(void **state) {
         assert_int_equal(get("d")->state, PATH_PENDING);
 }
 
+/* When the page was read a job was still to look, or a deletion waited; since then a job has looked and confirmed what
+ * was there before this sight (8.1): nobody will look again if the walk does not say so. */
+static void test_page_is_overtaken(void **state) {
+        static const PathState before[] = { PATH_PENDING, PATH_GONE, PATH_HELD };
+        Seen seen = { .path = "p", .size = 1, .kind = SEEN_FILE, .stamp = stamp_of(0) };
+        Stamp two = stamp_of(2);
+
+        for (size_t i = 0; i < ELEMENTSOF(before); i++) {
+                struct Merge *g;
+                Row *row;
+
+                assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                make_row("p", before[i], true, 1);
+                g = merge_new(&mapping, "");
+                row = get("p");
+                row_hint(row, false, 1, 1);
+                row_claim(row);
+                row_confirm(row, row->gen, &two, "\"2\"", NULL, 1);
+                store(row);
+                assert_int_equal(get("p")->state, PATH_CLEAN);
+                assert_int_equal(merge_seen(g, &seen, 1), 1);
+                assert_true(merge_end(g, true));
+                merge_free(g);
+                assert_int_equal(get("p")->state, PATH_PENDING);
+        }
+}
+
 /* Many pages, and no call that does all of it: a folder of any size may have been deleted offline. */
 static void test_many_rows(void **state) {
         static const Sight last[] = { FILE_AT("z", 1) };
@@ -389,12 +419,19 @@ static void test_longest(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                WITH_JOURNAL(test_one_row),         WITH_JOURNAL(test_job_at_work),
-                WITH_JOURNAL(test_doubt),           WITH_JOURNAL(test_rows_of_folders),
-                WITH_JOURNAL(test_beneath_unknown), WITH_JOURNAL(test_incomplete),
-                WITH_JOURNAL(test_page_is_old),     WITH_JOURNAL(test_reread),
-                WITH_JOURNAL(test_many_rows),       WITH_JOURNAL(test_longest),
-                WITH_JOURNAL(test_many_clean_rows), WITH_JOURNAL(test_many_skipped_rows),
+                WITH_JOURNAL(test_one_row),
+                WITH_JOURNAL(test_job_at_work),
+                WITH_JOURNAL(test_doubt),
+                WITH_JOURNAL(test_rows_of_folders),
+                WITH_JOURNAL(test_beneath_unknown),
+                WITH_JOURNAL(test_incomplete),
+                WITH_JOURNAL(test_page_is_old),
+                WITH_JOURNAL(test_reread),
+                WITH_JOURNAL(test_many_rows),
+                WITH_JOURNAL(test_longest),
+                WITH_JOURNAL(test_page_is_overtaken),
+                WITH_JOURNAL(test_many_clean_rows),
+                WITH_JOURNAL(test_many_skipped_rows),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
