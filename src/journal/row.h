@@ -54,7 +54,8 @@ typedef struct Row {
         int64_t due;   /* boot ns */
         int64_t first; /* wall ns of the oldest unsynced change, unique and rising within the journal; 0 when clean */
         unsigned attempts; /* failed ones since then */
-        uint64_t seen_ino; /* of a looked-at file that is not confirmed yet: protects the source of its rename */
+        uint64_t seen_ino; /* of a looked-at file that is not confirmed yet: protects the source of its rename. Failed
+                              or in conflict: of the file that was looked at; 0: none, or it could not be read */
         char reason[ROW_REASON_ROOM];
 
         /* as stored, for the journal's counters */

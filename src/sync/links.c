@@ -23,14 +23,21 @@ static int on_name(const Row *row, void *userdata) {
 
         if (!row->confirmed || strcmp(row->path, job->row.path) == 0 || row->stamp.btime_ns != job->stamp.btime_ns)
                 return 0; /* another birth: another file, in another subvolume or before this one */
+        /* Its deletion waits. No file stood there, so it is no name of this one: should it become one, the name itself
+         * is told of, and what is saved under the others must not put the deletion off, for ever if it is often. Or the
+         * file was emptied (5.9): that is to be told when it is not any more. */
+        if ((row->state == PATH_GONE || row->state == PATH_HELD) && (!row->reason[0] || job->stamp.size == 0))
+                return 0;
+        /* It was looked at as this very file, and its blob is what stopped it: that waits for a person, its own news or
+         * the next scan. Two such names would wake each other for ever. */
+        if ((row->state == PATH_FAILED || row->state == PATH_CONFLICT) && row->seen_ino == job->stamp.ino)
+                return 0;
         if (row->state == PATH_CLAIMED)
                 other = uploader_job(job->mapping, row->path);
-        /* Its own look is still to come, and cannot stop at a stamp that differs from ours. One that waits because the
-         * file was emptied (5.9) is told only that it is not any more: or two such would cancel each other's wait. */
-        if (row->state == PATH_PENDING || (row->state == PATH_GONE && job->stamp.size == 0) ||
-            (other && other->unlooked))
+        /* Its own look is still to come, and cannot stop at a stamp that differs from ours; or it found no file. */
+        if (row->state == PATH_PENDING || (other && (other->unlooked || other->look != LOOK_REGULAR)))
                 return 0;
-        if (other && !other->unlooked && other->look == LOOK_REGULAR)
+        if (other)
                 seen = &other->stamp;
         if (stamp_equal(seen, &job->stamp))
                 return 0;
