@@ -27,7 +27,7 @@ FINDERS = {
     "06": "sim",
     "07": "answer",
     "08": "http",
-    "09": "sim",
+    "09": "tree",
     "10": "sim",
 }
 
