@@ -20,6 +20,7 @@
 #define SLOW_RETRY (120 * NSEC_PER_SEC) /* leases, rehydration: minutes */
 #define LOCAL_RETRY (5 * NSEC_PER_SEC)
 #define CORRUPTED_MAX 5u
+#define ROOM_TO_GROW SYNC_FIRST_ROOM /* until it is read, and while it is */
 
 static void job_look(Job *job);
 
@@ -273,7 +274,7 @@ void job_plan(Job *job) {
                         upload_start(job, job->row.confirmed || job->row.doubt);
                         return;
                 }
-                if (job_want_memory(job, job->stamp.size, job->stamp.size, job_look))
+                if (job_want_memory(job, job->stamp.size, job->stamp.size + ROOM_TO_GROW, job_look))
                         job_look(job);
                 return;
         case ACTION_SETTLE:
@@ -332,7 +333,7 @@ void job_plan(Job *job) {
                         if (job->stamp.size > SYNC_SMALL_MAX) {
                                 if (job_may_send(job))
                                         upload_start(job, false);
-                        } else if (job_want_memory(job, job->stamp.size, job->stamp.size, job_look))
+                        } else if (job_want_memory(job, job->stamp.size, job->stamp.size + ROOM_TO_GROW, job_look))
                                 job_look(job);
                         return;
                 }

@@ -178,7 +178,8 @@ void upload_commit(Job *job, const char *etag) {
 }
 
 static uint64_t block_size_of(uint64_t size) {
-        return MAX(BLOCK_MIN, size / (BLOCKS_MAX - 1) + 1);
+        /* half the blocks there are, as far as memory allows: the file may grow while it is read */
+        return MIN(MAX(BLOCK_MIN, size / (BLOCKS_MAX / 2) + 1), (uint64_t) SYNC_MEMORY);
 }
 
 /* Everything that was under way has come back: what now? */
@@ -215,8 +216,10 @@ static void on_finished(const SourceAnswer *answer, void *userdata) {
         }
         if (job->fuzzy)
                 job->stamp.size = u->offset; /* less if it shrank */
-        else
+        else {
+                job->stamp.size = answer->stamp.size; /* more if it grew */
                 job->row.unrest = 0;
+        }
         job->prefix = answer->read == SOURCE_PREFIX;
         job->have_bytes = true;
         job->size = (size_t) job->stamp.size;
@@ -286,7 +289,12 @@ static void on_block_read(const SourceAnswer *answer, void *userdata) {
         if (!u->hash_only && answer->size > 0 && !u->failed) {
                 char *data = source_take_buffer(answer);
 
-                if (u->n_ids == BLOCKS_MAX || send_block(u, data, answer->size, answer) < 0) {
+                if (u->n_ids == BLOCKS_MAX) {
+                        free(data);
+                        upload_changed(job);
+                        return;
+                }
+                if (send_block(u, data, answer->size, answer) < 0) {
                         upload_drop(job);
                         job_release(job, NSEC_PER_SEC, true, false, "out of memory");
                         return;
@@ -333,7 +341,9 @@ static void on_opened(const SourceAnswer *answer, void *userdata) {
         u->at_once = (unsigned) MAX(MIN(job->reserved / u->block_size, (uint64_t) BLOCKS_IN_FLIGHT), UINT64_C(1));
         if (!u->hash_only) {
                 u->id_room = BASE64_ROOM(job->id_size > 0 ? job->id_size : ID_SIZE);
-                u->ids = calloc((size_t) (answer->stamp.size / u->block_size) + 2, u->id_room);
+                /* a file that grows is followed until it has twice this size */
+                u->ids = calloc(MIN(2 * (size_t) (answer->stamp.size / u->block_size) + 3, (size_t) BLOCKS_MAX),
+                                u->id_room);
                 if (!u->ids) {
                         upload_drop(job);
                         job_release(job, NSEC_PER_SEC, true, false, "out of memory");

@@ -25,11 +25,14 @@
  *   read
  *   fstat, statx      Nothing happened to this file, and the path still is this file.
  *
- * If the file merely grew, or was changed so often that its stamp never was a step old, or lies where no page is ever
- * clean (tmpfs), the same bytes are read a second time, behind another SEEK_HOLE: two equal readings mean that the file
- * held just these bytes at the instant between them. */
+ * If the file grew, or was changed so often that its stamp never was a step old, or lies where no page is ever clean
+ * (tmpfs), the same bytes are read a second time, behind another SEEK_HOLE: two equal readings mean that the file began
+ * with just these bytes at the instant between them. That it held no others is a question of its size at that instant:
+ * who writes a longer text in the place of a shorter one leaves a beginning that never was a file. So the reading goes
+ * on behind what the file has grown by, until a glance at its end finds as many bytes as were read. */
 
 #define COARSE_STEP (2 * NSEC_PER_SEC) /* FAT; 1 s on ext4 with small inodes, and on some servers */
+#define FOLLOW_MOST 64u /* glances at the end per call: a log written without any pause moves on every time */
 #define AGAIN_CHUNK ((size_t) 256 * 1024)
 #define AGAIN_STEP (UINT64_C(32) * 1024 * 1024) /* per call of read_file_finish(): a fraction of a second */
 
@@ -41,8 +44,11 @@ struct ReadFile {
         bool coarse;     /* its stamp counts in seconds, and is of this moment: equal stamps prove nothing yet */
         bool twice;      /* equal stamps prove nothing about stores through a mapping: tmpfs (4.3) */
         bool cut;        /* it ended before first.stamp.size */
+        bool grew;       /* first.stamp.size has been raised since */
+        bool met;        /* a glance after the first reading found no more than what was read */
         EVP_MD_CTX *md5; /* of the first `position` bytes */
         uint64_t position;
+        uint64_t most;     /* bytes that an answer by blocks may have: twice as many as at first */
         EVP_MD_CTX *again; /* the second reading: of the first `again_position` bytes */
         uint64_t again_position;
         Glance after;
@@ -226,24 +232,55 @@ static bool file_begin(ReadFile *f, const LookRoot *root, const char *path, uint
 
 /* ---- reading ---- */
 
-/* The next `size` bytes, of which the file has enough unless it shrank. Returns them (malloc'ed), or NULL: failed. */
-static char *file_bytes(ReadFile *f, size_t size, const char *path, SourceAnswer *ret) {
-        _cleanup_free_ char *data = malloc(MAX(size, (size_t) 1));
+/* Appends the next `size` bytes, of which the file has enough unless it shrank, to the ret->size that are in *data. */
+static bool file_append(ReadFile *f, size_t size, const char *path, SourceAnswer *ret, char **data) {
+        char *larger = realloc(*data, MAX(ret->size + size, (size_t) 1));
         ssize_t n;
 
-        if (!data) {
+        if (!larger) {
                 failed(ret, ENOMEM, "reading", path);
-                return NULL;
+                return false;
         }
-        n = read_at(f->fd, data, size, f->position);
-        if (n < 0 || EVP_DigestUpdate(f->md5, data, (size_t) n) != 1) {
+        *data = larger;
+        n = read_at(f->fd, larger + ret->size, size, f->position);
+        if (n < 0 || EVP_DigestUpdate(f->md5, larger + ret->size, (size_t) n) != 1) {
                 failed(ret, n < 0 ? (int) -n : ENOMEM, "reading", path);
-                return NULL;
+                return false;
         }
         f->position += (uint64_t) n;
         f->cut = f->cut || (size_t) n < size;
-        ret->size = (size_t) n;
+        ret->size += (size_t) n;
         ret->read = f->cut ? SOURCE_CHANGED : SOURCE_WHOLE;
+        return true;
+}
+
+/* All is read: is it all there is? True: no, and there is more to read now. */
+static bool file_follow(ReadFile *f, uint64_t most) {
+        Glance now;
+
+        if (f->cut || f->met || f->position < f->first.stamp.size || glance(f->fd, &now) < 0)
+                return false;
+        f->met = now.stamp.size == f->position;
+        if (now.stamp.size <= f->position || now.stamp.size > most)
+                return false;
+        f->first.stamp.size = now.stamp.size;
+        f->grew = true;
+        return true;
+}
+
+/* The next bytes, `size` of them if there are so many. If the file grows while it is read, it is followed until it is
+ * `most` bytes long. Returns them (malloc'ed), or NULL: failed. */
+static char *file_bytes(ReadFile *f, size_t size, uint64_t most, const char *path, SourceAnswer *ret) {
+        _cleanup_free_ char *data = NULL;
+        unsigned glances = 0;
+
+        do {
+                uint64_t left = f->first.stamp.size - MIN(f->position, f->first.stamp.size);
+
+                if (!file_append(f, (size_t) MIN((uint64_t) (size - ret->size), left), path, ret, &data))
+                        return NULL;
+        } while (glances++ < FOLLOW_MOST && file_follow(f, most) && ret->size < size);
+        ret->stamp.size = f->first.stamp.size;
         return TAKE_PTR(data);
 }
 
@@ -265,12 +302,13 @@ static int file_ask(ReadFile *f, const LookRoot *root, const char *path, SourceR
         r = glance(f->fd, &f->after);
         if (r < 0)
                 return r;
-        if (f->cut || f->position != f->first.stamp.size || f->after.stamp.size < f->first.stamp.size ||
+        f->met = f->met || f->after.stamp.size == f->position;
+        if (f->cut || !f->met || f->position != f->first.stamp.size || f->after.stamp.size < f->first.stamp.size ||
             !glance_same_inode(&f->first, &f->after) || !path_is(root, path, &f->first))
                 *ret = SOURCE_CHANGED;
-        else if (!f->restless && !f->coarse && glance_equal(&f->first, &f->after))
+        else if (!f->restless && !f->coarse && !f->grew && glance_equal(&f->first, &f->after))
                 *ret = f->twice ? SOURCE_UNREAD : SOURCE_WHOLE;
-        else if (f->restless || f->after.stamp.size > f->first.stamp.size)
+        else if (f->restless || f->grew || f->after.stamp.size > f->first.stamp.size)
                 *ret = SOURCE_UNREAD;
         else
                 *ret = SOURCE_CHANGED;
@@ -318,10 +356,10 @@ static int file_compare(ReadFile *f, const uint8_t md5[static 16], SourceRead *r
         if (f->again_position != f->position || memcmp(again, md5, sizeof(again)) != 0 ||
             last.stamp.size < f->after.stamp.size)
                 *ret = SOURCE_CHANGED;
-        else if (glance_equal(&f->first, &last))
+        else if (!f->grew && glance_equal(&f->first, &last))
                 *ret = SOURCE_WHOLE;
         else
-                *ret = last.stamp.size > f->first.stamp.size ? SOURCE_PREFIX : SOURCE_CHANGED;
+                *ret = f->grew || last.stamp.size > f->first.stamp.size ? SOURCE_PREFIX : SOURCE_CHANGED;
         return 0;
 }
 
@@ -382,7 +420,7 @@ void read_whole(const char *folder, const RootId *pinned, const char *path, size
         if (!look_enter(&root, folder, pinned, ret))
                 return;
         if (file_begin(&f, &root, path, room, ret)) {
-                data = file_bytes(&f, (size_t) f.first.stamp.size, path, ret);
+                data = file_bytes(&f, room, room, path, ret);
                 if (data)
                         (void) file_end(&f, &root, path, UINT64_MAX, ret);
                 if (ret->look == LOOK_REGULAR)
@@ -419,21 +457,22 @@ void read_file_open(ReadFile *f, SourceAnswer *ret) {
         if (!look_enter(&root, f->folder, &f->pinned, ret))
                 return;
         (void) file_begin(f, &root, f->path, UINT64_MAX, ret);
+        f->most = 2 * MIN(f->first.stamp.size, (uint64_t) INT64_MAX);
         f->answer = (SourceAnswer){ .look = ret->look, .stamp = ret->stamp };
 }
 
 void read_file_block(ReadFile *f, size_t size, SourceAnswer *ret, char **ret_data) {
         _cleanup_free_ char *data = NULL;
-        uint64_t left = f->first.stamp.size - MIN(f->position, f->first.stamp.size);
 
         *ret = f->answer;
         if (!f->md5) {
                 failed(ret, EBADF, "reading", f->path);
                 return;
         }
-        data = file_bytes(f, (size_t) MIN((uint64_t) size, left), f->path, ret);
+        data = file_bytes(f, size, f->most, f->path, ret);
         if (!data)
                 return;
+        f->answer.stamp.size = ret->stamp.size;
         if (EVP_Digest(data, ret->size, ret->md5, NULL, md_md5, NULL) != 1 ||
             EVP_Digest(data, ret->size, ret->sha256, NULL, md_sha256, NULL) != 1) {
                 failed(ret, ENOMEM, "reading", f->path);

@@ -20,5 +20,5 @@ ReadFile *read_file_free(ReadFile *f);
 DEFINE_CLEANUP(ReadFile *, read_file_free);
 void read_file_open(ReadFile *f, SourceAnswer *ret);
 void read_file_block(ReadFile *f, size_t size, SourceAnswer *ret, char **ret_data);
-/* False: not finished, call again. After growth the whole prefix is read once more, in bounded steps. */
+/* False: not finished, call again. After growth everything is read once more, in bounded steps. */
 bool read_file_finish(ReadFile *f, SourceAnswer *ret);

@@ -28,7 +28,8 @@ typedef enum SourceRead {
         SOURCE_UNREAD,  /* only looked at, or not regular, or larger than the room offered (stamp says how large) */
         SOURCE_WHOLE,   /* the bytes are one consistent state of the file; md5 is theirs. source_file_read: the block
                            is complete (whether it is consistent with the others, source_file_finish tells) */
-        SOURCE_PREFIX,  /* append-only growth while reading: the first stamp.size bytes are a consistent prefix */
+        SOURCE_PREFIX,  /* it grew: the bytes are one consistent state, which a later one may have replaced. stamp is
+                           that of the first fstat, and its size that of this state */
         SOURCE_CHANGED, /* it changed while being read, or a moment before: look again later. If it was read to its
                            end nevertheless, the bytes are there for the marked copy of 4.7: size and md5 are theirs,
                            end is set for a file. */
@@ -39,7 +40,7 @@ typedef struct SourceAnswer {
         RootState root_state; /* for LOOK_NO_ROOT */
         SourceRead read;
         Stamp stamp;        /* of the first fstat; for REGULAR, SYMLINK, FOLDER, SPECIAL */
-        size_t size;        /* bytes in the buffer: stamp.size for WHOLE and PREFIX; fewer if the file shrank */
+        size_t size;        /* bytes in the buffer: stamp.size for WHOLE and PREFIX; others if it changed */
         bool end;           /* SourceFile: this was the last block */
         uint8_t md5[16];    /* source_read, source_file_read: of these bytes; source_file_finish: of the whole file */
         uint8_t sha256[32]; /* source_file_read: of this block */
@@ -70,7 +71,8 @@ source_take_buffer(const SourceAnswer *answer); /* only inside the callback; cal
  * anyway), then blocks in order, then finish (fstat, statx of the path: read is WHOLE, PREFIX or CHANGED). One call at
  * a time per file. */
 int source_file_open(Source *s, const char *path, SourceFn fn, void *userdata, SourceFile **ret) _must_check_;
-/* Reads up to `size` bytes at the present position; a short file is SOURCE_CHANGED. Buffer as with source_read(). */
+/* Reads up to `size` bytes at the present position; fewer only at the end, and a short file is SOURCE_CHANGED. A file
+ * that grows is followed until it has twice its size at first. Buffer as with source_read(). */
 int source_file_read(SourceFile *f, size_t size, SourceFn fn, void *userdata) _must_check_;
 int source_file_finish(SourceFile *f, SourceFn fn, void *userdata) _must_check_;
 SourceFile *source_file_close(SourceFile *f); /* any time; a read under way is abandoned, its callback does not come */

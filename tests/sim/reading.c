@@ -14,8 +14,8 @@ typedef struct Reading {
         Inode *inode;
         Stamp first;
         Content got;
-        bool restless, cut;
-        uint64_t position;
+        bool restless, cut, grew, met;
+        uint64_t position, most;
 } Reading;
 
 typedef struct Task {
@@ -173,6 +173,7 @@ static bool begin(Task *t, int64_t *delay) {
                 t->answer.stamp = r->first;
                 if (r->first.size > t->room)
                         return false;
+                r->most = t->kind == READ ? t->room : 2 * r->first.size;
                 t->step = 2;
         }
         if (r->inode->writers > 0) { /* SEEK_HOLE waits for it */
@@ -186,22 +187,50 @@ static bool begin(Task *t, int64_t *delay) {
         return true;
 }
 
-/* The next part as it is now. */
+static uint64_t part_of(const Content *c, unsigned i, uint64_t size) {
+        return size == c->size[i] ? c->part[i] : ~c->part[i] ^ size; /* a part of a part */
+}
+
+/* The next part as it is now, or the rest of one of which less was read before the file grew. */
 static void read_part(Reading *r) {
         const Content *c = &r->inode->content;
         unsigned i = r->got.n;
         uint64_t left = r->first.size - r->position, size;
 
+        if (i > 0 && i <= c->n && r->got.size[i - 1] < c->size[i - 1]) {
+                uint64_t before = r->got.size[--i], more = MIN(left, c->size[i] - before);
+
+                r->got.part[i] = r->got.part[i] == part_of(c, i, before) ? part_of(c, i, before + more)
+                                                                         : ~r->got.part[i] ^ c->part[i];
+                r->got.size[i] += more;
+                r->got.total += more;
+                r->position += more;
+                return;
+        }
         if (i >= c->n) {
                 r->cut = true;
                 return;
         }
         size = MIN(left, c->size[i]);
-        r->got.part[i] = size == c->size[i] ? c->part[i] : ~c->part[i] ^ size; /* a part of a part */
+        r->got.part[i] = part_of(c, i, size);
         r->got.size[i] = size;
         r->got.total += size;
         r->got.n++;
         r->position += size;
+}
+
+/* Is what was read all there is? True: it has grown, and there is more to read. */
+static bool follow(Reading *r) {
+        uint64_t size = r->inode->content.total;
+
+        if (r->cut || r->met || r->position < r->first.size)
+                return false;
+        r->met = size == r->position;
+        if (size <= r->position || size > r->most)
+                return false;
+        r->first.size = size;
+        r->grew = true;
+        return true;
 }
 
 static bool path_is(const char *path, const Inode *i) {
@@ -220,18 +249,19 @@ static bool begins_with(const Content *c, const Content *start) {
 static SourceRead ask(const Reading *r, const char *path) {
         Stamp last = inode_stamp(r->inode);
 
-        if (r->cut || r->position != r->first.size || last.size < r->first.size || !path_is(path, r->inode))
+        if (r->cut || !(r->met || last.size == r->position) || r->position != r->first.size ||
+            last.size < r->first.size || !path_is(path, r->inode))
                 return SOURCE_CHANGED;
-        if (!r->restless && !world.tmpfs && stamp_equal(&r->first, &last))
+        if (!r->restless && !r->grew && !world.tmpfs && stamp_equal(&r->first, &last))
                 return SOURCE_WHOLE;
-        if (!r->restless && !world.tmpfs && last.size <= r->first.size)
+        if (!r->restless && !r->grew && !world.tmpfs && last.size <= r->first.size)
                 return SOURCE_CHANGED;
         /* read again */
         if (r->inode->writers > 0 || !begins_with(&r->inode->content, &r->got))
                 return SOURCE_CHANGED;
-        if (stamp_equal(&r->first, &last))
+        if (!r->grew && stamp_equal(&r->first, &last))
                 return SOURCE_WHOLE;
-        return last.size > r->first.size ? SOURCE_PREFIX : SOURCE_CHANGED;
+        return r->grew || last.size > r->first.size ? SOURCE_PREFIX : SOURCE_CHANGED;
 }
 
 static char *bytes_of(const Content *c) {
@@ -252,6 +282,11 @@ static bool read_on(Task *t, int64_t *delay) {
                 *delay = a_while();
                 return true;
         }
+        if (t->step == 3 && follow(r)) {
+                *delay = a_while();
+                return true;
+        }
+        t->answer.stamp.size = r->first.size;
         if (t->step == 3 && r->restless) {
                 t->step = 4;
                 *delay = JIFFY;
@@ -272,6 +307,9 @@ static void file_read(Task *t) {
         t->answer.look = LOOK_REGULAR;
         t->answer.stamp = r->first;
         read_part(r);
+        while (follow(r) && r->got.n > at && r->got.size[at] < r->inode->content.size[at])
+                read_part(r);
+        t->answer.stamp.size = r->first.size;
         if (r->got.n > at)
                 part = (Content){ { r->got.part[at] }, { r->got.size[at] }, 1, r->got.size[at] };
         if (part.total < PART_SIZE && r->position < r->first.size)

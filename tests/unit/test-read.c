@@ -107,6 +107,21 @@ static void overwrite_and_grow(void) {
         grow();
 }
 
+/* The other order: "Xontent" alone never was in the file. */
+static void grow_and_overwrite(void) {
+        grow();
+        overwrite();
+}
+
+/* As `cat longer >file`: its beginning never was, at any length. */
+static void write_longer(void) {
+        put("f", "abcdefghijkl");
+}
+
+static void grow_too_far(void) {
+        assert_int_equal(truncate(at("f"), 15), 0);
+}
+
 static void shorten(void) {
         assert_int_equal(truncate(at("f"), 3), 0);
 }
@@ -153,7 +168,7 @@ static void remove_root(void) {
         assert_int_equal(rename(root, away), 0);
 }
 
-/* A file in three blocks; the change comes before block `when` (3: after the last). */
+/* A file in three blocks, or four if it grows; the change comes before block `when` (3: after the last). */
 static SourceAnswer read_in_blocks(void (*change)(void), unsigned when, char **ret_bytes, size_t *ret_size) {
         _cleanup_(read_file_freep) ReadFile *f = read_file_new(root, &any, "f");
         _cleanup_free_ char *bytes = malloc(64);
@@ -165,7 +180,7 @@ static SourceAnswer read_in_blocks(void (*change)(void), unsigned when, char **r
         read_file_open(f, &a);
         assert_int_equal(a.look, LOOK_REGULAR);
         assert_int_equal(a.read, SOURCE_UNREAD);
-        for (unsigned i = 0; i < 3; i++) {
+        for (unsigned i = 0; i < 4 && !a.end; i++) {
                 _cleanup_free_ char *data = NULL;
                 uint8_t sha256[32];
 
@@ -179,14 +194,14 @@ static SourceAnswer read_in_blocks(void (*change)(void), unsigned when, char **r
                 memcpy(bytes + n, data, a.size);
                 n += a.size;
                 if (a.read == SOURCE_WHOLE) {
-                        assert_int_equal(a.size, i < 2 ? 3 : 1);
-                        assert_int_equal(a.end, i == 2);
+                        assert_int_equal(a.size, MIN(a.stamp.size - 3 * i, UINT64_C(3)));
+                        assert_int_equal(a.end, n == a.stamp.size);
                 } else {
                         assert_int_equal(a.read, SOURCE_CHANGED);
                         assert_true(a.end);
-                        break;
                 }
         }
+        assert_true(a.end);
         if (when == 3)
                 change();
         while (!read_file_finish(f, &a))
@@ -200,20 +215,28 @@ static void test_changes_between_steps(void **state) {
         static const struct {
                 void (*change)(void);
                 SourceRead read[4]; /* before block 0, 1, 2, and at the end */
+                const char *sent;   /* of a PREFIX before the end: a state that was there */
         } cases[] = {
 #define ALWAYS(x) { x, x, x, x }
-                { nothing, ALWAYS(SOURCE_WHOLE) },
-                { grow, ALWAYS(SOURCE_PREFIX) }, /* pitfalls 4.7 */
-                { overwrite, ALWAYS(SOURCE_CHANGED) },
+                { nothing, ALWAYS(SOURCE_WHOLE), NULL },
+                { grow, ALWAYS(SOURCE_PREFIX), "contentmore" }, /* pitfalls 4.7 */
+                { grow_too_far, { SOURCE_CHANGED, SOURCE_CHANGED, SOURCE_CHANGED, SOURCE_PREFIX }, NULL },
+                { overwrite, ALWAYS(SOURCE_CHANGED), NULL },
                 /* what was not read yet when it changed is what both readings saw: a state that was there */
-                { overwrite_and_grow, { SOURCE_PREFIX, SOURCE_CHANGED, SOURCE_CHANGED, SOURCE_CHANGED } },
-                { shorten, ALWAYS(SOURCE_CHANGED) },
-                { shorten_and_grow, { SOURCE_PREFIX, SOURCE_PREFIX, SOURCE_CHANGED, SOURCE_CHANGED } },
-                { replace, ALWAYS(SOURCE_CHANGED) },
-                { replace_and_grow, ALWAYS(SOURCE_CHANGED) },
-                { take_away, ALWAYS(SOURCE_CHANGED) },
-                { change_mode, ALWAYS(SOURCE_CHANGED) },
-                { set_back, ALWAYS(SOURCE_CHANGED) },
+                { overwrite_and_grow,
+                  { SOURCE_PREFIX, SOURCE_CHANGED, SOURCE_CHANGED, SOURCE_CHANGED },
+                  "Xontentmore" },
+                { grow_and_overwrite,
+                  { SOURCE_PREFIX, SOURCE_CHANGED, SOURCE_CHANGED, SOURCE_CHANGED },
+                  "Xontentmore" },
+                { write_longer, { SOURCE_PREFIX, SOURCE_CHANGED, SOURCE_CHANGED, SOURCE_CHANGED }, "abcdefghijkl" },
+                { shorten, ALWAYS(SOURCE_CHANGED), NULL },
+                { shorten_and_grow, ALWAYS(SOURCE_CHANGED), NULL },
+                { replace, ALWAYS(SOURCE_CHANGED), NULL },
+                { replace_and_grow, ALWAYS(SOURCE_CHANGED), NULL },
+                { take_away, ALWAYS(SOURCE_CHANGED), NULL },
+                { change_mode, ALWAYS(SOURCE_CHANGED), NULL },
+                { set_back, ALWAYS(SOURCE_CHANGED), NULL },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
@@ -228,6 +251,12 @@ static void test_changes_between_steps(void **state) {
                         assert_int_equal(a.read, cases[i].read[when]);
                         if (a.read != SOURCE_CHANGED)
                                 assert_int_equal(size, a.stamp.size);
+                        if (a.read == SOURCE_PREFIX) {
+                                const char *sent = when < 3 ? cases[i].sent : "content";
+
+                                assert_int_equal(size, strlen(sent));
+                                assert_memory_equal(bytes, sent, size);
+                        }
                         assert_md5(a.md5, bytes, size); /* of a changed one too: it may become the copy of 4.7 */
                         (void) unlink(at("f"));
                 }
