@@ -129,21 +129,52 @@ static void rescan_arm(Mapping *m, int64_t took) {
         timer_set(m->rescan, clock_boot() + clock_policy(wait));
 }
 
-static bool on_scan_end(const ScanEnd *end, void *userdata) {
-        Mapping *m = userdata;
-        bool full = m->running.path && m->running.path[0] == '\0';
-        bool complete = end->complete && end->root_state == ROOT_OK;
+/* The branch is compared. */
+static void scan_over(Mapping *m) {
+        const ScanEnd *end = &m->ended;
+        bool full = m->running.path[0] == '\0';
 
-        if (m->merge && !merge_end(m->merge, complete))
-                return false;
-        complete = complete && !(m->merge && merge_failed(m->merge));
-        m->merge = merge_free(m->merge);
         /* all that was asked for, up to the oldest that is still in line (one asked for again is in it with its first
          * number) */
         m->scans_done = m->scans_asked;
         for (size_t i = 0; i < m->n_branches; i++)
                 m->scans_done = MIN(m->scans_done, m->branches[i].number - 1);
         free(TAKE_PTR(m->running.path));
+
+        if (full && end->complete) {
+                m->fs_tells = end->fs_tells;
+                m->fs_name = end->fs_name;
+                m->folders = end->folders;
+                say_unwatched(m, end);
+                m->polled = end->unwatched;
+                m->scanned_once = true;
+                m->record.reread = false; /* it is in the rows now */
+                m->owed = m->record.scan;
+                m->walked_from = m->scan_started;
+                if (m->overflows > 0 && !m->record.scan)
+                        m->overflows = 0;
+                mapping_save(m, false);
+                rescan_arm(m, clock_boot() - m->scan_started);
+        } else if (end->complete && end->unwatched > 0 && m->polled == 0) {
+                mapping_scan(m, ""); /* it says how many there are, and polls them from now on (1.12) */
+        }
+        mapping_scan_next(m);
+        sync_touch(m->sync);
+        sync_kick(m->sync);
+}
+
+static void on_heard(void *userdata) {
+        scan_over(userdata);
+}
+
+static bool on_scan_end(const ScanEnd *end, void *userdata) {
+        Mapping *m = userdata;
+        bool complete = end->complete && end->root_state == ROOT_OK;
+
+        if (m->merge && !merge_end(m->merge, complete))
+                return false;
+        complete = complete && !(m->merge && merge_failed(m->merge));
+        m->merge = merge_free(m->merge);
 
         if (end->root_state != ROOT_OK && !root_is_shortage(&end->error)) {
                 m->record.scan = true;
@@ -167,26 +198,13 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
                 if (m->block == BLOCK_ROOT)
                         mapping_unblock(m);
         }
-        if (full && complete) {
-                m->fs_tells = end->fs_tells;
-                m->fs_name = end->fs_name;
-                m->folders = end->folders;
-                say_unwatched(m, end);
-                m->polled = end->unwatched;
-                m->scanned_once = true;
-                m->record.reread = false; /* it is in the rows now */
-                m->owed = m->record.scan;
-                m->walked_from = m->scan_started;
-                if (m->overflows > 0 && !m->record.scan)
-                        m->overflows = 0;
-                mapping_save(m, false);
-                rescan_arm(m, clock_boot() - m->scan_started);
-        } else if (complete && end->unwatched > 0 && m->polled == 0) {
-                mapping_scan(m, ""); /* it says how many there are, and polls them from now on (1.12) */
-        }
-        mapping_scan_next(m);
-        sync_touch(m->sync);
-        sync_kick(m->sync);
+        /* What is replaced by a rename while its folder is listed may be in the listing neither as it was nor as it is
+         * (readdir(3) promises neither), and then an event tells of it: the walk is over when the kernel's queue has
+         * been emptied of all that came until its end. */
+        m->ended = *end;
+        m->ended.complete = complete;
+        if (!complete || !m->watcher || watcher_barrier(m->watcher, on_heard, m) < 0)
+                scan_over(m);
         return true;
 }
 

@@ -111,6 +111,7 @@ struct Mapping {
         Branch *branches; /* asked for and not begun, in order */
         size_t n_branches;
         Branch running; /* path NULL: none */
+        ScanEnd ended;  /* of the running one, until what was heard by then has come in */
         int64_t scan_started;
         uint64_t scans_asked, scans_done;
         struct Merge *merge;
