@@ -361,6 +361,8 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
         job->fresh = true;
         job->look = answer->look;
         job->stamp = answer->stamp;
+        if (answer->look != LOOK_NO_ROOT && answer->look != LOOK_UNKNOWN && answer->look != LOOK_UNREADABLE)
+                links_former(job);
         switch (answer->look) {
         case LOOK_NO_ROOT:
                 mapping_block(m, BLOCK_ROOT, "%s", answer->error.text);

@@ -23,10 +23,11 @@ static int on_name(const Row *row, void *userdata) {
 
         if (!row->confirmed || strcmp(row->path, job->row.path) == 0 || row->stamp.btime_ns != job->stamp.btime_ns)
                 return 0; /* another birth: another file, in another subvolume or before this one */
-        /* Its deletion waits. No file stood there, so it is no name of this one: should it become one, the name itself
-         * is told of, and what is saved under the others must not put the deletion off, for ever if it is often. Or the
-         * file was emptied (5.9): that is to be told when it is not any more. */
-        if ((row->state == PATH_GONE || row->state == PATH_HELD) && (!row->reason[0] || job->stamp.size == 0))
+        /* Its deletion waits, or was rejected. Either no file stood there, so it is no name of this one: should it
+         * become one, the name itself is told of, and what is saved under the others must not put the deletion off, for
+         * ever if it is often. Or the file was emptied (5.9): that is to be told when it is not any more. */
+        if ((row->state == PATH_GONE || row->state == PATH_HELD || row->state == PATH_SKIPPED) &&
+            (!row->reason[0] || job->stamp.size == 0))
                 return 0;
         /* It was looked at as this very file, and its blob is what stopped it: that waits for a person, its own news or
          * the next scan. Two such names would wake each other for ever. */
@@ -50,6 +51,50 @@ static int on_name(const Row *row, void *userdata) {
         return buf_append(&n->stale, row->path, row->path_size + 1);
 }
 
+/* Of the file that stood here when the job's path was confirmed. */
+static int on_former(const Row *row, void *userdata) {
+        Names *n = userdata;
+        const Job *job = n->job;
+
+        if (!row->confirmed || strcmp(row->path, job->row.path) == 0 ||
+            row->stamp.btime_ns != job->row.stamp.btime_ns || (row->state != PATH_CLEAN && row->state != PATH_CLAIMED))
+                return 0;
+        return buf_append(&n->stale, row->path, row->path_size + 1);
+}
+
+static void wake(Names *n, bool content) {
+        const Job *job = n->job;
+
+        for (size_t at = 0; at < n->stale.size; at += strlen(n->stale.data + at) + 1)
+                mapping_hint(job->mapping, n->stale.data + at, content, clock_boot(), job->row.first);
+        buf_done(&n->stale);
+}
+
+/* New names, of which nothing is confirmed yet: their jobs. */
+static bool is_new(const Job *other, const Stamp *file) {
+        return !other->row.confirmed && !other->unlooked && other->look == LOOK_REGULAR &&
+               other->stamp.ino == file->ino && other->stamp.btime_ns == file->btime_ns;
+}
+
+void links_former(Job *job) {
+        Names n = { .job = job, .stale = BUF_INIT(1 << 20) };
+        const Stamp *file = &job->row.stamp;
+        Mapping *m = job->mapping;
+        Error e = ERROR_NULL;
+
+        if (!job->row.confirmed || !job->row.content || job->was_gone || job->rounds > 0 || file->ino == 0 ||
+            (job->look == LOOK_REGULAR && job->stamp.ino == file->ino))
+                return;
+        if (sync_journal(m->sync,
+                         journal_by_inode(m->sync->journal, m->record.id, file->ino, NAMES_MOST, on_former, &n, &e),
+                         &e) >= 0)
+                for (const Job *other = m->jobs; other; other = other->next)
+                        if (other != job && is_new(other, file) &&
+                            buf_append(&n.stale, other->row.path, other->row.path_size + 1) < 0)
+                                break;
+        wake(&n, true);
+}
+
 bool links_hint(Job *job) {
         Names n = { .job = job, .stale = BUF_INIT(1 << 20) };
         Mapping *m = job->mapping;
@@ -59,17 +104,12 @@ bool links_hint(Job *job) {
                 return false;
         if (sync_journal(m->sync,
                          journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, NAMES_MOST, on_name, &n, &e),
-                         &e) >= 0) {
-                /* new names, of which nothing is confirmed yet */
+                         &e) >= 0)
                 for (const Job *other = m->jobs; other; other = other->next)
-                        if (!other->row.confirmed && !other->unlooked && other->look == LOOK_REGULAR &&
-                            other->stamp.ino == job->stamp.ino && other->stamp.btime_ns == job->stamp.btime_ns &&
-                            other->stamp.ctime_ns <= job->stamp.ctime_ns && !stamp_equal(&other->stamp, &job->stamp) &&
+                        if (is_new(other, &job->stamp) && other->stamp.ctime_ns <= job->stamp.ctime_ns &&
+                            !stamp_equal(&other->stamp, &job->stamp) &&
                             buf_append(&n.stale, other->row.path, other->row.path_size + 1) < 0)
                                 break;
-                for (size_t at = 0; at < n.stale.size; at += strlen(n.stale.data + at) + 1)
-                        mapping_hint(m, n.stale.data + at, false, clock_boot(), job->row.first);
-        }
-        buf_done(&n.stale);
+        wake(&n, false);
         return n.overtaken;
 }

@@ -350,6 +350,9 @@ uint64_t upload_sent(const struct Upload *u);
 
 /* links.c: other names of the file that was just looked at */
 bool links_hint(Job *job);
+/* The file that stood here is no longer here, and what an event told of this path may have been written to that one:
+ * the names that it still has are looked at. */
+void links_former(Job *job);
 
 /* rename.c: the same file under another name is copied on the server */
 bool rename_try(Job *job); /* true: it is under way */

@@ -84,6 +84,9 @@ static void test_emptied(void **state) {
         state_is("b", PATH_GONE, "emptied here; waits for delete-delay");
         assert_false(wakes("a", "b", 0));
         assert_true(wakes("a", "b", 2));
+        state_is("b", PATH_SKIPPED, "its deletion was rejected: the blob stays");
+        assert_false(wakes("a", "b", 0));
+        assert_true(wakes("a", "b", 2));
 }
 
 /* Its pause is not cut short: two of them, leased, would ask the service without one. */
@@ -115,11 +118,53 @@ static void test_parked(void **state) {
         }
 }
 
+/* "a" was written to, and then replaced or removed: the event named "a" alone, and the file is still there as "b". */
+static void test_former_names(void **state) {
+        static const Look looks[] = { LOOK_REGULAR, LOOK_ABSENT };
+
+        make_row("a", PATH_CLEAN, true, 1);
+        make_row("b", PATH_CLEAN, true, 1);
+        make_row("c", PATH_GONE, true, 1);
+        for (size_t i = 0; i < ELEMENTSOF(looks); i++) {
+                uint64_t gen = get("b")->gen, gone = get("c")->gen;
+                Job *job = look("a", 2), other;
+
+                job->look = looks[i];
+                job->stamp.ino++;
+                links_former(job); /* no event told of bytes */
+                assert_int_equal(get("b")->gen, gen);
+                job->row.content = true;
+                job->was_gone = true;
+                links_former(job); /* told before */
+                assert_int_equal(get("b")->gen, gen);
+                job->was_gone = false;
+                other = (Job){ .mapping = &mapping, .row = *get("d"), .stamp = stamp_of(1), .look = LOOK_REGULAR };
+                mapping.jobs = &other;
+                links_former(job);
+                mapping.jobs = NULL;
+                assert_true(get("b")->gen > gen);
+                assert_true(get("b")->content); /* the stamp may not tell (4.3) */
+                assert_true(get("d")->gen > other.row.gen);
+                assert_int_equal(get("c")->gen, gone);
+                state_is("b", PATH_GONE, NULL);
+                make_row("b", PATH_CLEAN, true, 1);
+        }
+        Job *job = look("a", 2); /* it is still the same file: links_hint() sees to it */
+        job->row.content = true;
+        uint64_t gen = get("b")->gen;
+        links_former(job);
+        assert_int_equal(get("b")->gen, gen);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                WITH_JOURNAL(test_names_that_have_not_seen_it),       WITH_JOURNAL(test_deletion_is_not_put_off),
-                WITH_JOURNAL(test_deletion_under_way_is_not_put_off), WITH_JOURNAL(test_emptied),
-                WITH_JOURNAL(test_pending_keeps_its_pause),           WITH_JOURNAL(test_parked),
+                WITH_JOURNAL(test_names_that_have_not_seen_it),
+                WITH_JOURNAL(test_deletion_is_not_put_off),
+                WITH_JOURNAL(test_deletion_under_way_is_not_put_off),
+                WITH_JOURNAL(test_emptied),
+                WITH_JOURNAL(test_pending_keeps_its_pause),
+                WITH_JOURNAL(test_parked),
+                WITH_JOURNAL(test_former_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
