@@ -95,6 +95,42 @@ void links_former(Job *job) {
         wake(&n, true);
 }
 
+/* The same stamp, and other bytes: a store through a mapping need not move it (4.3). */
+static bool is_unstamped(const Job *job, const Job *other, const Row *row) {
+        if (other && other->have_bytes)
+                return stamp_equal(&other->stamp, &job->stamp) && memcmp(other->md5, job->md5, sizeof(job->md5)) != 0;
+        return row->confirmed && row->has_md5 && stamp_equal(&row->stamp, &job->stamp) &&
+               memcmp(row->md5, job->md5, sizeof(job->md5)) != 0;
+}
+
+static int on_same_stamp(const Row *row, void *userdata) {
+        Names *n = userdata;
+        const Job *job = n->job;
+
+        if (strcmp(row->path, job->row.path) == 0 || (row->state == PATH_PENDING && row->content) ||
+            (row->state != PATH_CLEAN && row->state != PATH_PENDING) || !is_unstamped(job, NULL, row))
+                return 0;
+        return buf_append(&n->stale, row->path, row->path_size + 1);
+}
+
+void links_stored(Job *job) {
+        Names n = { .job = job, .stale = BUF_INIT(1 << 20) };
+        Mapping *m = job->mapping;
+        Error e = ERROR_NULL;
+
+        if (!job->have_bytes || job->fuzzy || job->stamp.nlink < 2 || job->stamp.ino == 0)
+                return;
+        if (sync_journal(
+                    m->sync,
+                    journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, NAMES_MOST, on_same_stamp, &n, &e),
+                    &e) >= 0)
+                for (const Job *other = m->jobs; other; other = other->next)
+                        if (other != job && is_unstamped(job, other, &other->row) &&
+                            buf_append(&n.stale, other->row.path, other->row.path_size + 1) < 0)
+                                break;
+        wake(&n, true);
+}
+
 bool links_hint(Job *job) {
         Names n = { .job = job, .stale = BUF_INIT(1 << 20) };
         Mapping *m = job->mapping;

@@ -122,6 +122,7 @@ void job_confirm(Job *job, const char *etag) {
         Error e = ERROR_NULL;
         int r = job_reload(job, &e);
 
+        links_stored(job);
         if (r >= 0) {
                 if (job->row.confirmed && job->row.has_md5 && job->have_bytes &&
                     memcmp(job->row.md5, job->md5, 16) != 0)

@@ -156,6 +156,35 @@ static void test_former_names(void **state) {
         assert_int_equal(get("b")->gen, gen);
 }
 
+/* A store through a mapping leaves the stamp as it was (4.3), and is told of one name alone. */
+static void test_same_stamp_other_bytes(void **state) {
+        Row *row;
+        Job *job;
+        uint64_t gen;
+
+        make_row("a", PATH_CLEAN, true, 1);
+        make_row("b", PATH_CLEAN, true, 1);
+        row = get("b");
+        row->has_md5 = true;
+        memset(row->md5, 1, sizeof(row->md5));
+        store(row);
+        gen = row->gen;
+        job = look("a", 1);
+        links_stored(job); /* nothing was read */
+        assert_int_equal(get("b")->gen, gen);
+        job->have_bytes = true;
+        memset(job->md5, 1, sizeof(job->md5));
+        links_stored(job);
+        assert_int_equal(get("b")->gen, gen);
+        memset(job->md5, 2, sizeof(job->md5));
+        links_stored(job);
+        assert_true(get("b")->gen > gen);
+        assert_true(get("b")->content);
+        gen = get("b")->gen;
+        links_stored(job); /* it will read it anyway */
+        assert_int_equal(get("b")->gen, gen);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 WITH_JOURNAL(test_names_that_have_not_seen_it),
@@ -165,6 +194,7 @@ int main(void) {
                 WITH_JOURNAL(test_pending_keeps_its_pause),
                 WITH_JOURNAL(test_parked),
                 WITH_JOURNAL(test_former_names),
+                WITH_JOURNAL(test_same_stamp_other_bytes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
