@@ -100,6 +100,8 @@ int engine_wait(Engine *engine, const char *const *mappings, size_t n, EngineWai
         EngineWait *wait;
         int r = 0;
 
+        if (s->mounts)
+                mounts_ask(s->mounts); /* a disk that came or went before the question may not have been told yet */
         for (size_t i = 0; i < n; i++)
                 if (!sync_find(s, mappings[i]))
                         return -ENOENT;
