@@ -25,8 +25,10 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="sanitizers change what it measures"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def azurite(tmp_path_factory):
+    """One for each file of tests: after ten minutes Azurite sweeps what nobody refers to any more, and in memory that can
+    stop it for minutes; and a young one is a fast one."""
     with Azurite(tmp_path_factory.mktemp("azurite")) as service:
         yield service
 
