@@ -82,8 +82,9 @@ void links_former(Job *job) {
         Mapping *m = job->mapping;
         Error e = ERROR_NULL;
 
-        if (!job->row.confirmed || !job->row.content || job->was_gone || job->rounds > 0 || file->ino == 0 ||
-            (job->look == LOOK_REGULAR && job->stamp.ino == file->ino))
+        /* was_gone, kept: it was found gone before, and they were told then */
+        if (!job->row.confirmed || !job->row.content || job->was_gone || job->row.kept || job->rounds > 0 ||
+            file->ino == 0 || (job->look == LOOK_REGULAR && job->stamp.ino == file->ino))
                 return;
         if (sync_journal(m->sync,
                          journal_by_inode(m->sync->journal, m->record.id, file->ino, NAMES_MOST, on_former, &n, &e),

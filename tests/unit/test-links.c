@@ -138,6 +138,10 @@ static void test_former_names(void **state) {
                 links_former(job); /* told before */
                 assert_int_equal(get("b")->gen, gen);
                 job->was_gone = false;
+                job->row.kept = true;
+                links_former(job); /* rejected: told before, or two names would wake each other for ever */
+                assert_int_equal(get("b")->gen, gen);
+                job->row.kept = false;
                 other = (Job){ .mapping = &mapping, .row = *get("d"), .stamp = stamp_of(1), .look = LOOK_REGULAR };
                 mapping.jobs = &other;
                 links_former(job);
