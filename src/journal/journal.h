@@ -50,7 +50,8 @@ bool journal_open_transaction(const Journal *j);
 
 bool journal_broken(const Journal *j);
 const Error *journal_trouble(const Journal *j); /* why; borrowed */
-/* `fn` is called once when it breaks, from inside the call that failed. */
+/* `fn` is called once when it breaks, from inside the call that failed: whoever cannot do better than stop need pass
+ * no Error, nor tell anybody. */
 void journal_listen(Journal *j, void (*fn)(void *userdata), void *userdata);
 /* Closes it, opens and checks it, tries a write. 0: whole again, but what was not committed is lost, so a comparison of
  * everything is owed. 1: it is another journal now (the old one was damaged and put aside; or removed by someone):

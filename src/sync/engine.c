@@ -47,11 +47,10 @@ void sync_touch(Sync *s) {
 }
 
 int sync_commit(Sync *s) {
-        Error e = ERROR_NULL;
-        int r = s->guard_counted ? journal_commit_durable(s->journal, &e) : journal_commit(s->journal, &e);
+        int r = s->guard_counted ? journal_commit_durable(s->journal, NULL) : journal_commit(s->journal, NULL);
 
         s->guard_counted = false;
-        return sync_journal(s, r, &e);
+        return r;
 }
 
 /* What failed or waits is tried at once; a million of them not in one turn of the loop. */
@@ -68,11 +67,10 @@ static int retry_some(Mapping *m, Error *e) {
 
 static void retry_more(Sync *s) {
         for (size_t i = 0; i < s->n_mappings; i++) {
-                Error e = ERROR_NULL;
 
                 if (!s->mappings[i]->retrying)
                         continue;
-                (void) sync_journal(s, retry_some(s->mappings[i], &e), &e);
+                (void) retry_some(s->mappings[i], NULL);
                 sync_touch(s);
                 sync_kick(s);
         }
@@ -539,7 +537,7 @@ static int mapping_do(Sync *s, size_t i, EngineVerb verb, Error *e) {
                 return mapping_reject(m, e);
         }
         if (r < 0)
-                return sync_journal(s, r, e);
+                return r;
         sync_touch(s);
         sync_kick(s);
         return 0;

@@ -36,12 +36,11 @@ bool guard_lets(Mapping *m, bool settled) {
         uint64_t held = c->state[PATH_HELD];
         JournalWindow w = { 0 };
         GuardInput in;
-        Error e = ERROR_NULL;
         int r;
 
         if (c->deletions == 0)
                 return true;
-        r = sync_journal(s, journal_window(s->journal, m->record.id, this_minute(), &w, &e), &e);
+        r = journal_window(s->journal, m->record.id, this_minute(), &w, NULL);
         if (r < 0)
                 return false;
         in = (GuardInput){ c->deletions,
@@ -56,10 +55,10 @@ bool guard_lets(Mapping *m, bool settled) {
                 return false;      /* it may look better in a moment */
         if (c->deletions > held) { /* what is decided and not carried out is held, durably: a person's word must not be
                                       forgotten (9.1) */
-                r = journal_hold(s->journal, m->record.id, &e);
+                r = journal_hold(s->journal, m->record.id, NULL);
                 if (r >= 0)
-                        r = journal_commit_durable(s->journal, &e);
-                if (sync_journal(s, r, &e) < 0)
+                        r = journal_commit_durable(s->journal, NULL);
+                if (r < 0)
                         return false;
         }
         if (held == 0) {
@@ -81,10 +80,9 @@ bool guard_lets(Mapping *m, bool settled) {
 
 static void count(Mapping *m, int deletions) {
         Sync *s = m->sync;
-        Error e = ERROR_NULL;
 
-        (void) sync_journal(s, journal_window_add(s->journal, m->record.id, this_minute(), deletions, 0, &e), &e);
-        s->guard_counted = true;
+        if (journal_window_add(s->journal, m->record.id, this_minute(), deletions, 0, NULL) >= 0)
+                s->guard_counted = true;
 }
 
 void guard_tally(Mapping *m, Row *row) {
@@ -104,7 +102,6 @@ void guard_overwritten(Mapping *m, Row *row) {
         Sync *s = m->sync;
         int64_t now = clock_wall(), window = NSEC_PER_SEC * 60 * JOURNAL_WINDOW_MINUTES;
         uint64_t known = journal_counts(s->journal, m->record.id)->files;
-        Error e = ERROR_NULL;
         JournalWindow w = { 0 };
         int r;
 
@@ -112,11 +109,10 @@ void guard_overwritten(Mapping *m, Row *row) {
         if (row->changed != 0 && now - row->changed < window && now >= row->changed)
                 return;
         row->changed = now;
-        r = journal_window_add(s->journal, m->record.id, this_minute(), 0, 1, &e);
+        r = journal_window_add(s->journal, m->record.id, this_minute(), 0, 1, NULL);
         if (r >= 0)
-                r = journal_window(s->journal, m->record.id, this_minute(), &w, &e);
-        if (sync_journal(s, r, &e) < 0 || !guard_warns(w.overwrites, known) ||
-            (m->warned_at != 0 && now - m->warned_at < window))
+                r = journal_window(s->journal, m->record.id, this_minute(), &w, NULL);
+        if (r < 0 || !guard_warns(w.overwrites, known) || (m->warned_at != 0 && now - m->warned_at < window))
                 return;
         m->warned_at = now;
         LogRecord l = LOG_HERE;

@@ -80,15 +80,12 @@ void links_former(Job *job) {
         Names n = { .job = job, .stale = BUF_INIT(1 << 20) };
         const Stamp *file = &job->row.stamp;
         Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
 
         /* was_gone, kept: it was found gone before, and they were told then */
         if (!job->row.confirmed || !job->row.content || job->was_gone || job->row.kept || job->rounds > 0 ||
             file->ino == 0 || (job->look == LOOK_REGULAR && job->stamp.ino == file->ino))
                 return;
-        if (sync_journal(m->sync,
-                         journal_by_inode(m->sync->journal, m->record.id, file->ino, NAMES_MOST, on_former, &n, &e),
-                         &e) >= 0)
+        if (journal_by_inode(m->sync->journal, m->record.id, file->ino, NAMES_MOST, on_former, &n, NULL) >= 0)
                 for (const Job *other = m->jobs; other; other = other->next)
                         if (other != job && is_new(other, file) &&
                             buf_append(&n.stale, other->row.path, other->row.path_size + 1) < 0)
@@ -117,14 +114,10 @@ static int on_same_stamp(const Row *row, void *userdata) {
 void links_stored(Job *job) {
         Names n = { .job = job, .stale = BUF_INIT(1 << 20) };
         Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
 
         if (!job->have_bytes || job->fuzzy || job->stamp.nlink < 2 || job->stamp.ino == 0)
                 return;
-        if (sync_journal(
-                    m->sync,
-                    journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, NAMES_MOST, on_same_stamp, &n, &e),
-                    &e) >= 0)
+        if (journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, NAMES_MOST, on_same_stamp, &n, NULL) >= 0)
                 for (const Job *other = m->jobs; other; other = other->next)
                         if (other != job && is_unstamped(job, other, &other->row) &&
                             buf_append(&n.stale, other->row.path, other->row.path_size + 1) < 0)
@@ -135,13 +128,10 @@ void links_stored(Job *job) {
 bool links_hint(Job *job) {
         Names n = { .job = job, .stale = BUF_INIT(1 << 20) };
         Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
 
         if (job->stamp.nlink < 2 || job->stamp.ino == 0)
                 return false;
-        if (sync_journal(m->sync,
-                         journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, NAMES_MOST, on_name, &n, &e),
-                         &e) >= 0)
+        if (journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, NAMES_MOST, on_name, &n, NULL) >= 0)
                 for (const Job *other = m->jobs; other; other = other->next)
                         if (is_new(other, &job->stamp) && other->stamp.ctime_ns <= job->stamp.ctime_ns &&
                             !stamp_equal(&other->stamp, &job->stamp) &&

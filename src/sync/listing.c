@@ -33,11 +33,11 @@ static void adopt(Mapping *m, Row *row, const ListedBlob *blob) {
 }
 
 /* Its row is looked at by a job, which compares the content by its MD5. */
-static int compare_blob(Mapping *m, const char *path, size_t size, const ListedBlob *blob, Error *e) {
+static int compare_blob(Mapping *m, const char *path, size_t size, const ListedBlob *blob) {
         Journal *j = m->sync->journal;
         bool excluded = mapping_excluded(m, path, false), known, expected;
         Row row;
-        int r = journal_get(j, m->record.id, path, size, &row, e);
+        int r = journal_get(j, m->record.id, path, size, &row, NULL);
 
         if (r < 0 || (excluded && !row.confirmed))
                 return r;
@@ -53,13 +53,13 @@ static int compare_blob(Mapping *m, const char *path, size_t size, const ListedB
                         m->listing.found += !known && !row.foreign;
                 }
                 row_hint(&row, true, clock_boot(), journal_sequence(j, clock_wall()));
-                r = journal_put(j, m->record.id, &row, e);
+                r = journal_put(j, m->record.id, &row, NULL);
                 if (r < 0)
                         return r;
         }
         if (m->listing.known == 0) /* nothing can be missing */
                 return 0;
-        r = journal_listed(j, m->record.id, path, size, m->listing.number, e);
+        r = journal_listed(j, m->record.id, path, size, m->listing.number, NULL);
         if (r > 0 && expected)
                 m->listing.met++;
         return r;
@@ -68,7 +68,6 @@ static int compare_blob(Mapping *m, const char *path, size_t size, const ListedB
 static int on_listed(const ListedBlob *blob, void *userdata) {
         _cleanup_buf_ Buf path = BUF_INIT(ROW_PATH_MAX);
         Mapping *m = userdata;
-        Error e = ERROR_NULL;
         int r;
 
         if (blob->is_folder || strcmp(blob->blob_type, "BlockBlob") != 0)
@@ -76,8 +75,8 @@ static int on_listed(const ListedBlob *blob, void *userdata) {
         r = blobname_to_path(&path, m->config->prefix, blob->name, blob->name_size);
         if (r < 0 || path.size == 0)
                 return r == -ENOMEM ? r : 0; /* no file can have this blob: not ours to touch */
-        r = compare_blob(m, path.data, path.size, blob, &e);
-        return r < 0 ? sync_journal(m->sync, r, &e) : 0;
+        r = compare_blob(m, path.data, path.size, blob);
+        return r < 0 ? r : 0;
 }
 
 static void on_page(const BlobAnswer *answer, void *userdata) {
@@ -112,9 +111,8 @@ void listing_page(Mapping *m) {
         int r = 0;
 
         if (m->listing.number == 0) {
-                Error e = ERROR_NULL;
 
-                r = sync_journal(m->sync, journal_expected(m->sync->journal, m->record.id, &m->listing.known, &e), &e);
+                r = journal_expected(m->sync->journal, m->record.id, &m->listing.known, NULL);
                 if (r >= 0)
                         m->listing.number = journal_sequence(m->sync->journal, clock_wall());
         }
@@ -147,29 +145,28 @@ static int on_row(const char *path, size_t size, bool missing, void *userdata) {
 }
 
 /* Its blob is not there. Whatever is to be done about the path, a job finds it out anew. */
-static int send_again(Mapping *m, const char *path, Error *e) {
+static int send_again(Mapping *m, const char *path) {
         Journal *j = m->sync->journal;
         Row row;
-        int r = journal_get(j, m->record.id, path, strlen(path), &row, e);
+        int r = journal_get(j, m->record.id, path, strlen(path), &row, NULL);
 
         if (r <= 0 || mapping_excluded(m, path, false)) /* a scan forgets those */
                 return r;
         row_unconfirm(&row);
         row_hint(&row, true, clock_boot(), journal_sequence(j, clock_wall()));
         m->listing.missing++;
-        return journal_put(j, m->record.id, &row, e);
+        return journal_put(j, m->record.id, &row, NULL);
 }
 
 void listing_compare(Mapping *m) {
         _cleanup_buf_ Buf paths = BUF_INIT((size_t) COMPARE_STEP * (ROW_PATH_MAX + 1));
         Unlisted u = { .missing = &paths };
-        Error e = ERROR_NULL;
         int r, more;
 
         r = more = journal_unlisted(m->sync->journal, m->record.id, m->listing.number,
-                                    m->listing.after ? m->listing.after : "", COMPARE_STEP, on_row, &u, &e);
+                                    m->listing.after ? m->listing.after : "", COMPARE_STEP, on_row, &u, NULL);
         for (size_t at = 0; at < paths.size && r >= 0; at += strlen(paths.data + at) + 1)
-                r = send_again(m, paths.data + at, &e);
+                r = send_again(m, paths.data + at);
         sync_touch(m->sync);
         if (r >= 0 && more > 0) {
                 free(m->listing.after);
@@ -177,7 +174,6 @@ void listing_compare(Mapping *m) {
                 r = m->listing.after ? 0 : -ENOMEM;
         }
         if (r < 0) {
-                (void) sync_journal(m->sync, r, &e);
                 listing_drop(m);
                 contact_later(m, LISTING_PAUSE);
         } else if (more > 0)

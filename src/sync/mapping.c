@@ -57,14 +57,12 @@ static void destination(const MappingConfig *c, char *ret, size_t room) {
 
 void mapping_save(Mapping *m, bool durable) {
         Sync *s = m->sync;
-        Error e = ERROR_NULL;
-        int r = journal_mapping_put(s->journal, &m->record, &e);
+        int r = journal_mapping_put(s->journal, &m->record, NULL);
 
         if (r >= 0 && durable)
-                r = journal_commit_durable(s->journal, &e);
+                r = journal_commit_durable(s->journal, NULL);
         if (r >= 0 && durable)
-                r = journal_checkpoint(s->journal, &e);
-        (void) sync_journal(s, r, &e);
+                r = journal_checkpoint(s->journal, NULL);
         sync_touch(s);
 }
 
@@ -178,36 +176,35 @@ const char *mapping_state(Mapping *m) {
 /* --- marks --- */
 
 /* A folder that was listed as empty is not any more. */
-static void hint_parent(Mapping *m, const char *path) {
+static int hint_parent(Mapping *m, const char *path) {
         const char *slash = strrchr(path, '/');
-        Error e = ERROR_NULL;
         Row row;
+        int r;
 
         if (!slash || slash == path)
-                return;
-        if (journal_get(m->sync->journal, m->record.id, path, (size_t) (slash - path), &row, &e) > 0 &&
-            row.state == PATH_SKIPPED) {
+                return 0;
+        r = journal_get(m->sync->journal, m->record.id, path, (size_t) (slash - path), &row, NULL);
+        if (r > 0 && row.state == PATH_SKIPPED) {
                 row_hint(&row, false, clock_boot(), journal_sequence(m->sync->journal, clock_wall()));
-                (void) sync_journal(m->sync, journal_put(m->sync->journal, m->record.id, &row, &e), &e);
+                r = journal_put(m->sync->journal, m->record.id, &row, NULL);
         }
+        return r;
 }
 
 void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64_t first) {
         Sync *s = m->sync;
-        Error e = ERROR_NULL;
         Row row;
         int r;
 
-        r = journal_get(s->journal, m->record.id, path, strlen(path), &row, &e);
+        r = journal_get(s->journal, m->record.id, path, strlen(path), &row, NULL);
         if (r == -ENAMETOOLONG)
                 return; /* the scanner has named the branch */
         if (r == 0)
-                hint_parent(m, path);
+                r = hint_parent(m, path);
         if (r >= 0) {
                 row_hint(&row, content, due, first > 0 ? first : journal_sequence(s->journal, clock_wall()));
-                r = journal_put(s->journal, m->record.id, &row, &e);
+                r = journal_put(s->journal, m->record.id, &row, NULL);
         }
-        (void) sync_journal(s, r, &e);
         sync_touch(s);
         sync_kick(s);
 }
@@ -424,7 +421,7 @@ static int decide(Mapping *m, bool approve, Error *e) {
         if (r >= 0)
                 r = journal_checkpoint(s->journal, e);
         if (r < 0)
-                return sync_journal(s, r, e);
+                return r;
 
         LogRecord l = LOG_HERE;
         log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
@@ -446,7 +443,7 @@ int mapping_approve(Mapping *m, Error *e) {
         if (m->block == BLOCK_DESTINATION) {
                 r = journal_wipe(s->journal, m->record.id, e);
                 if (r < 0)
-                        return sync_journal(s, r, e);
+                        return r;
                 (void) snprintf(m->record.destination, sizeof(m->record.destination), "%s", m->url);
                 m->record.contacted = m->record.met = false;
         } else if (m->block == BLOCK_CONTAINER || m->block == BLOCK_CONTENTS) {

@@ -44,13 +44,10 @@ static int path_compare(const char *a, size_t na, const char *b, size_t nb) {
 
 static int merge_page(struct Merge *g) {
         Mapping *m = g->mapping;
-        Error e = ERROR_NULL;
         int r;
 
-        r = sync_journal(m->sync,
-                         journal_branch(m->sync->journal, m->record.id, g->last, g->last_size, g->end,
-                                        g->end ? strlen(g->end) : 0, &g->page, &e),
-                         &e);
+        r = journal_branch(m->sync->journal, m->record.id, g->last, g->last_size, g->end, g->end ? strlen(g->end) : 0,
+                           &g->page, NULL);
         if (r < 0) {
                 g->failed = true;
                 return r;
@@ -128,8 +125,7 @@ static void set_branch(Buf *b, const Seen *seen) {
 
 static int load(struct Merge *g, const char *path, size_t size, Row *row) {
         Mapping *m = g->mapping;
-        Error e = ERROR_NULL;
-        int r = sync_journal(m->sync, journal_get(m->sync->journal, m->record.id, path, size, row, &e), &e);
+        int r = journal_get(m->sync->journal, m->record.id, path, size, row, NULL);
 
         g->left -= WRITE_COST;
         if (r < 0)
@@ -139,9 +135,8 @@ static int load(struct Merge *g, const char *path, size_t size, Row *row) {
 
 static void store(struct Merge *g, Row *row) {
         Mapping *m = g->mapping;
-        Error e = ERROR_NULL;
 
-        if (sync_journal(m->sync, journal_put(m->sync->journal, m->record.id, row, &e), &e) < 0)
+        if (journal_put(m->sync->journal, m->record.id, row, NULL) < 0)
                 g->failed = true;
 }
 
@@ -175,10 +170,9 @@ static bool is_left_alone(const struct Merge *g, const Row *row) {
 /* No longer ours to mirror; its blob stays (pitfalls 7.6). */
 static void forget(struct Merge *g, Row *row) {
         Mapping *m = g->mapping;
-        Error e = ERROR_NULL;
 
         if (row->state != PATH_CLAIMED && /* its job ends first; the next scan sees to it */
-            sync_journal(m->sync, journal_forget(m->sync->journal, m->record.id, row, &e), &e) < 0)
+            journal_forget(m->sync->journal, m->record.id, row, NULL) < 0)
                 g->failed = true;
 }
 

@@ -16,12 +16,12 @@
 #define LOGGED_FAILURES 10u
 
 /* The row as it is now: a hint may have come since the claim; what we know of the blob is in job->row. */
-static int job_reload(Job *job, Error *e) {
+static int job_reload(Job *job) {
         Mapping *m = job->mapping;
         Row now;
         int r;
 
-        r = journal_get(m->sync->journal, m->record.id, job->row.path, job->row.path_size, &now, e);
+        r = journal_get(m->sync->journal, m->record.id, job->row.path, job->row.path_size, &now, NULL);
         if (r < 0)
                 return r;
         job->row.exists = now.exists;
@@ -35,10 +35,9 @@ static int job_reload(Job *job, Error *e) {
         return 0;
 }
 
-static void job_end(Job *job, int r, const Error *e) {
+static void job_end(Job *job) {
         Sync *s = job->mapping->sync;
 
-        (void) sync_journal(s, r, e);
         job_free(job);
         job_memory(s);
         sync_touch(s);
@@ -46,20 +45,19 @@ static void job_end(Job *job, int r, const Error *e) {
 }
 
 bool job_is_hinted(Job *job) {
-        return job_reload(job, NULL) < 0 || job->row.gen != job->gen;
+        return job_reload(job) < 0 || job->row.gen != job->gen;
 }
 
 static void job_store(Job *job) {
-        Error e = ERROR_NULL;
-        int r = journal_put(job->mapping->sync->journal, job->mapping->record.id, &job->row, &e);
-
-        job_end(job, r, &e);
+        if (journal_put(job->mapping->sync->journal, job->mapping->record.id, &job->row, NULL) < 0)
+                log_debug("%s: %s: what was found out is lost with the journal", job->mapping->config->name,
+                          PATH_SHOWN(job->row.path));
+        job_end(job);
 }
 
 void job_forget(Job *job) {
         Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
-        int r = job_reload(job, &e);
+        int r = job_reload(job);
 
         if (job->row.doubt && !job->row.confirmed)
                 contact_may_appear(m);
@@ -68,16 +66,15 @@ void job_forget(Job *job) {
                 return;
         }
         if (r >= 0)
-                r = journal_forget(m->sync->journal, m->record.id, &job->row, &e);
-        job_end(job, r, &e);
+                r = journal_forget(m->sync->journal, m->record.id, &job->row, NULL);
+        job_end(job);
 }
 
 void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason) {
-        Error e = ERROR_NULL;
-        int r = job_reload(job, &e);
+        int r = job_reload(job);
 
         if (r < 0) {
-                job_end(job, r, &e);
+                job_end(job);
                 return;
         }
         row_release(&job->row, job->gen, wait_ns > 0 ? clock_boot() + clock_policy(wait_ns) : 0, attempted, doubt,
@@ -87,11 +84,10 @@ void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const ch
 
 void job_park(Job *job, PathState state, int64_t due, const char *reason) {
         Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
-        int r = job_reload(job, &e);
+        int r = job_reload(job);
 
         if (r < 0) {
-                job_end(job, r, &e);
+                job_end(job);
                 return;
         }
         guard_untally(m, &job->row);
@@ -122,8 +118,7 @@ void job_park(Job *job, PathState state, int64_t due, const char *reason) {
 
 void job_confirm(Job *job, const char *etag) {
         Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
-        int r = job_reload(job, &e);
+        int r = job_reload(job);
 
         links_stored(job);
         if (r >= 0) {
@@ -141,22 +136,21 @@ void job_confirm(Job *job, const char *etag) {
                 settle_sent(m->settle, job->row.path, clock_boot());
         }
         if (r < 0)
-                job_end(job, r, &e);
+                job_end(job);
         else
                 job_store(job);
 }
 
 void job_settle(Job *job, const char *etag) {
-        Error e = ERROR_NULL;
         int r;
 
         if (job->have_bytes) {
                 job_confirm(job, etag);
                 return;
         }
-        r = job_reload(job, &e);
+        r = job_reload(job);
         if (r < 0) {
-                job_end(job, r, &e);
+                job_end(job);
                 return;
         }
         row_settle(&job->row, job->gen, &job->stamp, job->claimed);

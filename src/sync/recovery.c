@@ -43,16 +43,12 @@ static void on_trouble(void *userdata) {
         defer_arm(s->settled); /* status changed, and --once may have to give up */
 }
 
-int sync_journal(Sync *s, int r, const Error *e) {
-        return r; /* it has been noted already */
-}
-
 static void go_on(Mapping *m) {
         Sync *s = m->sync;
-        Error e = ERROR_NULL;
 
         /* jobs that ended meanwhile could not say so; one that is still at work says it when it ends */
-        (void) sync_journal(s, journal_unclaim(s->journal, m->record.id, &e), &e);
+        if (journal_unclaim(s->journal, m->record.id, NULL) < 0)
+                return;
         mapping_save(m, true); /* what was decided meanwhile */
         listing_drop(m);       /* its marks went with what could not be written */
         mapping_scan(m, "");

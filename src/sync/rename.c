@@ -35,18 +35,16 @@ static int on_candidate(const Row *row, void *userdata) {
 /* Its content is safe under the new name: to the guard its end is no deletion (7.4). */
 static void mark_moved(Job *job) {
         Mapping *m = job->mapping;
-        Error e = ERROR_NULL;
         Row row;
         int r;
 
-        r = journal_get(m->sync->journal, m->record.id, job->source_path, strlen(job->source_path), &row, &e);
+        r = journal_get(m->sync->journal, m->record.id, job->source_path, strlen(job->source_path), &row, NULL);
         if (r > 0) {
                 row.moved = true;
                 if (row.state == PATH_HELD)
                         row_park(&row, row.gen, PATH_GONE, clock_boot(), NULL);
-                r = journal_put(m->sync->journal, m->record.id, &row, &e);
+                r = journal_put(m->sync->journal, m->record.id, &row, NULL);
         }
-        (void) sync_journal(m->sync, r, &e);
 }
 
 static void on_copied(const BlobAnswer *answer, void *userdata) {
@@ -115,14 +113,11 @@ static void on_source_looked(const SourceAnswer *answer, void *userdata) {
 bool rename_try(Job *job) {
         Mapping *m = job->mapping;
         Candidate c = { .job = job };
-        Error e = ERROR_NULL;
 
         if (job->stamp.ino == 0 || job->stamp.size == 0 || job->rounds > 1 || job->row.doubt || job->row.foreign ||
             job->source_path || m->config->account->method == AUTH_SAS)
                 return false;
-        if (sync_journal(m->sync,
-                         journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, 16, on_candidate, &c, &e),
-                         &e) < 0 ||
+        if (journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, 16, on_candidate, &c, NULL) < 0 ||
             !c.found)
                 return false;
         if (uploader_busy_with(m, c.row.path)) {

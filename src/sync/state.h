@@ -213,14 +213,9 @@ void sync_touch(Sync *s); /* rows were written: commit soon, tell */
  * is known of the mounts. It is gone if that fails. */
 void sync_restart(Sync *s, size_t i);
 int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
-/* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters and what
- * is known of the mounts. It is gone if that fails. */
-void sync_restart(Sync *s, size_t i);
-int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
 
 /* recovery.c: a journal that is out of order */
 int recovery_new(Sync *s, Error *e) _must_check_;
-int sync_journal(Sync *s, int r, const Error *e); /* passes `r` on; the journal has told what it means */
 
 /* account.c */
 int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) _must_check_;

@@ -58,27 +58,25 @@ void uploader_ready(Job *job) {
 
 /* The same file under another name, which is not in the cloud yet: never the deletion first (pitfalls 8). */
 static bool stored_elsewhere_soon(const Mapping *m, const Row *row) {
-        Error e = ERROR_NULL;
 
         if (row->stamp.ino == 0)
                 return false;
         for (const Job *job = m->jobs; job; job = job->next)
                 if (job->row.seen_ino == row->stamp.ino)
                         return true;
-        return sync_journal(m->sync, journal_inode_wanted(m->sync->journal, m->record.id, row->stamp.ino, &e), &e) != 0;
+        return journal_inode_wanted(m->sync->journal, m->record.id, row->stamp.ino, NULL) != 0;
 }
 
 static int claim_one(Mapping *m, const char *path) {
         Sync *s = m->sync;
-        Error e = ERROR_NULL;
         Job *job = NULL;
         bool gone;
         Row row;
         int r;
 
-        r = journal_get(s->journal, m->record.id, path, strlen(path), &row, &e);
+        r = journal_get(s->journal, m->record.id, path, strlen(path), &row, NULL);
         if (r <= 0)
-                return sync_journal(s, r, &e);
+                return r;
         gone = row.state == PATH_GONE;
         if (uploader_busy_with(m, path)) /* the source of a rename under way (pitfalls 8: never delete first) */
                 return 0;
@@ -86,12 +84,12 @@ static int claim_one(Mapping *m, const char *path) {
                 if (mapping_polled(m)) /* there, `due` tells when it was found gone */
                         return 0;
                 row.due = clock_boot() + clock_policy(STORED_SOON); /* others have their turn meanwhile */
-                return sync_journal(s, journal_put(s->journal, m->record.id, &row, &e), &e);
+                return journal_put(s->journal, m->record.id, &row, NULL);
         }
         if (gone)
                 guard_tally(m, &row); /* with the claim, so that no crash forgets it */
         row_claim(&row);
-        r = sync_journal(s, journal_put(s->journal, m->record.id, &row, &e), &e);
+        r = journal_put(s->journal, m->record.id, &row, NULL);
         if (r < 0)
                 return r;
         r = job_new(&job, m, &row);
@@ -114,14 +112,13 @@ static bool copying(const Mapping *m) {
  * (4.11): that walk is asked for when the deletion is due. Returns until when the walks that were suffice. */
 static int64_t walked_until(Mapping *m, int64_t now) {
         int64_t due, met = m->walked_from + mapping_delete_delay(m);
-        Error e = ERROR_NULL;
         int r;
 
         if (!mapping_polled(m))
                 return INT64_MAX;
         if (m->walked_from == 0)
                 return -1;
-        r = sync_journal(m->sync, journal_next_due(m->sync->journal, m->record.id, PATH_GONE, &due, &e), &e);
+        r = journal_next_due(m->sync->journal, m->record.id, PATH_GONE, &due, NULL);
         if (r > 0 && due > met && due <= now)
                 mapping_scan(m, "");
         return met;
@@ -130,13 +127,12 @@ static int64_t walked_until(Mapping *m, int64_t now) {
 /* A deletion waits for every change that was due before it: one of them may turn out to be the same file under a new
  * name. */
 static bool deletions_may_run(Mapping *m, int64_t *ret_before) {
-        Error e = ERROR_NULL;
         int64_t due;
         int r;
 
         if (m->n_unlooked > 0 || mapping_scanning(m) || !m->scanned_once) /* a whole scan, too (pitfalls 8, 9.7) */
                 return false;
-        r = sync_journal(m->sync, journal_next_due(m->sync->journal, m->record.id, PATH_PENDING, &due, &e), &e);
+        r = journal_next_due(m->sync->journal, m->record.id, PATH_PENDING, &due, NULL);
         if (r < 0)
                 return false;
         *ret_before = r > 0 ? due : INT64_MAX;
@@ -146,18 +142,13 @@ static bool deletions_may_run(Mapping *m, int64_t *ret_before) {
 static void claim(Mapping *m, int64_t now, unsigned room) {
         Claim c = { .mapping = m };
         Sync *s = m->sync;
-        Error e = ERROR_NULL;
         int64_t before;
         int r;
 
-        r = sync_journal(
-                s, journal_due(s->journal, m->record.id, PATH_PENDING, now, MIN(room, CLAIM_MAX), on_due, &c, &e), &e);
+        r = journal_due(s->journal, m->record.id, PATH_PENDING, now, MIN(room, CLAIM_MAX), on_due, &c, NULL);
         if (r >= 0 && c.n < room && deletions_may_run(m, &before) && guard_lets(m, before > now && !copying(m)))
-                r = sync_journal(s,
-                                 journal_due(s->journal, m->record.id, PATH_GONE,
-                                             MIN(MIN(now, before), walked_until(m, now)), MIN(room, CLAIM_MAX), on_due,
-                                             &c, &e),
-                                 &e);
+                r = journal_due(s->journal, m->record.id, PATH_GONE, MIN(MIN(now, before), walked_until(m, now)),
+                                MIN(room, CLAIM_MAX), on_due, &c, NULL);
         for (unsigned i = 0; i < c.n; i++) {
                 if (r >= 0)
                         r = claim_one(m, c.paths[i]);

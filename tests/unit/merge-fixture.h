@@ -8,13 +8,6 @@
 #define PATHS_MAX 4096u
 #define NAME_ROOM 64
 
-int sync_journal(Sync *s, int r, const Error *e) {
-        if (r < 0)
-                print_error("%s\n", e->text);
-        assert_true(r >= 0);
-        return r;
-}
-
 void sync_touch(Sync *s) {
 }
 
