@@ -1,4 +1,5 @@
-/* Every statement of the journal. HOT ones run per file: a unit test refuses a SCAN in their query plans. */
+/* Every statement of the journal. HOT ones run per file: a unit test refuses plans that walk through a table, or a
+ * mapping. */
 #pragma once
 
 /* "due > -1" and "due < 9223372036854775807" are always true: two bounds make SQLite 3.40 use both columns before `due`
@@ -50,11 +51,11 @@
                 "AND name > ?2 ORDER BY name LIMIT ?3")                                                                   \
         X(QUEUE_MANY, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND +state > 0 "            \
                 "ORDER BY name LIMIT ?3")                                                                                 \
-        X(BY_INODE, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND ino = ?2 LIMIT ?3")                     \
-        X(SEEN_INODE, HOT, "SELECT 1 FROM path WHERE mapping = ?1 AND seen_ino = ?2 AND state IN (1, 2) LIMIT 1")         \
+        X(BY_INODE, HOT, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_inode WHERE mapping = ?1 AND ino = ?2 LIMIT ?3")                     \
+        X(SEEN_INODE, HOT, "SELECT 1 FROM path INDEXED BY path_seen WHERE mapping = ?1 AND seen_ino = ?2 AND state IN (1, 2) LIMIT 1")         \
         X(RELEASE, HOT, "UPDATE path SET sum = resum(sum, 1, state, 1), state = 1, due = 0, gen = gen + 1, attempts = 0, "                               \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND name IN "                      \
-                "(SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?4 LIMIT ?5)") \
+                "(SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?4 AND due < 9223372036854775807 LIMIT ?5)") \
         X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL AND approved != 2), sum(marked != 0), sum(CASE WHEN etag IS NOT NULL AND approved != 2 THEN size ELSE 0 END), " \
                 "sum(state IN (3, 5) AND NOT approved AND NOT moved) "                                                    \
                 "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
