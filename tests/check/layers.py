@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Includes point down: util < config, http, journal, watch < azure (util and http only) < sync < control < daemon, ctl.
+"""Includes point down: util < chunk, config, http, journal < watch < azure (util, chunk and http only) < sync < control < daemon, ctl.
 Folders of one rank do not see each other. include/azsyncd sees nothing of ours."""
 import pathlib
 import re
@@ -8,12 +8,13 @@ import sys
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BELOW = {
     "util": set(),
+    "chunk": {"util"},
     "config": {"util"},
     "http": {"util"},
     "journal": {"util"},
-    "watch": {"util"},
-    "azure": {"util", "http"},
-    "sync": {"util", "config", "http", "journal", "watch", "azure"},
+    "watch": {"util", "chunk"},
+    "azure": {"util", "chunk", "http"},
+    "sync": {"util", "chunk", "config", "http", "journal", "watch", "azure"},
     "control": {"util", "config", "http", "journal", "watch", "azure", "sync"},
     "daemon": {"util", "config", "http", "journal", "watch", "azure", "sync", "control"},
     # the tool talks through the socket: it sees neither the engine nor the journal. What its doctor looks at, it looks at
