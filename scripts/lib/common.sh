@@ -27,9 +27,9 @@ since() {
         LC_ALL=C awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f s", b - a }'
 }
 
-# Puts Azurite, as pinned by the lock file, into tests/azurite/node_modules. Quick if it is there already.
-azurite_install() {
-        local dir=$top/tests/azurite stamp
+# Puts what the lock file in a directory of the tree pins into its node_modules. Quick if it is there already.
+npm_install() {
+        local dir=$top/$1 stamp
 
         stamp=$(cksum <"$dir/package-lock.json")
         [ "$(cat "$dir/node_modules/.azsyncd" 2>/dev/null)" != "$stamp" ] || return 0
@@ -38,6 +38,7 @@ azurite_install() {
                 [ "$(cat "$dir/node_modules/.azsyncd" 2>/dev/null)" != "$stamp" ] || exit 0
                 cd "$dir"
                 npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier </dev/null
+                find node_modules -path '*/dist/bin/*' -type f -exec chmod +x {} + # azcopy comes without the bit
                 echo "$stamp" >node_modules/.azsyncd
         ) 9<"$dir/package.json"
 }

@@ -9,7 +9,7 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 LINES = 600
-LOCK = "tests/azurite/package-lock.json"
+PINNED = {"tests/azurite": "azurite", "tests/bench/azcopy": "@azure-tools/azcopy-linux"}
 SOURCE = (".c", ".h", ".py", ".sh", ".build", ".md", "")
 
 
@@ -46,15 +46,20 @@ def complaints(top):
             bad = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True, check=False)
             if bad.returncode != 0:
                 yield f"{where}: {bad.stderr.strip()}"
-    lock = json.loads((top / LOCK).read_text())
-    for name, package in lock["packages"].items():
-        if "resolved" in package:
-            yield f"{LOCK}: {name} records a download address"
-        if name and not package.get("link") and "integrity" not in package:
-            yield f"{LOCK}: {name} has no checksum"
-    pinned = json.loads((top / "tests/azurite/package.json").read_text())["dependencies"]["azurite"]
-    if lock["packages"]["node_modules/azurite"]["version"] != pinned:
-        yield f"{LOCK}: Azurite is not {pinned}"
+    for folder, name in PINNED.items():
+        yield from lock_complaints(top / folder, folder, name)
+
+
+def lock_complaints(folder, where, package):
+    lock = json.loads((folder / "package-lock.json").read_text())
+    for name, entry in lock["packages"].items():
+        if "resolved" in entry:
+            yield f"{where}: {name} records a download address"
+        if name and not entry.get("link") and "integrity" not in entry:
+            yield f"{where}: {name} has no checksum"
+    pinned = json.loads((folder / "package.json").read_text())["dependencies"][package]
+    if lock["packages"][f"node_modules/{package}"]["version"] != pinned:
+        yield f"{where}: {package} is not {pinned}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+"""Runs the rows that are named, several rounds each, the programs by turns, and keeps every figure in a JSON file.
+Nothing here passes or fails; a run in which not everything arrived ends it, for it measured nothing."""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+import report  # noqa: E402
+import sends  # noqa: E402
+import tools  # noqa: E402
+import trees  # noqa: E402
+from sink import Sink  # noqa: E402
+
+ROWS = {**sends.ROWS}
+ROUNDS = 5
+
+
+class Bench:
+    """What a row needs to know: where things are, and who is to run how often."""
+
+    def __init__(self, options):
+        self.base = trees.prepare_base(options.dir or trees.default_base())
+        self.rounds, self.only = options.rounds, options.only
+
+    def sink(self):
+        return Sink(self.base / "sink")
+
+    def wanted(self, tools_of_row):
+        return [tool for tool in tools_of_row if not self.only or tool in self.only]
+
+    def interleaved(self, tools_of_row, run):
+        """run(tool) for each by turns: [{tool, round, ...}]"""
+        results = []
+        for n in range(self.rounds):
+            for tool in self.wanted(tools_of_row):
+                result = {"tool": tool, "round": n, **run(tool)}
+                print(f"  {n + 1} {tool:10}", *(f"{key} {value:.2f}" for key, value in result.items()
+                                                if isinstance(value, float)), flush=True)
+                results.append(result)
+        return results
+
+
+def machine():
+    model = "unknown"
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    kernel = ".".join(platform.release().split("-")[0].split(".")[:2])
+    return {"cores": os.cpu_count(), "model": model, "memory_gib": round(memory), "kernel": kernel,
+            "system": platform.freedesktop_os_release().get("PRETTY_NAME", "?"), "versions": tools.versions()}
+
+
+def load(path):
+    return json.loads(path.read_text()) if path.exists() else {"rows": {}}
+
+
+def save(path, results):
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(results, indent=1) + "\n")
+    part.rename(path)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="one of " + ", ".join(ROWS) + "; all if none is named")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often each program runs ({ROUNDS})")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="these programs alone: azsyncd,azcopy,...")
+    parser.add_argument("--dir", type=pathlib.Path, help="where trees and states are made and kept")
+    parser.add_argument("--results", type=pathlib.Path, default=tools.BUILD / "bench.json", help="the JSON file")
+    options = parser.parse_args()
+    unknown = [row for row in options.rows if row not in ROWS]
+    if unknown:
+        parser.error(f"no row {unknown[0]}")
+    return options
+
+
+def main():
+    options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
+    bench = Bench(options)
+    results = load(options.results)
+    results["machine"] = machine()
+    for name in options.rows or ROWS:
+        print(f"{name}: {ROWS[name].__doc__}", flush=True)
+        with trees.alone(bench.base):
+            runs = ROWS[name](bench)
+        results["rows"][name] = {"date": datetime.date.today().isoformat(), "runs": runs}
+        save(options.results, results)
+        report.say(runs)
+
+
+if __name__ == "__main__":
+    main()
