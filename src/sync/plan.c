@@ -128,9 +128,8 @@ Plan plan(const PlanInput *in) {
         }
         if (k.ours || in->overwrite) {
                 /* editors truncate, then write; power loss leaves empty files; and a disaster may empty them all: it
-                 * waits like a deletion, and counts as one (5.9, 7.4) */
-                if (in->stamp->size == 0 && !in->was_gone &&
-                    ((row->confirmed && row->stamp.size > 0) || (row->held && k.size > 0)))
+                 * waits like a deletion, and counts as one (5.9, 7.4), whoever wrote what is lost by it */
+                if (in->stamp->size == 0 && k.size > 0 && !in->was_gone)
                         return (Plan){ .action = ACTION_GONE, .reason = "emptied here; waits for delete-delay" };
                 return (Plan){ .action = ACTION_UPLOAD, .etag = k.etag };
         }

@@ -22,7 +22,7 @@ typedef struct Case {
         bool stamp_differs, content, doubt;
         Bytes bytes;
         Cloud cloud;
-        bool was_gone, keep, overwrite, kept, emptied, held;
+        bool was_gone, keep, overwrite, kept, emptied;
         bool fuzzy, marked, busy; /* the bytes, the row, and the blob that was asked for */
         Action action;
         const char *etag; /* NULL: none */
@@ -107,8 +107,19 @@ static const Case cases[] = {
         { "rejected, and back with other bytes", LOOK_REGULAR, CONFIRMED, .kept = true, .content = true, .bytes = OTHER,
           .action = ACTION_UPLOAD, .etag = "\"row\"" },
 
-        { "9.6: its entry was damaged, and it is emptied: counts as a deletion", LOOK_REGULAR, NEW, .doubt = true,
-          .held = true, .emptied = true, .bytes = OTHER, .cloud = MINE_OTHER, .action = ACTION_GONE },
+        { "5.9: emptied long enough: sent", LOOK_REGULAR, CONFIRMED, .emptied = true, .was_gone = true, .bytes = OTHER,
+          .action = ACTION_UPLOAD, .etag = "\"row\"" },
+        { "5.9: emptied while nobody knew that its bytes were stored (8; 9.6): counts as a deletion", LOOK_REGULAR, NEW,
+          .doubt = true, .emptied = true, .bytes = OTHER, .cloud = MINE_OTHER, .action = ACTION_GONE },
+        { "5.9: a new empty file in place of somebody else's bytes, overwrite: counts as well", LOOK_REGULAR, NEW,
+          .doubt = true, .emptied = true, .bytes = OTHER, .cloud = THEIRS_OTHER, .overwrite = true,
+          .action = ACTION_GONE },
+        { "5.9: and of what a listing showed of them", LOOK_REGULAR, FOREIGN, .emptied = true, .bytes = OTHER,
+          .overwrite = true, .action = ACTION_GONE },
+        { "a new empty file, and somebody else's bytes, keep", LOOK_REGULAR, NEW, .doubt = true, .emptied = true,
+          .bytes = OTHER, .cloud = THEIRS_OTHER, .action = ACTION_CONFLICT },
+        { "a new empty file is sent as new", LOOK_REGULAR, NEW, .emptied = true, .bytes = OTHER,
+          .action = ACTION_UPLOAD },
 
         { "5.2: a link is skipped", LOOK_SYMLINK, NEW, .action = ACTION_SKIP },
         { "a file became a link: its blob goes first", LOOK_SYMLINK, CONFIRMED, .action = ACTION_GONE },
@@ -143,7 +154,6 @@ static void check(const Case *c) {
         row->content = c->content;
         row->doubt = c->doubt;
         row->kept = c->kept;
-        row->held = c->held;
         row->marked = c->marked;
         blob.busy = c->busy;
         if (row->confirmed) {
