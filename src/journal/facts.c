@@ -201,7 +201,7 @@ static int window_read(Journal *j, int64_t mapping, int64_t minute, Window *w, E
         return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading the guard's window");
 }
 
-int journal_window_add(Journal *j, int64_t mapping, int64_t minute, int deletions, int overwrites, Error *e) {
+int journal_window_add(Journal *j, int64_t mapping, int64_t minute, unsigned deletions, unsigned overwrites, Error *e) {
         sqlite3_stmt *stmt = j->stmt[STMT_WINDOW_PRUNE];
         Window w;
         int r;

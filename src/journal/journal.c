@@ -444,6 +444,7 @@ static int counts_load(Journal *j, MappingCounts *c, Error *e) {
                 c->counts.busy += (uint64_t) sqlite3_column_int64(stmt, 3);
                 c->counts.bytes += (uint64_t) sqlite3_column_int64(stmt, 4);
                 c->counts.deletions += (uint64_t) sqlite3_column_int64(stmt, 5);
+                c->counts.tallied += (uint64_t) sqlite3_column_int64(stmt, 6);
         }
         return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "counting");
 }

@@ -27,7 +27,8 @@ typedef struct JournalCounts {
         uint64_t state[_PATH_STATES];
         uint64_t files, bytes; /* confirmed */
         uint64_t busy;
-        uint64_t deletions; /* waiting or held, neither approved nor moved: what the guard counts */
+        uint64_t deletions; /* waiting or held, neither approved nor moved, and not let go */
+        uint64_t tallied;   /* let go, under way or in doubt */
 } JournalCounts;
 
 /* Opens STATE_DIR/journal.db, made with owner-only permissions, under STATE_DIR/lock, and checks it. -EBUSY: another
@@ -125,10 +126,10 @@ typedef struct JournalWindow {
         uint64_t deletions, overwrites;
         bool unknown; /* damaged: there may have been any number */
 } JournalWindow;
-int journal_window_add(Journal *j, int64_t mapping, int64_t minute, int deletions, int overwrites,
+int journal_window_add(Journal *j, int64_t mapping, int64_t minute, unsigned deletions, unsigned overwrites,
                        Error *e) _must_check_;
 int journal_window(Journal *j, int64_t mapping, int64_t minute, JournalWindow *ret, Error *e) _must_check_;
-int journal_hold(Journal *j, int64_t mapping, Error *e) _must_check_;    /* every counted GONE row becomes HELD */
+int journal_hold(Journal *j, int64_t mapping, Error *e) _must_check_; /* every GONE row that is waiting becomes HELD */
 int journal_approve(Journal *j, int64_t mapping, Error *e) _must_check_; /* every HELD row: GONE, due, approved */
 int journal_reject(Journal *j, int64_t mapping,
                    Error *e) _must_check_; /* every HELD row: SKIPPED and kept; its blob stays */

@@ -19,7 +19,7 @@ bool row_is_unsynced(PathState state) {
 }
 
 bool row_is_deletion(const Row *row) {
-        return (row->state == PATH_GONE || row->state == PATH_HELD) && !row->approved && !row->moved;
+        return (row->state == PATH_GONE || row->state == PATH_HELD) && !row->approved && !row->moved && !row->tallied;
 }
 
 static void set_reason(Row *row, const char *reason) {
@@ -129,8 +129,8 @@ void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
 }
 
 void row_unconfirm(Row *row) {
-        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->approved = row->kept = row->moved =
-                row->tallied = row->held = false;
+        row->confirmed = row->has_md5 = row->foreign = row->doubt = row->approved = row->kept = row->moved = row->held =
+                false;
         row->unrest = row->marked = 0;
         row->etag[0] = '\0';
         memset(row->md5, 0, sizeof(row->md5));

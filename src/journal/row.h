@@ -48,7 +48,7 @@ typedef struct Row {
         bool kept;       /* a person rejected it: the blob stays, until a file of this name comes again */
         bool held;       /* this deletion was held, and nobody has decided: whatever news come, it is held again */
         bool moved;      /* what stood here is confirmed under another name: no deletion in the guard's eyes (7.4) */
-        bool tallied;    /* its deletion is in the guard's window already, carried out or in doubt */
+        bool tallied;    /* its deletion was let go by the guard: under way, or in doubt */
         int64_t changed; /* wall ns when its bytes were last counted as overwritten; 0: never */
         uint64_t gen;
         int64_t due;   /* boot ns */
@@ -61,7 +61,7 @@ typedef struct Row {
         /* as stored, for the journal's counters */
         struct {
                 PathState state;
-                bool file, marked, counted;
+                bool file, marked, counted, tallied;
                 uint64_t size;
         } stored;
 } Row;
@@ -105,7 +105,7 @@ uint64_t row_resum(uint64_t sum, RowField field, int64_t old, int64_t now) __att
 /* Its sum is wrong: nothing of it is believed. What is in the cloud is asked for, and no deletion follows from it
  * alone. */
 void row_distrust(Row *row);
-/* A deletion that waits or is held, and that nobody has approved: what the guard counts. */
+/* A deletion that waits or is held, and that neither the guard nor a person has let go. */
 bool row_is_deletion(const Row *row) _pure_;
 bool row_expected(const Row *row) _pure_; /* its blob must be there: confirmed, and we were not about to change that */
 bool row_is_unsynced(PathState state) _pure_; /* counts for `first`: pending, claimed, gone */

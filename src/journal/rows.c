@@ -16,6 +16,7 @@ static void row_remember(Row *row) {
         row->stored.file = row_is_file(row);
         row->stored.marked = row->marked != 0;
         row->stored.counted = row_is_deletion(row);
+        row->stored.tallied = row->tallied;
         row->stored.size = row->stamp.size;
 }
 
@@ -102,6 +103,7 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
                 c->state[row->stored.state]--;
                 c->busy -= row->stored.marked;
                 c->deletions -= row->stored.counted;
+                c->tallied -= row->stored.tallied;
                 c->files -= row->stored.file;
                 c->bytes -= row->stored.file ? row->stored.size : 0;
         }
@@ -109,6 +111,7 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
                 c->state[row->state]++;
                 c->busy += row->marked != 0;
                 c->deletions += row_is_deletion(row);
+                c->tallied += row->tallied;
                 c->files += row_is_file(row);
                 c->bytes += row_is_file(row) ? row->stamp.size : 0;
         }

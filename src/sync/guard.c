@@ -43,12 +43,12 @@ bool guard_lets(Mapping *m, bool settled) {
         r = journal_window(s->journal, m->record.id, this_minute(), &w, NULL);
         if (r < 0)
                 return false;
-        in = (GuardInput){ c->deletions,
-                           w.deletions,
-                           c->files + w.deletions - MIN((uint64_t) m->n_deleting, w.deletions),
-                           m->config->guard_files,
-                           m->config->guard_percent,
-                           m->record.suspect || w.unknown };
+        in = (GuardInput){ .waiting = c->deletions,
+                           .done = w.deletions + c->tallied,
+                           .known = c->files + w.deletions,
+                           .max_files = m->config->guard_files,
+                           .max_percent = m->config->guard_percent,
+                           .suspect = m->record.suspect || w.unknown };
         if (!guard_trips(&in))
                 return true;
         if (!settled)
@@ -78,24 +78,16 @@ bool guard_lets(Mapping *m, bool settled) {
         return true;
 }
 
-static void count(Mapping *m, int deletions) {
-        Sync *s = m->sync;
-
-        if (journal_window_add(s->journal, m->record.id, this_minute(), deletions, 0, NULL) >= 0)
-                s->guard_counted = true;
-}
-
 void guard_tally(Mapping *m, Row *row) {
-        if (row->approved || row->moved || row->tallied)
+        if (row->approved || row->moved)
                 return;
-        count(m, 1);
         row->tallied = true;
+        m->sync->guard_counted = true;
 }
 
-void guard_untally(Mapping *m, Row *row) {
-        if (row->tallied)
-                count(m, -1);
-        row->tallied = false;
+void guard_done(Mapping *m, Row *row) {
+        if (row->tallied && journal_window_add(m->sync->journal, m->record.id, this_minute(), 1, 0, NULL) >= 0)
+                row->tallied = false;
 }
 
 void guard_overwritten(Mapping *m, Row *row) {

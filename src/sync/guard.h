@@ -1,6 +1,10 @@
 /* The brake on deletions (pitfalls 7.4): no local accident may empty the cloud. Decides by numbers alone; who counts,
  * and what is held, is guard.c's second half. Changes that empty a file count as deletions (5.9); confirmed moves do
- * not; nor does what a person approved. */
+ * not; nor does what a person approved.
+ *
+ * Each deletion counts once, in one of three places: as waiting, while nobody has let it go; by its row's `tallied`,
+ * from its claim, which is on the disk before the request leaves, until it is known how that ended, for it may act at
+ * any time between; and in the window, for an hour from then on. */
 #pragma once
 
 #include "sync/state.h"
@@ -8,8 +12,8 @@
 #define GUARD_SMALL 20u /* up to so many known files a percentage means nothing */
 
 typedef struct GuardInput {
-        uint64_t waiting; /* deletions decided and not carried out, held ones included */
-        uint64_t done;    /* carried out within the window */
+        uint64_t waiting; /* deletions decided and not let go, held ones included */
+        uint64_t done;    /* carried out within the window, or let go and in doubt */
         uint64_t known;   /* files confirmed at the window's beginning: those of now and the `done` ones */
         unsigned max_files, max_percent;
         bool suspect; /* what was held, or carried out, may be forgotten */
@@ -25,8 +29,8 @@ bool guard_warns(uint64_t overwritten, uint64_t known) _pure_;
 /* Asked before deletions are claimed. `settled`: nothing is under way that may turn one of them into a move. True:
  * those that are left (moves, approved ones, or all of them) may go. */
 bool guard_lets(Mapping *m, bool settled);
-/* A deletion of `row` begins. It counts once, however often it has to be tried; the row remembers that it does. */
+/* A deletion of `row` is let go, however often it has to be tried. */
 void guard_tally(Mapping *m, Row *row);
-/* It did not happen after all, or is decided anew. */
-void guard_untally(Mapping *m, Row *row);
+/* If one was: it was carried out, as far as anybody can tell. */
+void guard_done(Mapping *m, Row *row);
 void guard_overwritten(Mapping *m, Row *row); /* its bytes are replaced by others */

@@ -73,7 +73,6 @@ Job *job_free(Job *job) {
         if (job->next)
                 job->next->prev = job->prev;
         m->n_jobs--;
-        m->n_deleting -= job->was_gone;
         free(job->name);
         free(job->source_path);
         free(job);
@@ -159,6 +158,10 @@ static void on_head(const BlobAnswer *answer, void *userdata) {
         Job *job = userdata;
 
         job_answered(job, answer);
+        /* An earlier deletion was of the blob that the row tells of. Whatever stands there by now counts for itself. */
+        if (!job->was_gone && (answer->verdict == VERDICT_MISSING ||
+                               (answer->verdict == VERDICT_OK && strcmp(job->row.etag, answer->etag) != 0)))
+                guard_done(job->mapping, &job->row);
         if (answer->verdict == VERDICT_OK) {
                 job->remote = REMOTE_PRESENT;
                 job->blob = answer->props;
@@ -209,6 +212,7 @@ static void on_deleted(const BlobAnswer *answer, void *userdata) {
                 return;
         }
         job->mapping->deleted_files += answer->verdict == VERDICT_OK;
+        guard_done(job->mapping, &job->row);
         row_unconfirm(&job->row);
         job->remote = REMOTE_ABSENT;
         job_plan(job); /* nothing there, nothing here: forget, or skip */
@@ -355,9 +359,9 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
 
         job->waiting = false;
         job_looked(job);
-        /* it is back: no deletion after all (7.8), unless it may have been carried out before a crash */
+        /* it is back: no deletion after all (7.8), unless a request for it may have been sent */
         if (answer->look == LOOK_REGULAR && answer->stamp.size > 0 && !job->row.doubt)
-                guard_untally(m, &job->row);
+                job->row.tallied = false;
         job->fresh = true;
         job->look = answer->look;
         job->stamp = answer->stamp;

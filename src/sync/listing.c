@@ -3,7 +3,7 @@
  * another etag is asked for; what is confirmed and not there is sent again. The last is said only after every page has
  * come: each blob listed marks its row with the listing's number, and then the rows without the mark are gathered, a
  * few at a time. So any number of blobs costs no memory, and the order of a listing need not be that of paths. */
-#include "sync/state.h"
+#include "sync/guard.h"
 
 #include "util/blobname.h"
 #include "util/clock.h"
@@ -152,6 +152,7 @@ static int send_again(Mapping *m, const char *path) {
 
         if (r <= 0 || mapping_excluded(m, path, false)) /* a scan forgets those */
                 return r;
+        guard_done(m, &row);
         row_unconfirm(&row);
         row_hint(&row, true, clock_boot(), journal_sequence(j, clock_wall()));
         m->listing.missing++;

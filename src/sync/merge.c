@@ -4,7 +4,7 @@
  *
  * A page of rows may be older than events that came while it was merged: whatever is about to be written is read again
  * first. A folder that was deleted offline may have a million rows, so each call does a bounded part. */
-#include "sync/state.h"
+#include "sync/guard.h"
 
 #include "util/clock.h"
 
@@ -171,8 +171,10 @@ static bool is_left_alone(const struct Merge *g, const Row *row) {
 static void forget(struct Merge *g, Row *row) {
         Mapping *m = g->mapping;
 
-        if (row->state != PATH_CLAIMED && /* its job ends first; the next scan sees to it */
-            journal_forget(m->sync->journal, m->record.id, row, NULL) < 0)
+        if (row->state == PATH_CLAIMED) /* its job ends first; the next scan sees to it */
+                return;
+        guard_done(m, row);
+        if (journal_forget(m->sync->journal, m->record.id, row, NULL) < 0)
                 g->failed = true;
 }
 

@@ -65,8 +65,10 @@ void job_forget(Job *job) {
                 job_release(job, 0, false, false, NULL);
                 return;
         }
-        if (r >= 0)
+        if (r >= 0) {
+                guard_done(m, &job->row);
                 r = journal_forget(m->sync->journal, m->record.id, &job->row, NULL);
+        }
         job_end(job);
 }
 
@@ -90,7 +92,8 @@ void job_park(Job *job, PathState state, int64_t due, const char *reason) {
                 job_end(job);
                 return;
         }
-        guard_untally(m, &job->row);
+        if (state != PATH_GONE) /* it may stay so for long */
+                guard_done(m, &job->row);
         if (!job->row.confirmed && job->look == LOOK_REGULAR)
                 job->row.stamp = job->stamp; /* what could not be stored: a scan sees when it changes */
         /* links.c: what stopped it is its blob, so news of the file that stands, or stood, here change nothing */
@@ -122,6 +125,8 @@ void job_confirm(Job *job, const char *etag) {
 
         links_stored(job);
         if (r >= 0) {
+                if (job->stamp.size == 0) /* if it was emptied, that is carried out by now */
+                        guard_done(m, &job->row);
                 if (job->row.confirmed && job->row.has_md5 && job->have_bytes &&
                     memcmp(job->row.md5, job->md5, 16) != 0)
                         guard_overwritten(m, &job->row);

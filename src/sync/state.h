@@ -39,7 +39,7 @@ struct Sync {
         Timer *recover;            /* the journal is out of order: try again */
         unsigned recover_attempts; /* of this spell */
         int64_t recovered_at;      /* boot ns; 0: never */
-        bool guard_counted;        /* the guard's window changed: the next commit reaches the disk (9.1) */
+        bool guard_counted;        /* a deletion was let go: the next commit reaches the disk (9.1) */
         Account **accounts;
         size_t n_accounts;
         Mapping **mappings; /* sorted by name */
@@ -144,8 +144,7 @@ struct Mapping {
         /* jobs */
         Job *ready_first, **ready_last; /* claimed, not started */
         unsigned n_ready, n_started, n_jobs, n_unlooked;
-        unsigned n_deleting; /* jobs that carry out a deletion: still files, yet counted as done by the guard */
-        Job *jobs;           /* every job, ready ones included */
+        Job *jobs; /* every job, ready ones included */
         size_t memory_used;
         Job *memory_first, **memory_last; /* jobs that wait for room, in order */
 

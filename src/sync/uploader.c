@@ -96,7 +96,6 @@ static int claim_one(Mapping *m, const char *path) {
         if (r < 0)
                 return r;
         job->was_gone = gone;
-        m->n_deleting += gone;
         uploader_ready(job);
         return 0;
 }

@@ -89,6 +89,55 @@ static void test_hint_cancels(void **state) {
         }
 }
 
+static Row *gone(Journal *j, int64_t m, const char *path) {
+        Row *row;
+
+        confirm(j, m, path);
+        row = get(j, m, path, 1);
+        row_park(row, row->gen, PATH_GONE, 5, NULL);
+        return row;
+}
+
+/* 7.4: a deletion counts once: while it waits, or since it was let go; and what was let go cannot be held any more */
+static void test_deletions(void **state) {
+        Journal *j = open_journal();
+        int64_t m = mapping(j);
+        const JournalCounts *c;
+        Row *row = gone(j, m, "let go");
+
+        row->tallied = true;
+        put(j, m, row);
+        put(j, m, gone(j, m, "waits"));
+        row = gone(j, m, "moved");
+        row->moved = true;
+        put(j, m, row);
+        for (unsigned i = 0; i < 2; i++) { /* as kept up to date, and as counted anew */
+                c = journal_counts(j, m);
+                assert_int_equal(c->deletions, 1);
+                assert_int_equal(c->tallied, 1);
+                journal_close(j);
+                j = open_journal();
+                m = mapping(j);
+        }
+        assert_int_equal(journal_hold(j, m, NULL), 0);
+        c = journal_counts(j, m);
+        assert_int_equal(c->state[PATH_HELD], 1);
+        assert_int_equal(c->state[PATH_GONE], 2);
+
+        row = get(j, m, "let go", 1);
+        assert_true(row->tallied && row->state == PATH_GONE);
+        row_distrust(row); /* its count is not lost with the rest */
+        assert_true(row->tallied);
+        assert_int_equal(journal_forget(j, m, row, NULL), 0);
+        free(row);
+        assert_int_equal(journal_counts(j, m)->tallied, 0);
+        row = get(j, m, "waits", 1);
+        row_confirm(row, row->gen, &(Stamp){ 0 }, "\"2\"", NULL, 0);
+        put(j, m, row);
+        assert_int_equal(journal_counts(j, m)->deletions, 0);
+        journal_close(j);
+}
+
 /* L4: whatever a killed process had claimed is in doubt */
 static void test_claims_after_a_crash(void **state) {
         int status;
@@ -440,6 +489,7 @@ int main(void) {
                 cmocka_unit_test(test_generation),
                 cmocka_unit_test(test_confirmed_again),
                 cmocka_unit_test(test_hint_cancels),
+                cmocka_unit_test_setup_teardown(test_deletions, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_claims_after_a_crash, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_permissions, setup, teardown),
