@@ -85,16 +85,16 @@ int journal_oldest(Journal *j, int64_t mapping, int64_t *ret_first, Error *e) _m
 /* What a scan compares with: rows with `after` < path < `before` in memcmp order (before NULL: to the end), at most
  * `limit`. */
 typedef struct JournalPage {
+        size_t n;
+        char *paths;
+        size_t paths_size, paths_room;
         struct JournalSeen {
                 size_t path; /* offset in `paths` */
                 size_t size;
                 Stamp stamp;
                 PathState state;
                 bool confirmed, intact; /* !intact: wrong checksum */
-        } rows[512];
-        size_t n;
-        char *paths;
-        size_t paths_size, paths_room;
+        } rows[512];                    /* last: it need not be cleared */
 } JournalPage;
 int journal_branch(Journal *j, int64_t mapping, const char *after, size_t after_size, const char *before,
                    size_t before_size, JournalPage *page, Error *e) _must_check_;

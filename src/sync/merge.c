@@ -19,8 +19,7 @@ struct Merge {
         Mapping *mapping;
         char *branch;
         size_t branch_size;
-        char *end; /* rows of the branch are below this; NULL: no bound */
-        JournalPage page;
+        char *end;  /* rows of the branch are below this; NULL: no bound */
         size_t at;  /* next row of the page */
         bool more;  /* the journal may hold rows after the page */
         char *last; /* path the page ends with */
@@ -34,6 +33,7 @@ struct Merge {
         Buf excluded; /* likewise: its rows are forgotten */
         int left;     /* of STEP */
         bool failed;
+        JournalPage page;
 };
 
 static int path_compare(const char *a, size_t na, const char *b, size_t nb) {
@@ -71,10 +71,11 @@ static int merge_page(struct Merge *g) {
 }
 
 struct Merge *merge_new(Mapping *m, const char *branch) {
-        struct Merge *g = calloc(1, sizeof(*g));
+        struct Merge *g = malloc(sizeof(*g));
 
         if (!g)
                 return NULL;
+        memset(g, 0, offsetof(struct Merge, page.rows)); /* the rows, 60 kB, are only read once they are filled */
         g->mapping = m;
         g->branch_size = strlen(branch);
         g->deferred = BUF_INIT((size_t) 256 * 1024);
