@@ -40,7 +40,7 @@
         X(ROW_FORGET, HOT, "DELETE FROM path WHERE mapping = ?1 AND name = ?2")                                           \
         X(ROW_DUE, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 AND due <= ?3 ORDER BY due LIMIT ?4") \
         X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 AND due < 9223372036854775807 ORDER BY due LIMIT 1") \
-        X(OLDEST, HOT, "SELECT first FROM path INDEXED BY path_age WHERE mapping = ?1 AND state IN (1, 2, 3) AND first > -1 ORDER BY first LIMIT 1") \
+        X(OLDEST, HOT, "SELECT first FROM path INDEXED BY path_age WHERE mapping = ?1 AND state > 0 AND state < 4 AND first > -1 ORDER BY first LIMIT 1") \
         X(BRANCH, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND name < ?3 "                 \
                 "ORDER BY name LIMIT ?4")                                                                                 \
         X(LISTED, HOT, "UPDATE path SET listed = ?3 WHERE mapping = ?1 AND name = ?2 AND listed != ?3")                   \
@@ -85,7 +85,8 @@
 #define JOURNAL_SCHEMA_VERSION 1
 
 /* `name` is a BLOB: memcmp order, not UTF-8, no collation (pitfalls 6.9). path_work covers whatever is not clean, and so is empty
- * when all is in sync; path_age what is pending, for status asks for the oldest of a million again and again. States are PathState. `listed` is the number of the listing that showed the blob last. `contacted` holds the bits
+ * when all is in sync; path_age what is pending, for status asks for the oldest of a million again and again (its condition is no
+ * IN (1, 2, 3): each write of a row would build a table of the three first). States are PathState. `listed` is the number of the listing that showed the blob last. `contacted` holds the bits
  * of JournalMapping's contacted, met and resend; `scan` its scan and reread; `approved` those of Row's approved and kept.
  * `sum`: against flipped bits. */
 #define JOURNAL_SCHEMA                                                                                                    \
@@ -108,7 +109,7 @@
         "CREATE TABLE window (mapping INTEGER NOT NULL, minute INTEGER NOT NULL, deletions INTEGER NOT NULL,"             \
         "  overwrites INTEGER NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (mapping, minute)) STRICT, WITHOUT ROWID;"                            \
         "CREATE INDEX path_work ON path (mapping, state, due) WHERE state > 0;"                                           \
-        "CREATE INDEX path_age ON path (mapping, first) WHERE state IN (1, 2, 3);"                                        \
+        "CREATE INDEX path_age ON path (mapping, first) WHERE state > 0 AND state < 4;"                                    \
         "CREATE INDEX path_inode ON path (mapping, ino) WHERE ino IS NOT NULL;"                                           \
         "CREATE INDEX path_seen ON path (mapping, seen_ino) WHERE seen_ino IS NOT NULL;"
 /* clang-format on */

@@ -2,7 +2,6 @@
 #include "journal/state.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { APPROVED = 1, KEPT = 2 }; /* bits of the column `approved` */
@@ -20,10 +19,19 @@ static void row_remember(Row *row) {
         row->stored.size = row->stamp.size;
 }
 
+/* True if there is one; as much of it as there is room for, "" if there is none. */
+static bool read_text(sqlite3_stmt *stmt, int column, char *ret, size_t room) {
+        const void *text = sqlite3_column_text(stmt, column);
+        size_t size = MIN((size_t) sqlite3_column_bytes(stmt, column), room - 1);
+
+        if (text)
+                memcpy(ret, text, size);
+        ret[text ? size : 0] = '\0';
+        return text != NULL;
+}
+
 /* Reads the ROW_COLUMNS of the current row; true if its checksum agrees. */
 static bool row_read(sqlite3_stmt *stmt, Row *row) {
-        const char *etag = (const char *) sqlite3_column_text(stmt, 1);
-        const char *reason = (const char *) sqlite3_column_text(stmt, 22);
         int size = sqlite3_column_bytes(stmt, 0);
         int64_t state = sqlite3_column_int64(stmt, 12);
 
@@ -32,8 +40,7 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
                 memcpy(row->path, sqlite3_column_blob(stmt, 0), row->path_size);
         row->path[row->path_size] = '\0';
         row->exists = true;
-        row->confirmed = etag != NULL;
-        (void) snprintf(row->etag, sizeof(row->etag), "%s", etag ? etag : "");
+        row->confirmed = read_text(stmt, 1, row->etag, sizeof(row->etag));
         row->foreign = sqlite3_column_int(stmt, 2);
         row->has_md5 = sqlite3_column_bytes(stmt, 3) == (int) sizeof(row->md5);
         if (row->has_md5)
@@ -60,7 +67,7 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
         row->first = sqlite3_column_int64(stmt, 19);
         row->attempts = (unsigned) sqlite3_column_int(stmt, 20);
         row->seen_ino = (uint64_t) sqlite3_column_int64(stmt, 21);
-        (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
+        (void) read_text(stmt, 22, row->reason, sizeof(row->reason));
         row->approved = sqlite3_column_int(stmt, 23) & APPROVED;
         row->kept = sqlite3_column_int(stmt, 23) & KEPT;
         row->moved = sqlite3_column_int(stmt, 24);

@@ -186,6 +186,32 @@ static void test_salvage(void **state) {
         journal_close(j);
 }
 
+/* a bit in a CREATE statement that leaves a sound database with another meaning */
+static void test_other_schema(void **state) {
+        Error e = ERROR_NULL;
+        Journal *j = open_journal();
+        bool quarantined;
+        char path[128];
+        sqlite3 *db;
+
+        fill(j, mapping(j));
+        journal_close(j);
+        (void) snprintf(path, sizeof(path), "%s/journal.db", dir);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db,
+                                      "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, "
+                                      "'scan INTEGER NOT NULL DEFAULT 1', 'scan INTEGER NOT NULL DEFAULT 0')",
+                                      NULL, NULL, NULL),
+                         SQLITE_OK);
+        (void) sqlite3_close(db);
+        assert_int_equal(journal_open(&j, dir, &quarantined, &e), 0);
+        assert_true(quarantined);
+        journal_close(j);
+        assert_int_equal(journal_open(&j, dir, &quarantined, &e), 0);
+        assert_false(quarantined);
+        journal_close(j);
+}
+
 /* pitfalls 9.6, 7.5: that something is held outlives the journal, however little of that can be read */
 static void test_held_is_not_forgotten(void **state) {
         Journal *j = open_journal();
@@ -440,6 +466,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_mapping_sum, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_window, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_salvage, in_memory, teardown),
+                cmocka_unit_test_setup_teardown(test_other_schema, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_held_is_not_forgotten, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_salvage_after_a_kill, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_damaged_at_run_time, in_memory, teardown),
