@@ -9,11 +9,11 @@
 #include <string.h>
 
 #define PATHS_MAX 160
-#define REAL_MAX 8192u
+#define REAL_ROOM 16384u /* a power of two */
 
 static Path paths[PATHS_MAX];
 static unsigned n_paths;
-static uint64_t real[REAL_MAX]; /* hashes of contents that were one state of some file */
+static uint64_t real[REAL_ROOM]; /* hashes of contents that were one state of some file: a set, 0: free */
 static unsigned n_real;
 static char kind_of_failure[32], text_of_failure[256];
 static uint64_t checked;
@@ -45,6 +45,7 @@ void fail(const char *kind, const char *format, ...) {
 
 void check_begin(void) {
         n_paths = n_real = 0;
+        memset(real, 0, sizeof(real));
         kind_of_failure[0] = text_of_failure[0] = '\0';
         checked = changes = 0;
 }
@@ -91,6 +92,18 @@ Path *path_of_blob(const char *blob) {
         return path_get(path.data);
 }
 
+const Blob *path_blob(Path *p) {
+        if (p->blob[0] == '\0') {
+                _cleanup_buf_ Buf name = BUF_INIT(sizeof(p->blob) - 1);
+                BlobName verdict;
+
+                if (blobname_from_path(&name, daemon_prefix(), p->name, strlen(p->name), &verdict) < 0)
+                        abort();
+                memcpy(p->blob, name.data, name.size + 1);
+        }
+        return service_blob(p->blob, false);
+}
+
 /* The last version by then that the kernel had reported; p->n: none. */
 static unsigned version_at(const Path *p, int64_t at) {
         unsigned found = p->n;
@@ -107,11 +120,24 @@ uint64_t path_state(const Path *p, int64_t at) {
         return i < p->n ? p->versions[i].hash : 0;
 }
 
+static uint64_t *place_of(uint64_t hash) {
+        uint64_t at = (hash * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
+
+        while (real[at % REAL_ROOM] != 0 && real[at % REAL_ROOM] != hash)
+                at++;
+        return &real[at % REAL_ROOM];
+}
+
 bool hash_was_real(uint64_t hash) {
-        for (unsigned i = MIN(n_real, REAL_MAX); i-- > 0;)
-                if (real[i] == hash)
-                        return true;
-        return false;
+        return *place_of(hash) == hash;
+}
+
+static void hash_is_real(uint64_t hash) {
+        uint64_t *place = place_of(hash);
+
+        n_real += *place == 0;
+        assert(n_real < REAL_ROOM / 2);
+        *place = hash;
 }
 
 static void note_file(const char *path, Inode *i) {
@@ -123,20 +149,24 @@ static void note_file(const char *path, Inode *i) {
         p = path_get(path);
         hash = content_hash(&i->content);
         p->inode_now = i;
-        if (i->writers == 0 && !hash_was_real(hash))
-                real[n_real++ % REAL_MAX] = hash;
+        if (i->writers == 0)
+                hash_is_real(hash);
         p->hash_now = hash;
 }
 
-static void note_all(Inode *folder, const char *path) {
+/* `path` has `size` bytes, "" or ended by a slash; the names are written behind it. */
+static void note_all(Inode *folder, char path[static PATH_ROOM], size_t size) {
         for (Entry *e = folder->entries; e; e = e->next) {
-                char name[PATH_ROOM];
+                size_t n = strlen(e->name);
 
-                if (snprintf(name, sizeof(name), "%s%s%s", path, path[0] ? "/" : "", e->name) >= (int) sizeof(name))
+                if (size + n >= PATH_ROOM)
                         continue;
-                note_file(name, e->inode);
-                if (inode_is_folder(e->inode))
-                        note_all(e->inode, name);
+                memcpy(path + size, e->name, n + 1);
+                note_file(path, e->inode);
+                if (inode_is_folder(e->inode) && size + n + 1 < PATH_ROOM) {
+                        path[size + n] = '/';
+                        note_all(e->inode, path, size + n + 1);
+                }
         }
 }
 
@@ -155,25 +185,22 @@ static void version_add(Path *p, uint64_t hash, bool weak) {
 }
 
 /* The file is there, and empty, and its blob is not: that counts as deleted (5.9). */
-static bool is_emptied(const Path *p) {
-        _cleanup_buf_ Buf name = BUF_INIT(4 * PATH_ROOM);
-        BlobName verdict;
-        const Blob *b;
+static bool is_emptied(Path *p) {
+        const Blob *b = path_blob(p);
 
-        if (blobname_from_path(&name, daemon_prefix(), p->name, strlen(p->name), &verdict) < 0)
-                abort();
-        b = service_blob(name.data, false);
         return p->inode_now->content.total == 0 && b && b->there && b->content.total > 0;
 }
 
 /* Also while the disk is not mounted: its files are still the truth. */
 void check_tree_changed(void) {
+        char path[PATH_ROOM];
+
         changes++;
         for (Path *p = path_each(NULL); p; p = path_each(p)) {
                 p->hash_now = 0;
                 p->inode_now = NULL;
         }
-        note_all(world.root, "");
+        note_all(world.root, path, 0);
         for (Path *p = path_each(NULL); p; p = path_each(p)) {
                 const Inode *i = p->inode_now;
                 bool weak = i && i->unreported;
@@ -236,16 +263,11 @@ void check_rejected(void) {
 /* Whatever stood at each path at `since` is in the cloud, or what came later. */
 void check_since(int64_t since, const char *who) {
         for (Path *p = path_each(NULL); p && !failed(); p = path_each(p)) {
-                _cleanup_buf_ Buf name = BUF_INIT(4 * PATH_ROOM);
-                BlobName verdict;
-                uint64_t there, want = path_state(p, since);
                 unsigned at = version_at(p, since);
-                const Blob *b;
+                uint64_t there, want = at < p->n ? p->versions[at].hash : 0;
+                const Blob *b = path_blob(p);
                 bool ok;
 
-                if (blobname_from_path(&name, daemon_prefix(), p->name, strlen(p->name), &verdict) < 0)
-                        abort();
-                b = service_blob(name.data, false);
                 there = b && b->there ? content_hash(&b->content) : 0;
                 ok = there == want || (b && (b->stranger || b->robbed || (b->ghost && want == 0))) ||
                      (p->inode_now && p->inode_now->untold) ||

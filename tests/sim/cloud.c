@@ -3,7 +3,6 @@
 #include "sim.h"
 
 #include "sync/state.h"
-#include "util/blobname.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -130,15 +129,10 @@ static void check_blob(const Blob *b) {
                 fail("left over", "%s stands in the cloud, and there is no such file", b->name);
 }
 
-static void check_file(const Path *p) {
-        _cleanup_buf_ Buf name = BUF_INIT(4 * PATH_ROOM);
-        BlobName verdict;
-        const Blob *b;
+static void check_file(Path *p) {
+        const Blob *b = path_blob(p);
         Stamp stamp;
 
-        if (blobname_from_path(&name, daemon_prefix(), p->name, strlen(p->name), &verdict) < 0)
-                abort();
-        b = service_blob(name.data, false);
         if ((p->kept && p->inode_now->content.total == 0) || (b && (b->stranger || b->robbed)))
                 return;
         stamp = inode_stamp(p->inode_now);
@@ -154,7 +148,7 @@ static void check_file(const Path *p) {
 
 void check_final(void) {
         check_tree_changed();
-        for (const Path *p = path_each(NULL); p && !failed(); p = path_each((Path *) p))
+        for (Path *p = path_each(NULL); p && !failed(); p = path_each(p))
                 if (p->inode_now)
                         check_file(p);
         for (unsigned i = 0; i < service.n && !failed(); i++)

@@ -286,6 +286,7 @@ typedef struct Version {
 
 typedef struct Path {
         char name[PATH_ROOM];
+        char blob[4 * PATH_ROOM]; /* its name in the container; "": not made yet */
         Version *versions;
         unsigned n, room;
         int64_t looked; /* when the daemon last looked; 0: never */
@@ -308,6 +309,7 @@ void check_tree_changed(void); /* after each change: versions of each path */
 void check_looked(const char *path, bool regular);
 Path *path_of_blob(const char *blob); /* NULL: not below the prefix */
 Path *path_each(Path *last);          /* NULL: the first; NULL: no more */
+const Blob *path_blob(Path *p);       /* NULL: there never was one */
 uint64_t path_state(const Path *p, int64_t at);
 bool hash_was_real(uint64_t hash);
 void check_delete_sent(const char *blob);

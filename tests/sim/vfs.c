@@ -15,6 +15,8 @@ typedef struct Disk {
         uint8_t *data, *durable; /* as written; as it is after a power cut at this moment at worst */
         size_t size, room, durable_size;
         uint32_t *changed; /* per sector: number of its last write since the last sync; 0: none */
+        size_t from, to;   /* sectors outside are as they were synced */
+        size_t used;       /* bytes beyond are zero in all three: memory is kept from one history to the next */
 } Disk;
 
 typedef struct File {
@@ -32,11 +34,12 @@ static unsigned sync_fails_in;
 /* --- a file's bytes --- */
 
 static void grow(Disk *d, size_t size) {
-        size_t room = MAX(size, d->room * 2);
+        size_t room = MAX(MAX(size, d->room * 2), (size_t) 256 * 1024);
 
+        d->used = MAX(d->used, size);
         if (size <= d->room)
                 return;
-        room = (room + 65535) / 65536 * 65536;
+        room = (room + SECTOR - 1) / SECTOR * SECTOR;
         d->data = realloc(d->data, room);
         d->durable = realloc(d->durable, room);
         d->changed = realloc(d->changed, room / SECTOR * sizeof(*d->changed));
@@ -47,9 +50,15 @@ static void grow(Disk *d, size_t size) {
         d->room = room;
 }
 
+static size_t sectors(size_t bytes) {
+        return (bytes + SECTOR - 1) / SECTOR;
+}
+
 static void mark(Disk *d, size_t from, size_t to) {
         for (size_t s = from / SECTOR; s * SECTOR < to; s++)
                 d->changed[s] = writes;
+        d->from = d->to == 0 ? from / SECTOR : MIN(d->from, from / SECTOR);
+        d->to = MAX(d->to, sectors(to));
 }
 
 static void resize(Disk *d, size_t size) {
@@ -62,14 +71,24 @@ static void resize(Disk *d, size_t size) {
 }
 
 static void sync_all(Disk *d) {
-        size_t end = MAX(d->size, d->durable_size);
+        size_t end = MIN(d->to, sectors(MAX(d->size, d->durable_size)));
 
-        for (size_t s = 0; s * SECTOR < end; s++)
+        for (size_t s = d->from; s < end; s++)
                 if (d->changed[s]) {
                         memcpy(d->durable + s * SECTOR, d->data + s * SECTOR, SECTOR);
                         d->changed[s] = 0;
                 }
         d->durable_size = d->size;
+        d->from = d->to = 0;
+}
+
+static void disk_clear(Disk *d) {
+        if (d->used > 0) {
+                memset(d->data, 0, d->used);
+                memset(d->durable, 0, d->used);
+                memset(d->changed, 0, sectors(d->used) * sizeof(*d->changed));
+        }
+        *d = (Disk){ .data = d->data, .durable = d->durable, .changed = d->changed, .room = d->room };
 }
 
 static void disk_free(Disk *d) {
@@ -80,19 +99,22 @@ static void disk_free(Disk *d) {
 }
 
 static void disk_copy(Disk *to, const Disk *from) {
-        disk_free(to);
-        (void) snprintf(to->name, sizeof(to->name), "%s", from->name);
-        to->there = from->there;
-        grow(to, MAX(from->size, from->durable_size));
-        to->size = from->size;
-        to->durable_size = from->durable_size;
-        if (from->room > 0) {
-                size_t n = MIN(to->room, from->room);
+        Disk room;
 
-                memcpy(to->data, from->data, n);
-                memcpy(to->durable, from->durable, n);
-                memcpy(to->changed, from->changed, n / SECTOR * sizeof(*to->changed));
+        if (to->used > from->used)
+                disk_clear(to);
+        grow(to, from->used);
+        if (from->used > 0) {
+                memcpy(to->data, from->data, from->used);
+                memcpy(to->durable, from->durable, from->used);
+                memcpy(to->changed, from->changed, sectors(from->used) * sizeof(*to->changed));
         }
+        room = *to;
+        *to = *from;
+        to->data = room.data;
+        to->durable = room.durable;
+        to->changed = room.changed;
+        to->room = room.room;
 }
 
 /* Of what was not synced any sectors are there: none, all, those up to some moment, or any. */
@@ -106,12 +128,13 @@ static void cut_power(Disk *to, const Disk *from, unsigned how, uint32_t until) 
                 keep = keep || how == 1 || (how == 2 && from->changed[s] <= until) || (how == 3 && below(BY_DISK, 2));
                 memcpy(to->data + s * SECTOR, (keep ? from->data : from->durable) + s * SECTOR, SECTOR);
         }
-        if (to->size < to->room)
-                memset(to->data + to->size, 0, to->room - to->size);
+        if (to->size < to->used)
+                memset(to->data + to->size, 0, to->used - to->size);
         to->durable_size = to->size;
-        if (to->room > 0) {
-                memcpy(to->durable, to->data, to->room);
-                memset(to->changed, 0, to->room / SECTOR * sizeof(*to->changed));
+        to->from = to->to = 0;
+        if (to->used > 0) {
+                memcpy(to->durable, to->data, to->used);
+                memset(to->changed, 0, sectors(to->used) * sizeof(*to->changed));
         }
 }
 
@@ -196,7 +219,7 @@ static Disk *find(const char *name) {
 static Disk *make(const char *name) {
         for (size_t i = 0; i < FILES; i++)
                 if (!disks[i].there) {
-                        disk_free(&disks[i]);
+                        disk_clear(&disks[i]);
                         disks[i].there = true;
                         (void) snprintf(disks[i].name, sizeof(disks[i].name), "%s", name);
                         return &disks[i];
