@@ -260,6 +260,11 @@ void check_rejected(void) {
 
 /* --- in sync --- */
 
+/* Nobody could know by then what bytes it had. */
+static bool is_unknowable(const Inode *i, int64_t since) {
+        return i && since >= i->untold_since && (i->untold || since < i->told);
+}
+
 /* Whatever stood at each path at `since` is in the cloud, or what came later. */
 void check_since(int64_t since, const char *who) {
         for (Path *p = path_each(NULL); p && !failed(); p = path_each(p)) {
@@ -270,7 +275,7 @@ void check_since(int64_t since, const char *who) {
 
                 there = b && b->there ? content_hash(&b->content) : 0;
                 ok = there == want || (b && (b->stranger || b->robbed || (b->ghost && want == 0))) ||
-                     (p->inode_now && p->inode_now->untold) ||
+                     is_unknowable(p->inode_now, since) ||
                      (p->kept && (want == 0 || want == content_hash(&(Content){ 0 }))) || (settings.keep && want == 0);
                 for (unsigned i = at < p->n ? at : 0; i < p->n && !ok; i++)
                         ok = p->versions[i].hash == there || (settings.keep && p->versions[i].hash == 0);

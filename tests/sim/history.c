@@ -2,6 +2,7 @@
 #include "sim.h"
 
 #include "sync/state.h"
+#include "watch/watcher.h"
 
 #include <string.h>
 
@@ -61,8 +62,10 @@ static void make_calm(void) {
                 if (i->unreadable)
                         i->ctime = stamp_now();
                 i->unreadable = false;
-                if (i->untold) /* what no event and no stamp told, and never will: somebody saves it once more */
+                if (i->untold) { /* what no event and no stamp told, and never will: somebody saves it once more */
                         tree_touched(i, true);
+                        tree_says(i, WATCH_CONTENT | WATCH_CLOSED);
+                }
         }
         check_tree_changed();
 }

@@ -91,12 +91,13 @@ struct Inode {
         uint32_t mode, uid;
         unsigned nlink;
         Content content;
-        bool unreadable;  /* EACCES */
-        bool page_dirty;  /* stores through a mapping leave no stamp now (pitfalls 4.3) */
-        bool unstamped;   /* a store left no stamp since the last one */
-        bool untold;      /* and its CLOSE_WRITE is still to come, or was lost: nobody can know of it */
-        bool unreported;  /* a store whose event is still to come */
-        unsigned writers; /* write(2) under way: it holds the inode's lock */
+        bool unreadable;   /* EACCES */
+        bool page_dirty;   /* stores through a mapping leave no stamp now (pitfalls 4.3) */
+        bool untold;       /* a store left no stamp, and its CLOSE_WRITE is still to come or was lost: nobody knows */
+        bool unreported;   /* a store whose event is still to come */
+        int64_t unstamped; /* when the first store since the last stamp left none; 0: none did */
+        int64_t untold_since, told; /* from when to when (or still) nobody could know of its last bytes */
+        unsigned writers;           /* write(2) under way: it holds the inode's lock */
         Entry *entries;
         Inode *parent;
         int wd; /* 0: not watched */
@@ -136,7 +137,9 @@ bool tree_remove(const char *path, bool deep);
 bool tree_rename(const char *from, const char *to);
 bool tree_link(const char *from, const char *to);
 void tree_touched(Inode *i, bool content); /* stamps */
+void tree_told(Inode *i, bool told);       /* of its bytes, or nobody will be until the next event or stamp */
 void tree_told_nothing(void);
+void tree_says(Inode *file, unsigned news); /* an event for a file that is open, under the name it has by now */
 void tree_mount(Mounted m);
 void tree_replace_root(void);
 /* Calls for every file and folder; path without a leading slash. */

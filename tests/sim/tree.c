@@ -109,13 +109,22 @@ void tree_touched(Inode *i, bool content) {
         i->ctime = stamp_now();
         if (content)
                 i->mtime = i->ctime;
-        i->unstamped = i->untold = false;
+        i->unstamped = 0;
+}
+
+void tree_told(Inode *i, bool told) {
+        if (i->untold && told)
+                i->told = now();
+        else if (!i->untold && !told)
+                i->untold_since = i->unstamped;
+        i->untold = !told;
 }
 
 /* What was told may not have been kept: what left no stamp is seen by nobody now. */
 void tree_told_nothing(void) {
         for (Inode *i = world.all; i; i = i->next)
-                i->untold = i->untold || i->unstamped;
+                if (i->unstamped > 0)
+                        tree_told(i, false);
 }
 
 /* --- names --- */

@@ -52,23 +52,22 @@ static bool a_thing(Pick *p, bool folder, unsigned n) {
         return p->inode != NULL;
 }
 
-/* An event for a file that is open: under the name it has by now. */
 static bool says_under(Inode *file, unsigned news, bool any) {
         for (Inode *i = world.all; i; i = i->next)
                 for (Entry *e = i->entries; e; e = e->next)
                         if (e->inode == file && (any || !strstr(e->name, ".tmp"))) {
                                 kernel_says(i, e->name, news);
-                                if (news & WATCH_CONTENT) {
+                                if (news & WATCH_CONTENT)
                                         file->unreported = false;
-                                        file->untold = file->unstamped && !kernel_hears(i);
-                                }
+                                if (file->unstamped == 0 || (news & WATCH_CONTENT))
+                                        tree_told(file, file->unstamped == 0 || kernel_hears(i));
                                 return true;
                         }
         return false;
 }
 
 /* Through a name that may be excluded only if there is no other: that would be as through one outside the folder. */
-static void says(Inode *file, unsigned news) {
+void tree_says(Inode *file, unsigned news) {
         (void) (says_under(file, news, false) || says_under(file, news, true));
 }
 
@@ -79,7 +78,7 @@ void do_create(const Op *op) {
         Inode *i = tree_make(a_path(op->a), S_IFREG, &c);
 
         if (i && op->c % 4)
-                says(i, WATCH_CONTENT | WATCH_CLOSED);
+                tree_says(i, WATCH_CONTENT | WATCH_CLOSED);
 }
 
 typedef struct Writing {
@@ -95,7 +94,7 @@ static void on_write(void *data) {
         Inode *i = w->file;
 
         if (w->at == w->to.n) { /* closed */
-                says(i, WATCH_CONTENT | WATCH_CLOSED);
+                tree_says(i, WATCH_CONTENT | WATCH_CLOSED);
                 free(w);
                 return;
         }
@@ -111,7 +110,7 @@ static void on_write(void *data) {
         i->content.part[w->at] = w->to.part[w->at];
         if (++w->at == w->to.n) {
                 i->writers--;
-                says(i, WATCH_CONTENT);
+                tree_says(i, WATCH_CONTENT);
                 check_tree_changed();
                 if (w->again > 0) {
                         w->again--;
@@ -158,7 +157,7 @@ void do_append(const Op *op) {
             !content_append(&p.inode->content))
                 return;
         tree_touched(p.inode, true);
-        says(p.inode, op->b % 2 ? WATCH_CONTENT : WATCH_CONTENT | WATCH_CLOSED);
+        tree_says(p.inode, op->b % 2 ? WATCH_CONTENT : WATCH_CONTENT | WATCH_CLOSED);
 }
 
 void do_truncate(const Op *op) {
@@ -168,7 +167,7 @@ void do_truncate(const Op *op) {
                 return;
         p.inode->content = (Content){ 0 };
         tree_touched(p.inode, true);
-        says(p.inode, WATCH_CONTENT | (op->b % 2 ? WATCH_CLOSED : 0));
+        tree_says(p.inode, WATCH_CONTENT | (op->b % 2 ? WATCH_CLOSED : 0));
 }
 
 /* An editor: a new file beside it, renamed over it. */
@@ -185,7 +184,7 @@ void do_save(const Op *op) {
         i = tree_make(tmp, S_IFREG, &c);
         if (!i)
                 return;
-        says(i, WATCH_CONTENT | WATCH_CLOSED);
+        tree_says(i, WATCH_CONTENT | WATCH_CLOSED);
         if (op->c % 3 == 0)
                 check_tree_changed();
         (void) tree_rename(tmp, to);
@@ -245,7 +244,7 @@ void do_chmod(const Op *op) {
                 return;
         p.inode->mode = (p.inode->mode & S_IFMT) | (op->b % 2 ? 0600 : 0644);
         tree_touched(p.inode, false);
-        says(p.inode, WATCH_ATTRIB);
+        tree_says(p.inode, WATCH_ATTRIB);
 }
 
 /* cp -p, tar: other bytes, and an old mtime; perhaps the very one that it had (4.1). */
@@ -263,16 +262,16 @@ void do_backdate(const Op *op) {
                 (void) content_append(&c);
         p.inode->content = c;
         tree_touched(p.inode, true);
-        says(p.inode, WATCH_CONTENT | WATCH_CLOSED);
+        tree_says(p.inode, WATCH_CONTENT | WATCH_CLOSED);
         p.inode->mtime = mtime;
-        says(p.inode, WATCH_ATTRIB);
+        tree_says(p.inode, WATCH_ATTRIB);
 }
 
 /* A store through a mapping: a stamp only if the page was clean. Then CLOSE_WRITE, at munmap (4.3). */
 static void on_unmap(void *data) {
         Inode *i = data;
 
-        says(i, WATCH_CONTENT | WATCH_CLOSED);
+        tree_says(i, WATCH_CONTENT | WATCH_CLOSED);
         check_tree_changed();
 }
 
@@ -284,8 +283,10 @@ static void on_store(void *data) {
         i->content.part[0] = content_new(2).part[0];
         if (!i->page_dirty)
                 tree_touched(i, true);
-        else
-                i->unstamped = i->untold = true;
+        else {
+                i->unstamped = i->unstamped > 0 ? i->unstamped : now();
+                tree_told(i, false);
+        }
         i->page_dirty = i->unreported = true;
         check_tree_changed();
 }
@@ -348,9 +349,9 @@ static void on_restore(void *data) {
         Inode *i = tree_make(r->path, S_IFREG, &r->content);
 
         if (i) {
-                says(i, WATCH_CONTENT | WATCH_CLOSED);
+                tree_says(i, WATCH_CONTENT | WATCH_CLOSED);
                 i->mtime = r->mtime;
-                says(i, WATCH_ATTRIB);
+                tree_says(i, WATCH_ATTRIB);
                 check_tree_changed();
         }
         free(r);
@@ -390,7 +391,7 @@ void do_unreadable(const Op *op) {
                 return;
         p.inode->unreadable = !p.inode->unreadable;
         p.inode->ctime = stamp_now();
-        says(p.inode, op->b % 2 ? WATCH_ATTRIB | WATCH_SUBTREE : WATCH_ATTRIB);
+        tree_says(p.inode, op->b % 2 ? WATCH_ATTRIB | WATCH_SUBTREE : WATCH_ATTRIB);
 }
 
 void do_empty_all(const Op *op) {
