@@ -30,6 +30,10 @@ void contact_done(Mapping *m) {
         m->record.contacted = m->record.met = true;
         m->record.resend = false;
         mapping_save(m, false);
+        if (sync_commit(m->sync) < 0) { /* what the listing found is lost, so there was none */
+                m->record.contacted = false;
+                return;
+        }
         if (m->block == BLOCK_CONTAINER || m->block == BLOCK_CONTENTS)
                 mapping_unblock(m);
         sync_kick(m->sync);
