@@ -285,18 +285,17 @@ void job_plan(Job *job) {
                 job_settle(job, p.etag);
                 return;
         case ACTION_FORGET:
-                /* A folder that the walk could not list had no row of its own while the blob of a file stood here, and
-                 * one that failed and was retried has none from now on: the walk has to say it again. */
-                if (job->look == LOOK_FOLDER &&
-                    (job->remote != REMOTE_UNASKED || job->row.confirmed || job->row.reason[0])) {
-                        mapping_scan(m, job->row.path);
-                        waits_restarted(m->sync, m->config->name); /* what it finds may be as old as their question */
-                }
                 /* A write that was given up (a kill, a reload) may be a moment behind the question: ask once more
                  * before the row goes, for after that only a listing would find what it left. */
                 if (job->row.doubt && !job->row.confirmed && job->row.attempts == 0) {
                         job_release(job, GIVEN_UP_PAUSE, true, true, "a write that was given up may still arrive");
                         return;
+                }
+                /* A folder that the walk could not list has no row from now on, and had none while this one was in
+                 * its place: the walk has to say it again. */
+                if (job->look == LOOK_FOLDER) {
+                        mapping_scan(m, job->row.path);
+                        waits_restarted(m->sync, m->config->name); /* what it finds may be as old as their question */
                 }
                 job_forget(job);
                 return;
@@ -353,6 +352,20 @@ void job_plan(Job *job) {
 
 /* --- looking --- */
 
+/* A file has come where a person had rejected the deletion of one: that decision is over, and must be known to be
+ * before anything is sent, or after a power cut what was sent would be taken for the blob that has to stay. */
+static int job_unkeep(Job *job) {
+        Mapping *m = job->mapping;
+        Journal *j = m->sync->journal;
+        Row now;
+        int r = journal_get(j, m->record.id, job->row.path, job->row.path_size, &now, NULL);
+
+        job->row.kept = now.kept = false;
+        if (r > 0)
+                r = journal_put(j, m->record.id, &now, NULL);
+        return r < 0 ? r : journal_commit_durable(j, NULL);
+}
+
 static void on_looked(const SourceAnswer *answer, void *userdata) {
         Job *job = userdata;
         Mapping *m = job->mapping;
@@ -362,6 +375,10 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
         /* it is back: no deletion after all (7.8), unless a request for it may have been sent */
         if (answer->look == LOOK_REGULAR && answer->stamp.size > 0 && !job->row.doubt)
                 job->row.tallied = false;
+        if (answer->look == LOOK_REGULAR && answer->stamp.size > 0 && job->row.kept && job_unkeep(job) < 0) {
+                job_release(job, 0, false, false, NULL);
+                return;
+        }
         job->fresh = true;
         job->look = answer->look;
         job->stamp = answer->stamp;
