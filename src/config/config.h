@@ -50,6 +50,7 @@ typedef struct Config {
         MappingConfig *mappings; /* sorted by name */
         size_t n_mappings;
         unsigned transfers; /* 0: auto */
+        uint64_t memory;    /* bytes of file data in flight */
         Buf warnings;       /* one a line: {env:} secrets, a SAS that ends soon, ... */
 } Config;
 

@@ -11,6 +11,9 @@
 
 #define MAPPINGS_MAX 1000u
 #define ACCOUNTS_MAX 64u
+#define MEMORY_USUAL (UINT64_C(64) << 20)
+#define MEMORY_LEAST (UINT64_C(8) << 20) /* a block of a large file, and as much for small ones beside it */
+#define MEMORY_MOST (UINT64_C(64) << 30)
 #define PATIENCE (2 * NSEC_PER_SEC) /* the loop stands still meanwhile, should a mount hang */
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
@@ -78,6 +81,9 @@ static int read_daemon(ConfigReader *c, const Node *root) {
                 r = -EINVAL;
         if ((n = node_get(root, "transfers")) && !(n->kind == NODE_SCALAR && strcmp(n->text, "auto") == 0) &&
             value_number(c, n, "azsyncd.yaml", "transfers", 1, 1000, &c->config->transfers) < 0)
+                r = -EINVAL;
+        if ((n = node_get(root, "memory")) &&
+            value_size(c, n, "azsyncd.yaml", "memory", "", MEMORY_LEAST, MEMORY_MOST, &c->config->memory) < 0)
                 r = -EINVAL;
         return r;
 }
@@ -202,6 +208,7 @@ static int config_begin(ConfigReader *c, Buf *report, Error *e) {
                 return -ENOMEM;
         }
         config->warnings = BUF_INIT((size_t) 64 * 1024);
+        config->memory = MEMORY_USUAL;
         *c = (ConfigReader){ .config = config, .report = report, .first = e, .patience = PATIENCE };
         return 0;
 }

@@ -11,7 +11,7 @@
 const ConfigKey config_keys[] = {
         { "azsyncd.yaml", "accounts", "accounts by name", true },
         { "azsyncd.yaml", "transfers", "auto, or a number from 1 to 1000", true },
-        { "azsyncd.yaml", "memory", "a size such as 64MiB", false },
+        { "azsyncd.yaml", "memory", "a size such as 64MiB", true },
         { "azsyncd.yaml", "bandwidth", "unlimited, a rate such as 20MiB/s, or a weekly timetable", false },
         { "azsyncd.yaml", "metrics", "{listen: ADDRESS:PORT}", false },
         { "account", "account", "the storage account's name", true },

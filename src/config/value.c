@@ -97,6 +97,45 @@ int value_duration(ConfigReader *c, const Node *n, const char *where, const char
         return expected(c, n, where, key);
 }
 
+static const struct {
+        const char *unit;
+        unsigned shift;
+} sizes[] = { { "TiB", 40 }, { "GiB", 30 }, { "MiB", 20 }, { "KiB", 10 } };
+
+static const char *size_shown(uint64_t bytes, char ret[static 24]) {
+        size_t i = 0;
+
+        while (i + 1 < ELEMENTSOF(sizes) && bytes % (UINT64_C(1) << sizes[i].shift) != 0)
+                i++;
+        (void) snprintf(ret, 24, "%llu%s", (unsigned long long) (bytes >> sizes[i].shift), sizes[i].unit);
+        return ret;
+}
+
+int value_size(ConfigReader *c, const Node *n, const char *where, const char *key, const char *tail, uint64_t least,
+               uint64_t most, uint64_t *ret) {
+        char from[24], to[24];
+        size_t digits;
+
+        if (n->kind != NODE_SCALAR)
+                return expected(c, n, where, key);
+        digits = strspn(n->text, "0123456789");
+        if (digits == 0 || digits > 9)
+                return expected(c, n, where, key);
+        for (size_t i = 0; i < ELEMENTSOF(sizes); i++)
+                if (strncmp(n->text + digits, sizes[i].unit, 3) == 0 && strcmp(n->text + digits + 3, tail) == 0) {
+                        uint64_t number = strtoul(n->text, NULL, 10), value;
+
+                        value = number > UINT64_MAX >> sizes[i].shift ? UINT64_MAX : number << sizes[i].shift;
+                        if (value < least || value > most)
+                                return config_refuse(c, n, key, "%s is out of range; expected from %s%s to %s%s",
+                                                     n->text, size_shown(least, from), tail, size_shown(most, to),
+                                                     tail);
+                        *ret = value;
+                        return 0;
+                }
+        return expected(c, n, where, key);
+}
+
 int value_number(ConfigReader *c, const Node *n, const char *where, const char *key, unsigned least, unsigned most,
                  unsigned *ret) {
         size_t digits;

@@ -479,6 +479,7 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
         if (mappings)
                 s->mappings = mappings;
         s->transfers = account_transfers(config);
+        s->memory = config->memory;
         r = configs && mappings ? add_accounts(s, config, e) : error_oom(e);
         if (r < 0) {
                 config_free(config);

@@ -278,7 +278,7 @@ void job_plan(Job *job) {
                         upload_start(job, job->row.confirmed || job->row.doubt);
                         return;
                 }
-                if (job_want_memory(job, job->stamp.size, job->stamp.size + ROOM_TO_GROW, job_look))
+                if (job_want_memory(job, LINE_SMALL, job->stamp.size, job->stamp.size + ROOM_TO_GROW, job_look))
                         job_look(job);
                 return;
         case ACTION_SETTLE:
@@ -336,7 +336,8 @@ void job_plan(Job *job) {
                         if (job->stamp.size > SYNC_SMALL_MAX) {
                                 if (job_may_send(job))
                                         upload_start(job, false);
-                        } else if (job_want_memory(job, job->stamp.size, job->stamp.size + ROOM_TO_GROW, job_look))
+                        } else if (job_want_memory(job, LINE_SMALL, job->stamp.size, job->stamp.size + ROOM_TO_GROW,
+                                                   job_look))
                                 job_look(job);
                         return;
                 }
@@ -475,7 +476,7 @@ void job_start(Job *job) {
         /* a deletion, what a stamp may settle, and what has no name need no bytes; for the rest one trip gets them if
          * the file is small */
         if (!job->was_gone && !job->unnamed && (!job->row.confirmed || job->row.content || job->row.doubt) &&
-            !job_want_memory(job, SYNC_FIRST_ROOM, SYNC_FIRST_ROOM, job_look))
+            !job_want_memory(job, LINE_SMALL, SYNC_FIRST_ROOM, SYNC_FIRST_ROOM, job_look))
                 return;
         job_look(job);
 }

@@ -340,7 +340,8 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
         m->config = config;
         m->account = account;
         m->ready_last = &m->ready_first;
-        m->memory_last = &m->memory_first;
+        for (Line line = LINE_SMALL; line <= LINE_LARGE; line++)
+                m->lines[line].last = &m->lines[line].first;
         m->fs_name = "?";
         m->fs_tells = true;
         destination(config, here, sizeof(here));

@@ -1,30 +1,38 @@
-/* File data in flight is bounded: a job takes room before it reads, and waits in its mapping's line when there is none.
+/* File data in flight is bounded: a job takes room before it reads, and waits in a line of its mapping when there is
+ * none.
  *
- * All mappings share SYNC_MEMORY. What a job holds may not come back for hours, because a mount hangs or an account
- * does not answer, and then nobody else may have to wait for it (pitfalls 2.6, 11.12). So one of several mappings gets
- * at most half of it, and each may always have MAPPING_LEAST, whatever the others hold: with k mappings stuck at once
- * the bound is SYNC_MEMORY + k * MAPPING_LEAST. Lines are per mapping and served in turns. */
+ * All mappings share `memory`. What a job holds may not come back for hours, because a mount hangs, an account does not
+ * answer, or a file has 500 GB, and then nobody else may have to wait for it (pitfalls 2.6, 11.12). So one of several
+ * mappings gets at most half of it; large files, which hold theirs until they are sent, get at most half of that, and
+ * wait in a line of their own; and each line may always have LINE_LEAST, whatever the others hold: with k lines stuck
+ * at once the bound is memory + k * LINE_LEAST. Lines are served in turns. */
 #include "sync/state.h"
 
 #include <stdlib.h>
 
-#define MAPPING_LEAST SYNC_SMALL_MAX /* one small file of the largest, one block, or 64 files of unknown size */
+#define LINE_LEAST SYNC_SMALL_MAX /* one small file of the largest, one block, or 64 files of unknown size */
 
 void job_give_back(Job *job) {
         Mapping *m = job->mapping;
 
         free(job->buffer);
         job->buffer = NULL;
-        m->sync->memory_used -= job->reserved;
-        m->memory_used -= job->reserved;
+        if (job->reserved == 0)
+                return;
+        m->sync->memory_used[job->line] -= job->reserved;
+        m->lines[job->line].used -= job->reserved;
+        if (job->line == LINE_LARGE)
+                m->account->n_large--;
         job->reserved = 0;
 }
 
 static void take(Job *job, size_t size) {
         Mapping *m = job->mapping;
 
-        m->sync->memory_used += size;
-        m->memory_used += size;
+        m->sync->memory_used[job->line] += size;
+        m->lines[job->line].used += size;
+        if (job->line == LINE_LARGE)
+                m->account->n_large++;
         job->reserved = size;
 }
 
@@ -33,38 +41,46 @@ static size_t rest(size_t all, size_t used) {
 }
 
 /* How much a job that can use `most` may have now; 0: not even `least`. */
-static size_t room(const Mapping *m, size_t least, size_t most) {
+static size_t room(const Mapping *m, Line line, size_t least, size_t most) {
         const Sync *s = m->sync;
-        size_t share = s->n_mappings > 1 ? SYNC_MEMORY / 2 : SYNC_MEMORY;
-        size_t common = MIN(rest(SYNC_MEMORY, s->memory_used), rest(share, m->memory_used));
-        size_t own = m->memory_used == 0 ? MAX(MAPPING_LEAST, least) : rest(MAPPING_LEAST, m->memory_used);
-        size_t size = MIN(MAX(common, own), most);
+        size_t share = s->n_mappings > 1 ? s->memory / 2 : s->memory;
+        size_t common = MIN(rest(s->memory, s->memory_used[LINE_SMALL] + s->memory_used[LINE_LARGE]),
+                            rest(share, m->lines[LINE_SMALL].used + m->lines[LINE_LARGE].used));
+        size_t used = m->lines[line].used, own = used == 0 ? MAX(LINE_LEAST, least) : rest(LINE_LEAST, used), size;
 
+        if (line == LINE_LARGE) {
+                common = MIN(common, MIN(rest(s->memory / 2, s->memory_used[line]), rest(share / 2, used)));
+                /* nor all of the account's connections, which a slow one or a limit may make last */
+                if (used > 0 && m->account->n_large >= m->account->limit / 2)
+                        return 0;
+        }
+        size = MIN(MAX(common, own), most);
         return size < least ? 0 : size;
 }
 
 void job_unwait(Job *job) {
-        Mapping *m = job->mapping;
+        MemoryLine *l = &job->mapping->lines[job->line];
 
-        for (Job **at = &m->memory_first; *at; at = &(*at)->next_ready)
+        for (Job **at = &l->first; *at; at = &(*at)->next_ready)
                 if (*at == job) {
                         *at = job->next_ready;
                         if (!*at)
-                                m->memory_last = at;
+                                l->last = at;
                         break;
                 }
         job->next_ready = NULL;
         job->wanted = 0;
 }
 
-bool job_want_memory(Job *job, size_t least, size_t most, void (*resume)(Job *job)) {
-        Mapping *m = job->mapping;
+bool job_want_memory(Job *job, Line line, size_t least, size_t most, void (*resume)(Job *job)) {
+        MemoryLine *l = &job->mapping->lines[line];
         size_t size;
 
         job_give_back(job);
-        least = MIN(MAX(least, (size_t) 4096), SYNC_MEMORY);
+        job->line = line;
+        least = MAX(least, (size_t) 4096);
         most = MAX(least, most);
-        size = m->memory_first ? 0 : room(m, least, most);
+        size = l->first ? 0 : room(job->mapping, line, least, most);
         if (size > 0) {
                 take(job, size);
                 return true;
@@ -73,14 +89,14 @@ bool job_want_memory(Job *job, size_t least, size_t most, void (*resume)(Job *jo
         job->wanted_most = most;
         job->resume = resume;
         job->next_ready = NULL;
-        *m->memory_last = job;
-        m->memory_last = &job->next_ready;
+        *l->last = job;
+        l->last = &job->next_ready;
         return false;
 }
 
-static bool serve_first(Mapping *m) {
-        Job *job = m->memory_first;
-        size_t size = job ? room(m, job->wanted, job->wanted_most) : 0;
+static bool serve_first(Mapping *m, Line line) {
+        Job *job = m->lines[line].first;
+        size_t size = job ? room(m, line, job->wanted, job->wanted_most) : 0;
 
         if (size == 0)
                 return false;
@@ -91,11 +107,14 @@ static bool serve_first(Mapping *m) {
 }
 
 void job_memory(Sync *s) {
-        bool served = true;
+        bool served = !s->serving; /* a job that is resumed may end at once, and comes here */
 
         while (served) {
+                s->serving = true;
                 served = false;
                 for (size_t i = 0; i < s->n_mappings; i++)
-                        served |= serve_first(s->mappings[(s->turn + i) % s->n_mappings]);
+                        for (Line line = LINE_SMALL; line <= LINE_LARGE; line++)
+                                served |= serve_first(s->mappings[(s->turn + i) % s->n_mappings], line);
+                s->serving = false;
         }
 }

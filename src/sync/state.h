@@ -23,9 +23,15 @@ typedef struct Outside Outside;
 
 #define SYNC_SMALL_MAX ((size_t) 4 * 1024 * 1024) /* up to here one Put Blob (azure-blob.md 7.7), above it blocks */
 #define SYNC_FIRST_ROOM ((size_t) 64 * 1024)      /* what a file of unknown size is offered at first */
-#define SYNC_MEMORY ((size_t) 64 * 1024 * 1024)   /* file data in flight; see memory.c */
 #define ROOT_RETRY (5 * NSEC_PER_SEC)             /* a missing root is looked for so often */
 #define SYNC_TRANSFERS 64u                        /* requests in flight per account, unless `transfers` says */
+
+/* Who waits for memory: large files, that is those sent by blocks, by themselves. */
+typedef enum Line { LINE_SMALL, LINE_LARGE } Line;
+typedef struct MemoryLine {
+        size_t used;
+        Job *first, **last; /* in order */
+} MemoryLine;
 
 struct Sync {
         sd_event *loop;
@@ -44,7 +50,8 @@ struct Sync {
         size_t n_accounts;
         Mapping **mappings; /* sorted by name */
         size_t n_mappings, turn;
-        size_t memory_used; /* by all mappings; see memory.c */
+        size_t memory, memory_used[2]; /* file data in flight: the bound, and what each kind has of it; see memory.c */
+        bool serving;                  /* job_memory() is at work */
         unsigned transfers;
         EngineWait *waits;
         Timer *tell; /* listeners: at most ten times a second */
@@ -73,6 +80,7 @@ struct Account {
         bool asked_to_wait;        /* by the service: the network has nothing to do with it */
         FileNews *secret;          /* the file of its key, in which another one may stand by now; NULL: it has none */
         unsigned in_flight, limit; /* requests; beyond the limit they wait in the client's pool */
+        unsigned n_large;          /* large files under way */
         Error why;                 /* while the gate is not open */
         bool keep;                 /* engine_apply() */
 };
@@ -145,8 +153,7 @@ struct Mapping {
         Job *ready_first, **ready_last; /* claimed, not started */
         unsigned n_ready, n_started, n_jobs, n_unlooked;
         Job *jobs; /* every job, ready ones included */
-        size_t memory_used;
-        Job *memory_first, **memory_last; /* jobs that wait for room, in order */
+        MemoryLine lines[2];
 
         /* since process start */
         uint64_t uploaded_files, uploaded_bytes, copied_files, deleted_files, requests;
@@ -183,6 +190,7 @@ struct Job {
         uint8_t md5[16];
         char *buffer;
         size_t size, reserved, wanted, wanted_most;
+        Line line;                /* of what is reserved or wanted */
         void (*resume)(Job *job); /* when the memory that it waits for is there */
         Remote remote;
         ListedBlob blob;
@@ -330,7 +338,7 @@ int64_t job_pause(const Job *job); /* it changed while it was read: how long to 
 /* memory.c */
 /* Room for `least` to `most` bytes is in job->reserved then, in place of what was. False: it waits, and resume() comes.
  */
-bool job_want_memory(Job *job, size_t least, size_t most, void (*resume)(Job *job));
+bool job_want_memory(Job *job, Line line, size_t least, size_t most, void (*resume)(Job *job));
 void job_give_back(Job *job);
 void job_unwait(Job *job); /* leaves the line */
 void job_memory(Sync *s);  /* room came free: serve those who wait */

@@ -13,14 +13,13 @@
 #include "util/encode.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #define BLOCK_MIN ((uint64_t) 4 * 1024 * 1024)
 #define BLOCKS_MAX 50000u
 #define BLOCKS_IN_FLIGHT 4u
-/* 3 TiB. The service takes 190 TiB, in blocks that would have to be in memory whole; a sparse file of that size costs
- * its owner nothing, and must not cost us all the memory there is (5.8). */
-#define FILE_MAX (SYNC_MEMORY * BLOCKS_MAX)
+#define BLOCK_MOST (UINT64_C(4000) * 1024 * 1024)
 #define BLOCK_ID_VERSION 0x01
 #define ID_SIZE 32u
 #define ID_LEAST 16u /* bytes: 120 bits of hash; shorter ones could meet */
@@ -83,11 +82,24 @@ static void upload_drop(Job *job) {
         job_give_back(job);
 }
 
+/* A block has to be in memory whole, and there are 50,000 of them. A sparse file of the 190 TiB that the service takes
+ * costs its owner nothing, and must not cost us all the memory there is (5.8). */
+static uint64_t block_most(const Job *job) {
+        return MIN((uint64_t) job->mapping->sync->memory, BLOCK_MOST);
+}
+
 static bool too_large(Job *job) {
-        if (job->stamp.size <= FILE_MAX)
+        uint64_t most = block_most(job) * BLOCKS_MAX;
+        char text[160];
+
+        if (job->stamp.size <= most)
                 return false;
+        (void) snprintf(text, sizeof(text),
+                        "larger than %llu GiB, for which there would have to be more memory: in azsyncd.yaml; or "
+                        "exclude it, or split it",
+                        (unsigned long long) (most >> 30));
         upload_drop(job);
-        job_park(job, PATH_FAILED, 0, "larger than 3 TiB: not supported yet; exclude it, or split it");
+        job_park(job, PATH_FAILED, 0, text);
         return true;
 }
 
@@ -177,9 +189,9 @@ void upload_commit(Job *job, const char *etag) {
                 job_release(job, NSEC_PER_SEC, true, false, "out of memory");
 }
 
-static uint64_t block_size_of(uint64_t size) {
+static uint64_t block_size_of(const Job *job) {
         /* half the blocks there are, as far as memory allows: the file may grow while it is read */
-        return MIN(MAX(BLOCK_MIN, size / (BLOCKS_MAX / 2) + 1), (uint64_t) SYNC_MEMORY);
+        return MIN(MAX(BLOCK_MIN, job->stamp.size / (BLOCKS_MAX / 2) + 1), block_most(job));
 }
 
 /* Everything that was under way has come back: what now? */
@@ -337,7 +349,7 @@ static void on_opened(const SourceAnswer *answer, void *userdata) {
         job->stamp = answer->stamp;
         if (too_large(job))
                 return;
-        u->block_size = block_size_of(answer->stamp.size);
+        u->block_size = block_size_of(job);
         u->at_once = (unsigned) MAX(MIN(job->reserved / u->block_size, (uint64_t) BLOCKS_IN_FLIGHT), UINT64_C(1));
         if (!u->hash_only) {
                 u->id_room = BASE64_ROOM(job->id_size > 0 ? job->id_size : ID_SIZE);
@@ -357,6 +369,8 @@ static void on_opened(const SourceAnswer *answer, void *userdata) {
 static void upload_open(Job *job) {
         struct Upload *u = job->upload;
 
+        if (!job_may_send(job)) /* it may have waited for long */
+                return;
         if (source_file_open(job->mapping->source, job->row.path, on_opened, u, &u->file) < 0) {
                 upload_drop(job);
                 job_release(job, NSEC_PER_SEC, true, false, "out of memory");
@@ -365,7 +379,7 @@ static void upload_open(Job *job) {
 }
 
 void upload_start(Job *job, bool hash_only) {
-        size_t block = (size_t) block_size_of(job->stamp.size);
+        size_t block = (size_t) block_size_of(job);
 
         assert(!job->upload);
 
@@ -380,6 +394,6 @@ void upload_start(Job *job, bool hash_only) {
         }
         job->upload->job = job;
         job->upload->hash_only = hash_only;
-        if (job_want_memory(job, block, hash_only ? block : block * BLOCKS_IN_FLIGHT, upload_open))
+        if (job_want_memory(job, LINE_LARGE, block, hash_only ? block : block * BLOCKS_IN_FLIGHT, upload_open))
                 upload_open(job);
 }

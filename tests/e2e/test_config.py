@@ -20,6 +20,7 @@ BAD = [
     ("wrong type", GOOD, MAPPING + "exclude: {a: b}\n", DOCS, 4, ["exclude"]),
     ("wrong word", GOOD, MAPPING + "deletes: perhaps\n", DOCS, 4, ["deletes", "mirror", "keep"]),
     ("bad duration", GOOD, MAPPING + "delete-delay: soon\n", DOCS, 4, ["delete-delay"]),
+    ("memory", GOOD + "memory: 1MiB\n", MAPPING, MAIN, 4, ["memory", "8MiB", "64GiB"]),
     ("relative folder", GOOD, "folder: srv/photos\naccount: main\ncontainer: box\n", DOCS, 1, ["folder", "absolute"]),
     ("bad container name", GOOD, "folder: {folder}\naccount: main\ncontainer: No_Good\n", DOCS, 3, ["container"]),
     ("no such account", GOOD, "folder: {folder}\naccount: mian\ncontainer: box\n", DOCS, 2, ["account", "main"]),

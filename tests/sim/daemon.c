@@ -108,6 +108,7 @@ static Config *config_make(void) {
         c->mappings = m;
         c->n_accounts = c->n_mappings = 1;
         c->transfers = settings.transfers;
+        c->memory = UINT64_C(64) << 20;
         c->warnings = BUF_INIT(64);
         *a = (AccountConfig){ .name = text("main"),
                               .account = text("contoso"),

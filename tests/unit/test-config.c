@@ -11,7 +11,13 @@ static const struct {
         { "transfer: 5\n", NULL, YAML "1:1: transfer: unknown key (did you mean \"transfers\"?)\n" },
         { "xyzzy: 5\n", NULL,
           YAML "1:1: xyzzy: unknown key; expected one of those in azsyncd.yaml(5) for azsyncd.yaml\n" },
-        { "# comment\n\n  memory: 64MiB\n", NULL, YAML "3:3: memory: not supported yet by this version of azsyncd\n" },
+        { "# comment\n\n  metrics: {}\n", NULL, YAML "3:3: metrics: not supported yet by this version of azsyncd\n" },
+        { "memory: 64M\n", NULL, YAML "1:9: memory: \"64M\" is not right; expected a size such as 64MiB\n" },
+        { "memory: 64MiB/s\n", NULL, YAML "1:9: memory: \"64MiB/s\" is not right; expected a size such as 64MiB\n" },
+        { "memory: [64MiB]\n", NULL, YAML "1:9: memory: expected a size such as 64MiB, not a list\n" },
+        { "memory: 8191KiB\n", NULL, YAML "1:9: memory: 8191KiB is out of range; expected from 8MiB to 64GiB\n" },
+        { "memory: 999999999TiB\n", NULL,
+          YAML "1:9: memory: 999999999TiB is out of range; expected from 8MiB to 64GiB\n" },
         { "folder: /x\n", NULL, YAML "1:1: folder: unknown key here; it belongs into mappings.d/NAME.yaml\n" },
         { NULL, OK "transfers: 3\n", MAP "3:1: transfers: unknown key here; it belongs into azsyncd.yaml\n" },
         { NULL, "fodler: /x\ncontainer: abc\n",
@@ -200,7 +206,7 @@ static void test_no_secret_shown(void **state) {
 static void test_good(void **state) {
         put("azsyncd.yaml", "accounts:\n  dev: {connection-string: UseDevelopmentStorage=true}\n"
                             "  local: {endpoint: 'http://127.0.0.1:10000/acc/', auth: {method: sas, sas: {env: "
-                            "AZSYNC_TEST_SAS}}}\ntransfers: 16\n");
+                            "AZSYNC_TEST_SAS}}}\ntransfers: 16\nmemory: 96MiB\n");
         assert_int_equal(setenv("AZSYNC_TEST_SAS", "?sv=1&sig=" SIG "\n", 1), 0);
         put("mappings.d/b.yaml", "folder: //no-such///b/\ncontainer: $web\naccount: local\nprefix: /x/%%/%m/\n"
                                  "exclude: ['*.tmp', '!a.tmp']\ndeletes: keep\ndelete-delay: 500ms\n"
@@ -219,6 +225,7 @@ static void test_good(void **state) {
                 assert_int_equal(l.config->n_accounts, 2);
                 assert_int_equal(l.config->n_mappings, 2);
                 assert_int_equal(l.config->transfers, 16);
+                assert_int_equal(l.config->memory, 96 << 20);
                 assert_non_null(strstr(buf_text(&l.config->warnings), "azsyncd.yaml:3:"));
                 assert_non_null(strstr(buf_text(&l.config->warnings), "mappings.d:1:1: photos.yml is ignored; "));
                 assert_null(strstr(buf_text(&l.config->warnings), SIG));

@@ -11,10 +11,12 @@
 #include <cmocka.h>
 
 #define MIB ((size_t) 1024 * 1024)
+#define MEMORY (64 * MIB)
 #define MAPPINGS 3u
 #define JOBS 200u
 
 static Sync sync_;
+static Account account_;
 static Mapping mappings[MAPPINGS], *list[MAPPINGS];
 static Job jobs[MAPPINGS][JOBS];
 static unsigned resumed;
@@ -26,11 +28,14 @@ static int set_up(void **state) {
         for (unsigned i = 0; i < MAPPINGS; i++) {
                 list[i] = &mappings[i];
                 mappings[i].sync = &sync_;
-                mappings[i].memory_last = &mappings[i].memory_first;
+                mappings[i].account = &account_;
+                for (Line line = LINE_SMALL; line <= LINE_LARGE; line++)
+                        mappings[i].lines[line].last = &mappings[i].lines[line].first;
                 for (unsigned k = 0; k < JOBS; k++)
                         jobs[i][k].mapping = &mappings[i];
         }
-        sync_ = (Sync){ .mappings = list, .n_mappings = MAPPINGS };
+        sync_ = (Sync){ .mappings = list, .n_mappings = MAPPINGS, .memory = MEMORY };
+        account_ = (Account){ .limit = 64 };
         return 0;
 }
 
@@ -39,48 +44,52 @@ static void on_resume(Job *job) {
         resumed++;
 }
 
+static size_t all_used(void) {
+        return sync_.memory_used[LINE_SMALL] + sync_.memory_used[LINE_LARGE];
+}
+
 /* As many jobs of mapping `i` as get `size` bytes. The first that does not is left in the line. */
-static unsigned fill(unsigned i, size_t size) {
+static unsigned fill(unsigned i, Line line, size_t size) {
         unsigned n = 0;
 
-        while (n < JOBS && job_want_memory(&jobs[i][n], size, size, on_resume))
+        while (n < JOBS && job_want_memory(&jobs[i][n], line, size, size, on_resume))
                 n++;
         return n;
 }
 
 static void test_alone(void **state) {
         sync_.n_mappings = 1;
-        assert_int_equal(fill(0, 16 * MIB), 4);
-        assert_int_equal(sync_.memory_used, SYNC_MEMORY);
+        assert_int_equal(fill(0, LINE_SMALL, 16 * MIB), 4);
+        assert_int_equal(all_used(), MEMORY);
         job_memory(&sync_);
         assert_int_equal(resumed, 0);
         job_give_back(&jobs[0][1]);
         job_memory(&sync_);
         assert_int_equal(resumed, 1);
         assert_int_equal(jobs[0][4].reserved, 16 * MIB);
-        assert_int_equal(sync_.memory_used, SYNC_MEMORY);
+        assert_int_equal(all_used(), MEMORY);
 }
 
 /* In its own line nobody is overtaken, however little he wants. */
 static void test_in_order(void **state) {
         sync_.n_mappings = 1;
-        assert_int_equal(fill(0, 16 * MIB), 4);
-        assert_false(job_want_memory(&jobs[0][10], 4096, 4096, on_resume));
+        assert_int_equal(fill(0, LINE_SMALL, 16 * MIB), 4);
+        assert_false(job_want_memory(&jobs[0][10], LINE_SMALL, 4096, 4096, on_resume));
         job_unwait(&jobs[0][4]);
-        assert_ptr_equal(mappings[0].memory_first, &jobs[0][10]);
+        assert_ptr_equal(mappings[0].lines[LINE_SMALL].first, &jobs[0][10]);
         job_give_back(&jobs[0][0]);
         job_memory(&sync_);
         assert_int_equal(resumed, 1);
         assert_int_equal(jobs[0][10].reserved, 4096);
-        assert_null(mappings[0].memory_first);
+        assert_null(mappings[0].lines[LINE_SMALL].first);
 }
 
 /* Two mappings hold all there is and never give it back. The third works on. */
 static void test_others_are_stuck(void **state) {
-        assert_int_equal(fill(0, 16 * MIB), 2); /* one of several: half of it */
-        assert_int_equal(fill(1, 16 * MIB), 2);
-        assert_int_equal(sync_.memory_used, SYNC_MEMORY);
-        assert_int_equal(fill(2, SYNC_FIRST_ROOM), 64); /* what each may always have */
+        assert_int_equal(fill(0, LINE_SMALL, 16 * MIB), 2); /* one of several: half of it */
+        assert_int_equal(fill(1, LINE_SMALL, 16 * MIB), 2);
+        assert_int_equal(all_used(), MEMORY);
+        assert_int_equal(fill(2, LINE_SMALL, SYNC_FIRST_ROOM), 64); /* what each may always have */
         job_memory(&sync_);
         assert_int_equal(resumed, 0); /* the bound holds */
         for (unsigned k = 0; k < 64; k++)
@@ -89,22 +98,91 @@ static void test_others_are_stuck(void **state) {
         assert_int_equal(resumed, 1); /* its own line moves; those of the others do not stand in its way */
 
         job_give_back(&jobs[2][64]);
-        assert_true(job_want_memory(&jobs[2][70], 4 * MIB, 16 * MIB, on_resume)); /* a large file: block by block */
+        assert_true(job_want_memory(&jobs[2][70], LINE_LARGE, 4 * MIB, 16 * MIB,
+                                    on_resume)); /* a large file: block by block */
         assert_int_equal(jobs[2][70].reserved, 4 * MIB);
         job_give_back(&jobs[2][70]);
-        assert_true(job_want_memory(&jobs[2][70], 40 * MIB, 40 * MIB, on_resume)); /* blocks of a file beyond all */
-        assert_false(job_want_memory(&jobs[2][71], 4096, 4096, on_resume));
-        assert_int_equal(mappings[0].memory_used + mappings[1].memory_used + mappings[2].memory_used,
-                         sync_.memory_used);
+        assert_true(job_want_memory(&jobs[2][70], LINE_LARGE, 40 * MIB, 40 * MIB,
+                                    on_resume)); /* blocks of a file beyond all */
+        assert_false(job_want_memory(&jobs[2][71], LINE_LARGE, 4096, 4096, on_resume));
+        assert_true(
+                job_want_memory(&jobs[2][72], LINE_SMALL, 4 * MIB, 4 * MIB, on_resume)); /* beside it, all the same */
+        for (Line line = LINE_SMALL; line <= LINE_LARGE; line++)
+                assert_int_equal(mappings[0].lines[line].used + mappings[1].lines[line].used +
+                                         mappings[2].lines[line].used,
+                                 sync_.memory_used[line]);
 }
 
 static void test_as_much_as_there_is(void **state) {
-        assert_int_equal(fill(0, 4 * MIB), 8);
-        assert_int_equal(fill(1, 2 * MIB), 16);
+        assert_int_equal(fill(0, LINE_SMALL, 4 * MIB), 8);
+        assert_int_equal(fill(1, LINE_SMALL, 2 * MIB), 16);
         job_give_back(&jobs[0][0]);
         job_give_back(&jobs[0][1]);
-        assert_true(job_want_memory(&jobs[2][0], 4 * MIB, 16 * MIB, on_resume));
+        assert_true(job_want_memory(&jobs[2][0], LINE_LARGE, 4 * MIB, 16 * MIB, on_resume));
         assert_int_equal(jobs[2][0].reserved, 8 * MIB);
+}
+
+/* Large files of 500 GB leave half of the memory, and of the connections, to what is small. */
+static void test_large_ones_leave_room(void **state) {
+        sync_.n_mappings = 1;
+        assert_int_equal(fill(0, LINE_LARGE, 16 * MIB), 2);
+        assert_int_equal(all_used(), MEMORY / 2);
+        assert_int_equal(account_.n_large, 2);
+        assert_true(job_want_memory(&jobs[0][100], LINE_SMALL, 4 * MIB, 4 * MIB, on_resume)); /* not behind the third */
+        job_memory(&sync_);
+        assert_int_equal(resumed, 0);
+        job_give_back(&jobs[0][0]);
+        job_memory(&sync_);
+        assert_int_equal(resumed, 1);
+        assert_int_equal(account_.n_large, 2);
+
+        account_.limit = 4;
+        job_give_back(&jobs[0][1]);
+        job_give_back(&jobs[0][2]);
+        assert_int_equal(account_.n_large, 0);
+        assert_int_equal(fill(0, LINE_LARGE, 4 * MIB), 2); /* of four connections */
+        sync_.n_mappings = 2;
+        assert_int_equal(fill(1, LINE_LARGE, 4 * MIB), 1); /* another mapping always gets one file under way */
+}
+
+/* Each that is resumed ends at once, which serves the line again: in a loop, not one within the other. */
+static void on_resume_over(Job *job) {
+        static unsigned depth;
+
+        assert_int_equal(depth, 0);
+        depth++;
+        resumed++;
+        job_give_back(job);
+        job_memory(job->mapping->sync);
+        depth--;
+}
+
+static void test_resumed_and_over(void **state) {
+        sync_.n_mappings = 1;
+        assert_int_equal(fill(0, LINE_SMALL, 64 * MIB), 1);
+        for (unsigned k = 2; k < 100; k++)
+                assert_false(job_want_memory(&jobs[0][k], LINE_SMALL, 4096, 4096, on_resume_over));
+        job_unwait(&jobs[0][1]);
+        job_give_back(&jobs[0][0]);
+        job_memory(&sync_);
+        assert_int_equal(resumed, 98);
+        assert_int_equal(all_used(), 0);
+}
+
+/* `memory:` is lowered: what is out comes back first. */
+static void test_lowered(void **state) {
+        sync_.n_mappings = 1;
+        assert_int_equal(fill(0, LINE_SMALL, 4 * MIB), 16);
+        sync_.memory = 8 * MIB;
+        for (unsigned k = 0; k < 14; k++) {
+                job_give_back(&jobs[0][k]);
+                job_memory(&sync_);
+        }
+        assert_int_equal(resumed, 0);
+        job_give_back(&jobs[0][14]);
+        job_memory(&sync_);
+        assert_int_equal(resumed, 1);
+        assert_int_equal(all_used(), 8 * MIB);
 }
 
 int main(void) {
@@ -113,6 +191,9 @@ int main(void) {
                 cmocka_unit_test_setup(test_in_order, set_up),
                 cmocka_unit_test_setup(test_others_are_stuck, set_up),
                 cmocka_unit_test_setup(test_as_much_as_there_is, set_up),
+                cmocka_unit_test_setup(test_large_ones_leave_room, set_up),
+                cmocka_unit_test_setup(test_resumed_and_over, set_up),
+                cmocka_unit_test_setup(test_lowered, set_up),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
