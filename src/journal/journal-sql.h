@@ -56,9 +56,10 @@
         X(RELEASE, HOT, "UPDATE path SET sum = resum(sum, 1, state, 1), state = 1, due = 0, gen = gen + 1, attempts = 0, "                               \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND name IN "                      \
                 "(SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?4 AND due < 9223372036854775807 LIMIT ?5)") \
-        X(COUNT, COLD, "SELECT state, count(*), sum(etag IS NOT NULL AND approved != 2), sum(marked != 0), sum(CASE WHEN etag IS NOT NULL AND approved != 2 THEN size ELSE 0 END), " \
-                "sum(state IN (3, 5) AND NOT approved AND NOT moved AND NOT tallied), sum(tallied) "                      \
-                "FROM path WHERE mapping = ?1 GROUP BY state")                                                            \
+        X(COUNT, COLD, "SELECT count(*), count(*) FILTER (WHERE etag IS NOT NULL AND approved != 2), count(*) FILTER (WHERE marked != 0), " \
+                "sum(size) FILTER (WHERE etag IS NOT NULL AND approved != 2), count(*) FILTER (WHERE tallied != 0) FROM path WHERE mapping = ?1") \
+        X(COUNT_WORK, COLD, "SELECT state, count(*), count(*) FILTER (WHERE state IN (3, 5) AND NOT approved AND NOT moved AND NOT tallied) " \
+                "FROM path INDEXED BY path_work WHERE mapping = ?1 AND state > 0 GROUP BY state")                         \
         X(HOLD, COLD, "UPDATE path SET sum = resum(resum(sum, 1, 3, 5), 6, held, 1), state = 5, due = 0, held = 1 WHERE mapping = ?1 AND state = 3 AND state > 0 AND NOT approved AND NOT moved AND NOT tallied") \
         X(APPROVE, COLD, "UPDATE path SET sum = resum(resum(resum(sum, 1, 5, 3), 3, approved, 1), 6, held, 0), state = 3, due = 0, approved = 1, held = 0, " \
                 "reason = NULL WHERE mapping = ?1 AND state = 5 AND state > 0") \

@@ -429,24 +429,38 @@ int64_t journal_sequence_last(const Journal *j) {
 
 /* --- counts --- */
 
+/* Those that are not clean stand in an index by state, so nothing is sorted: of a million rows that takes 30 MB. */
+static int count_work(Journal *j, MappingCounts *c, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_COUNT_WORK];
+        uint64_t *states = c->counts.state;
+        int rc;
+
+        (void) sqlite3_bind_int64(stmt, 1, c->mapping);
+        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+                int64_t state = sqlite3_column_int64(stmt, 0);
+                uint64_t n = (uint64_t) sqlite3_column_int64(stmt, 1);
+
+                states[PATH_CLEAN] -= n;
+                states[state < _PATH_STATES ? state : PATH_CLEAN] += n; /* as row_read() */
+                c->counts.deletions += (uint64_t) sqlite3_column_int64(stmt, 2);
+        }
+        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "counting");
+}
+
 static int counts_load(Journal *j, MappingCounts *c, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_COUNT];
         int rc;
 
-        c->counts = (JournalCounts){ 0 };
         (void) sqlite3_bind_int64(stmt, 1, c->mapping);
-        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-                int64_t state = sqlite3_column_int64(stmt, 0);
-
-                c->counts.state[state >= 0 && state < _PATH_STATES ? state : PATH_CLEAN] +=
-                        (uint64_t) sqlite3_column_int64(stmt, 1);
-                c->counts.files += (uint64_t) sqlite3_column_int64(stmt, 2);
-                c->counts.busy += (uint64_t) sqlite3_column_int64(stmt, 3);
-                c->counts.bytes += (uint64_t) sqlite3_column_int64(stmt, 4);
-                c->counts.deletions += (uint64_t) sqlite3_column_int64(stmt, 5);
-                c->counts.tallied += (uint64_t) sqlite3_column_int64(stmt, 6);
-        }
-        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "counting");
+        rc = sqlite3_step(stmt);
+        if (rc != SQLITE_ROW)
+                return journal_fail(j, rc, e, "counting");
+        c->counts = (JournalCounts){ .files = (uint64_t) sqlite3_column_int64(stmt, 1),
+                                     .busy = (uint64_t) sqlite3_column_int64(stmt, 2),
+                                     .bytes = (uint64_t) sqlite3_column_int64(stmt, 3),
+                                     .tallied = (uint64_t) sqlite3_column_int64(stmt, 4) };
+        c->counts.state[PATH_CLEAN] = (uint64_t) sqlite3_column_int64(stmt, 0);
+        return count_work(j, c, e);
 }
 
 int counts_reload(Journal *j, int64_t mapping, Error *e) {
