@@ -13,11 +13,12 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import report  # noqa: E402
 import sends  # noqa: E402
+import stays  # noqa: E402
 import tools  # noqa: E402
 import trees  # noqa: E402
-from sink import Sink  # noqa: E402
+from sink import Sink, usable_port  # noqa: E402
 
-ROWS = {**sends.ROWS}
+ROWS = {**sends.ROWS, **stays.ROWS}
 ROUNDS = 5
 
 
@@ -29,7 +30,11 @@ class Bench:
         self.rounds, self.only = options.rounds, options.only
 
     def sink(self):
-        return Sink(self.base / "sink")
+        """On the port of the run before, if it is free: journals that are kept know their service by its address."""
+        file = self.base / "port"
+        port = usable_port(int(file.read_text()) if file.exists() else 0)
+        file.write_text(str(port))
+        return Sink(self.base / "sink", port)
 
     def wanted(self, tools_of_row):
         return [tool for tool in tools_of_row if not self.only or tool in self.only]

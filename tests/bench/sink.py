@@ -58,16 +58,21 @@ http {{
 """
 
 
-def free_port():
+def usable_port(wanted):
+    """The port that is wanted, if it is free, or another."""
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", wanted))
+        except OSError:
+            return usable_port(0)
         return s.getsockname()[1]
 
 
 class Sink:
-    def __init__(self, base, port=None):
+    def __init__(self, base, port):
         self.base = pathlib.Path(base)
-        self.port = port or free_port()
+        self.port = port
         self.process = None
 
     @property

@@ -88,9 +88,9 @@ class Measured:
             raise RuntimeError(f"ended with {self.process.returncode}: {self.output()}")
         return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "rss": int(self.memory.read_text()) / 1024}
 
-    def terminate(self):
+    def terminate(self, expect=0):
         os.kill(self.pid, 15)
-        return self.end()
+        return self.end(expect)
 
     def __enter__(self):
         return self
