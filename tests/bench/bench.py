@@ -52,18 +52,13 @@ class Bench:
 
 
 def machine():
-    model = "unknown"
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     kernel = ".".join(platform.release().split("-")[0].split(".")[:2])
-    return {"cores": os.cpu_count(), "model": model, "memory_gib": round(memory), "kernel": kernel,
+    return {"cores": os.cpu_count(), "memory_gib": round(memory), "kernel": kernel,
             "system": platform.freedesktop_os_release().get("PRETTY_NAME", "?"), "versions": tools.versions()}
 
 
-def load(path):
+def read(path):
     return json.loads(path.read_text()) if path.exists() else {"rows": {}}
 
 
@@ -75,14 +70,15 @@ def save(path, results):
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="one of " + ", ".join(ROWS) + "; all if none is named")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="one of " + ", ".join(ROWS) + "; all if none is named; or "
+                        "report: write docs/performance.md")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often each program runs ({ROUNDS})")
     parser.add_argument("--only", type=lambda text: text.split(","), help="these programs alone: azsyncd,azcopy,...")
     parser.add_argument("--dir", type=pathlib.Path, help="where trees and states are made and kept")
     parser.add_argument("--results", type=pathlib.Path, default=tools.BUILD / "bench.json", help="the JSON file")
     options = parser.parse_args()
     unknown = [row for row in options.rows if row not in ROWS]
-    if unknown:
+    if unknown and options.rows != ["report"]:
         parser.error(f"no row {unknown[0]}")
     return options
 
@@ -90,14 +86,17 @@ def arguments():
 def main():
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
-    bench = Bench(options)
-    results = load(options.results)
+    if options.rows == ["report"]:
+        report.write(read(options.results))
+        return
+    bench, results = Bench(options), read(options.results)
     results["machine"] = machine()
     for name in options.rows or ROWS:
         print(f"{name}: {ROWS[name].__doc__}", flush=True)
         with trees.alone(bench.base):
+            load = os.getloadavg()[0]
             runs = ROWS[name](bench)
-        results["rows"][name] = {"date": datetime.date.today().isoformat(), "runs": runs}
+        results["rows"][name] = {"date": datetime.date.today().isoformat(), "load": load, "runs": runs}
         save(options.results, results)
         report.say(runs)
 

@@ -149,12 +149,12 @@ def change(bench):
                 closed[f"bench/{name}"] = time.monotonic()
                 time.sleep(chance.uniform(0.03, 0.12))
             life.wait()
-            result = life.end()
+            cost = life.end()
         first = {}
         for at, key in sink.stamps():
             first.setdefault(key, at)
         took = sorted((first[key] - at) * 1000 for key, at in closed.items())
-        return {**result, "median_ms": statistics.median(took), "p99_ms": took[int(len(took) * 0.99) - 1],
+        return {"cpu": cost["cpu"], "rss": cost["rss"], "median_ms": statistics.median(took), "p99_ms": took[int(len(took) * 0.99) - 1],
                 "worst_ms": took[-1], "requests": sink.counts()}
 
     with bench.sink() as sink:
