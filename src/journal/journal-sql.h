@@ -57,7 +57,8 @@
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND name IN "                      \
                 "(SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?4 AND due < 9223372036854775807 LIMIT ?5)") \
         X(COUNT, COLD, "SELECT count(*), count(*) FILTER (WHERE etag IS NOT NULL AND approved != 2), count(*) FILTER (WHERE marked != 0), " \
-                "sum(size) FILTER (WHERE etag IS NOT NULL AND approved != 2), count(*) FILTER (WHERE tallied != 0) FROM path WHERE mapping = ?1") \
+                "sum(size) FILTER (WHERE etag IS NOT NULL AND approved != 2), count(*) FILTER (WHERE tallied != 0), " \
+                "count(*) FILTER (WHERE etag IS NOT NULL AND approved != 2 AND size = 0) FROM path WHERE mapping = ?1")            \
         X(COUNT_WORK, COLD, "SELECT state, count(*), count(*) FILTER (WHERE state IN (3, 5) AND NOT approved AND NOT moved AND NOT tallied) " \
                 "FROM path INDEXED BY path_work WHERE mapping = ?1 AND state > 0 GROUP BY state")                         \
         X(HOLD, COLD, "UPDATE path SET sum = resum(resum(sum, 1, 3, 5), 6, held, 1), state = 5, due = 0, held = 1 WHERE mapping = ?1 AND state = 3 AND state > 0 AND NOT approved AND NOT moved AND NOT tallied") \

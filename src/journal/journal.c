@@ -458,7 +458,8 @@ static int counts_load(Journal *j, MappingCounts *c, Error *e) {
         c->counts = (JournalCounts){ .files = (uint64_t) sqlite3_column_int64(stmt, 1),
                                      .busy = (uint64_t) sqlite3_column_int64(stmt, 2),
                                      .bytes = (uint64_t) sqlite3_column_int64(stmt, 3),
-                                     .tallied = (uint64_t) sqlite3_column_int64(stmt, 4) };
+                                     .tallied = (uint64_t) sqlite3_column_int64(stmt, 4),
+                                     .empty = (uint64_t) sqlite3_column_int64(stmt, 5) };
         c->counts.state[PATH_CLEAN] = (uint64_t) sqlite3_column_int64(stmt, 0);
         return count_work(j, c, e);
 }

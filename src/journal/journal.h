@@ -26,6 +26,7 @@ typedef struct JournalMapping {
 typedef struct JournalCounts {
         uint64_t state[_PATH_STATES];
         uint64_t files, bytes; /* confirmed */
+        uint64_t empty;        /* of `files`: of no bytes */
         uint64_t busy;
         uint64_t deletions; /* waiting or held, neither approved nor moved, and not let go */
         uint64_t tallied;   /* let go, under way or in doubt */

@@ -112,6 +112,7 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
                 c->deletions -= row->stored.counted;
                 c->tallied -= row->stored.tallied;
                 c->files -= row->stored.file;
+                c->empty -= row->stored.file && row->stored.size == 0;
                 c->bytes -= row->stored.file ? row->stored.size : 0;
         }
         if (!forget) {
@@ -120,6 +121,7 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
                 c->deletions += row_is_deletion(row);
                 c->tallied += row->tallied;
                 c->files += row_is_file(row);
+                c->empty += row_is_file(row) && row->stamp.size == 0;
                 c->bytes += row_is_file(row) ? row->stamp.size : 0;
         }
 }

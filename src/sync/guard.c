@@ -33,7 +33,7 @@ static int64_t this_minute(void) {
 bool guard_lets(Mapping *m, bool settled) {
         Sync *s = m->sync;
         const JournalCounts *c = journal_counts(s->journal, m->record.id);
-        uint64_t held = c->state[PATH_HELD];
+        uint64_t held = c->state[PATH_HELD], emptied;
         JournalWindow w = { 0 };
         GuardInput in;
         int r;
@@ -43,9 +43,11 @@ bool guard_lets(Mapping *m, bool settled) {
         r = journal_window(s->journal, m->record.id, this_minute(), &w, NULL);
         if (r < 0)
                 return false;
+        /* what was emptied is a file still; it was overwritten, too, and is empty now: no more can have been */
+        emptied = MIN(MIN(c->empty, w.overwrites), w.deletions);
         in = (GuardInput){ .waiting = c->deletions,
                            .done = w.deletions + c->tallied,
-                           .known = c->files + w.deletions,
+                           .known = c->files + w.deletions - emptied,
                            .max_files = m->config->guard_files,
                            .max_percent = m->config->guard_percent,
                            .suspect = m->record.suspect || w.unknown };

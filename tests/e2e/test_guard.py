@@ -180,6 +180,22 @@ def test_emptied_files_count(make, account, folder, equal):
         equal()
 
 
+def test_emptied_in_drips(make, folder):
+    """5.9, 7.4: a file that was emptied is a file still, and must not raise the number that the percentage is of."""
+    tree(folder, 40)
+    with make() as d:
+        d.wait_sync()
+        for n in range(20):
+            os.truncate(folder / f"d000/f{n:05d}.txt", 0)
+            if n % 5 == 4:
+                d.wait_sync()
+        assert d.status()["held"] == 0
+        os.truncate(folder / "d000/f00020.txt", 0)
+        d.until_status(60, held=1)
+        (folder / "d000/f00021.txt").unlink()
+        d.until_status(60, held=2)
+
+
 @pytest.mark.asan
 def test_no_deletions_by_configuration(make, account, folder):
     """7.6: a changed exclusion and a removed mapping delete nothing."""

@@ -115,6 +115,7 @@ static void test_deletions(void **state) {
                 c = journal_counts(j, m);
                 assert_int_equal(c->deletions, 1);
                 assert_int_equal(c->tallied, 1);
+                assert_true(c->files == 3 && c->empty == 0);
                 journal_close(j);
                 j = open_journal();
                 m = mapping(j);
@@ -135,6 +136,13 @@ static void test_deletions(void **state) {
         row_confirm(row, row->gen, &(Stamp){ 0 }, "\"2\"", NULL, 0);
         put(j, m, row);
         assert_int_equal(journal_counts(j, m)->deletions, 0);
+        for (unsigned i = 0; i < 2; i++) { /* as kept up to date, and as counted anew */
+                c = journal_counts(j, m);
+                assert_true(c->files == 2 && c->empty == 1);
+                journal_close(j);
+                j = open_journal();
+                m = mapping(j);
+        }
         journal_close(j);
 }
 
