@@ -83,7 +83,7 @@ static void distrust(JournalMapping *m) {
 }
 
 static int mapping_get(Journal *j, const char *name, JournalMapping *ret, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_MAPPING_GET];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_MAPPING_GET);
         int rc;
 
         (void) sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
@@ -105,7 +105,7 @@ int journal_mapping(Journal *j, const char *name, JournalMapping *ret, Error *e)
         r = journal_begin(j, e);
         if (r < 0)
                 return r;
-        (void) sqlite3_bind_text(j->stmt[STMT_MAPPING_ADD], 1, name, -1, SQLITE_STATIC);
+        (void) sqlite3_bind_text(journal_stmt(j, STMT_MAPPING_ADD), 1, name, -1, SQLITE_STATIC);
         r = journal_step(j, STMT_MAPPING_ADD, e, "adding a mapping");
         if (r < 0)
                 return r;
@@ -114,7 +114,7 @@ int journal_mapping(Journal *j, const char *name, JournalMapping *ret, Error *e)
 }
 
 int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_MAPPING_PUT];
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_MAPPING_PUT);
         int r = journal_begin(j, e);
 
         if (r < 0)
@@ -153,7 +153,7 @@ bool facts_read_minute(sqlite3_stmt *stmt, JournalMinute *ret) {
 }
 
 int facts_put_minute(Journal *j, const JournalMinute *m, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_WINDOW_PUT];
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_WINDOW_PUT);
         int r = journal_begin(j, e);
 
         if (r < 0)
@@ -173,7 +173,7 @@ typedef struct Window {
 } Window;
 
 static int window_read(Journal *j, int64_t mapping, int64_t minute, Window *w, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_WINDOW_GET];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_WINDOW_GET);
         int64_t deletions = 0, overwrites = 0;
         int rc;
 
@@ -202,7 +202,7 @@ static int window_read(Journal *j, int64_t mapping, int64_t minute, Window *w, E
 }
 
 int journal_window_add(Journal *j, int64_t mapping, int64_t minute, unsigned deletions, unsigned overwrites, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_WINDOW_PRUNE];
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_WINDOW_PRUNE);
         Window w;
         int r;
 

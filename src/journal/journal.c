@@ -24,14 +24,12 @@ static const char *const statements[_STMTS] = {
 #undef X
 };
 
-static int journal_prepare(Journal *j, Error *e) {
-        for (size_t i = 0; i < _STMTS; i++) {
-                int rc = sqlite3_prepare_v3(j->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &j->stmt[i], NULL);
-
-                if (rc != SQLITE_OK)
-                        return schema_open_error(j->db, rc, e, "preparing");
-        }
-        return 0;
+/* Prepared when first needed: a journal is opened anew after each trouble, and most of its statements are for rare
+ * things. NULL: it is closed, or that failed, and the step with it will, too. */
+sqlite3_stmt *journal_stmt(Journal *j, int id) {
+        if (!j->stmt[id] && j->db)
+                (void) sqlite3_prepare_v3(j->db, statements[id], -1, SQLITE_PREPARE_PERSISTENT, &j->stmt[id], NULL);
+        return j->stmt[id];
 }
 
 static void sql_resum(sqlite3_context *context, int n, sqlite3_value **values) {
@@ -69,6 +67,8 @@ int journal_fail(Journal *j, int rc, Error *e, const char *what) {
 
         if (!j->db)
                 return out_of_order(j, e);
+        if (rc == SQLITE_MISUSE) /* it was not even prepared */
+                rc = sqlite3_extended_errcode(j->db);
         r = schema_error(j->db, rc, &why, what);
         if (e)
                 *e = why;
@@ -86,7 +86,7 @@ int journal_fail(Journal *j, int rc, Error *e, const char *what) {
 }
 
 int journal_step(Journal *j, int id, Error *e, const char *what) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[id];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, id);
         int rc = sqlite3_step(stmt);
 
         return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : journal_fail(j, rc, e, what);
@@ -106,7 +106,7 @@ int journal_begin(Journal *j, Error *e) {
 }
 
 static int meta_get(Journal *j, const char *key, char *ret, size_t room, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_META_GET];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_META_GET);
         int rc;
 
         (void) sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
@@ -125,8 +125,8 @@ static int meta_put(Journal *j, const char *key, const char *value, Error *e) {
 
         if (r < 0)
                 return r;
-        (void) sqlite3_bind_text(j->stmt[STMT_META_PUT], 1, key, -1, SQLITE_STATIC);
-        (void) sqlite3_bind_text(j->stmt[STMT_META_PUT], 2, value, -1, SQLITE_STATIC);
+        (void) sqlite3_bind_text(journal_stmt(j, STMT_META_PUT), 1, key, -1, SQLITE_STATIC);
+        (void) sqlite3_bind_text(journal_stmt(j, STMT_META_PUT), 2, value, -1, SQLITE_STATIC);
         return journal_step(j, STMT_META_PUT, e, "writing");
 }
 
@@ -169,7 +169,7 @@ static int journal_start(Journal *j, Error *e) {
         if (r < 0)
                 return r;
 
-        stmt = j->stmt[STMT_LAST_FIRST];
+        stmt = journal_stmt(j, STMT_LAST_FIRST);
         rc = sqlite3_step(stmt);
         if (rc == SQLITE_ROW)
                 j->sequence = MAX(j->sequence, sqlite3_column_int64(stmt, 0));
@@ -227,7 +227,7 @@ static int journal_load(Journal *j, Error *e) {
         if (sqlite3_create_function(j->db, "resum", 4, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_resum, NULL,
                                     NULL) != SQLITE_OK)
                 return error_oom(e);
-        return journal_prepare(j, e);
+        return 0;
 }
 
 /* Opens what is there; what is damaged is put aside first, and read once more for what persons decided (9.7). 1: it is
@@ -431,7 +431,7 @@ int64_t journal_sequence_last(const Journal *j) {
 
 /* Those that are not clean stand in an index by state, so nothing is sorted: of a million rows that takes 30 MB. */
 static int count_work(Journal *j, MappingCounts *c, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_COUNT_WORK];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_COUNT_WORK);
         uint64_t *states = c->counts.state;
         int rc;
 
@@ -448,7 +448,7 @@ static int count_work(Journal *j, MappingCounts *c, Error *e) {
 }
 
 static int counts_load(Journal *j, MappingCounts *c, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_COUNT];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_COUNT);
         int rc;
 
         (void) sqlite3_bind_int64(stmt, 1, c->mapping);

@@ -62,7 +62,7 @@ void repair_mark(Journal *j) {
 }
 
 void repair_unmark(Journal *j) {
-        sqlite3_stmt *stmt = j->stmt[STMT_HOLDING];
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_HOLDING);
         char path[4200];
         bool holding;
 

@@ -79,7 +79,7 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
 }
 
 int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_ROW_GET];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_GET);
         int rc;
 
         if (size > ROW_PATH_MAX)
@@ -127,7 +127,7 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
 }
 
 int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_ROW_PUT];
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_PUT);
         int r, c = 1;
 
         assert(row->path_size > 0);
@@ -185,7 +185,7 @@ int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
 }
 
 int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_ROW_FORGET];
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_FORGET);
         int r;
 
         if (!row->exists)
@@ -207,7 +207,7 @@ int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) {
 
 int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalPathFn fn,
                 void *userdata, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_ROW_DUE];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_DUE);
         int rc;
 
         (void) sqlite3_bind_int64(stmt, 1, mapping);
@@ -224,7 +224,7 @@ int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsig
 }
 
 int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_NEXT_DUE];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_NEXT_DUE);
         int rc;
 
         (void) sqlite3_bind_int64(stmt, 1, mapping);
@@ -238,7 +238,7 @@ int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_
 }
 
 int journal_oldest(Journal *j, int64_t mapping, int64_t *ret_first, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_OLDEST];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_OLDEST);
         int rc;
 
         (void) sqlite3_bind_int64(stmt, 1, mapping);
@@ -278,7 +278,7 @@ static int page_add(JournalPage *page, sqlite3_stmt *stmt, Row *row) {
 int journal_branch(Journal *j, int64_t mapping, const char *after, size_t after_size, const char *before,
                    size_t before_size, JournalPage *page, Error *e) {
         static const uint8_t last[ROW_PATH_MAX / 32] = { [0 ... ROW_PATH_MAX / 32 - 1] = 0xff };
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_BRANCH];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_BRANCH);
         Row row;
         int rc;
 
@@ -302,7 +302,7 @@ void journal_page_done(JournalPage *page) {
 }
 
 int journal_listed(Journal *j, int64_t mapping, const char *path, size_t size, int64_t listing, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_LISTED];
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_LISTED);
         int r = journal_begin(j, e);
 
         if (r < 0)
@@ -316,7 +316,7 @@ int journal_listed(Journal *j, int64_t mapping, const char *path, size_t size, i
 
 int journal_unlisted(Journal *j, int64_t mapping, int64_t listing, const char *after, unsigned limit,
                      JournalListedFn fn, void *userdata, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_UNLISTED];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_UNLISTED);
         unsigned n = 0;
         int rc;
 
@@ -336,7 +336,7 @@ int journal_unlisted(Journal *j, int64_t mapping, int64_t listing, const char *a
 }
 
 int journal_expected(Journal *j, int64_t mapping, uint64_t *ret, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_EXPECTED];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_EXPECTED);
         int rc;
 
         (void) sqlite3_bind_int64(stmt, 1, mapping);
@@ -348,7 +348,7 @@ int journal_expected(Journal *j, int64_t mapping, uint64_t *ret, Error *e) {
 }
 
 static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[id];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, id);
         Row row;
         int rc;
 
@@ -374,15 +374,16 @@ int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit
         for (size_t s = PATH_CLEAN + 1; s < _PATH_STATES; s++)
                 n += c->state[s];
         id = n <= 4096 ? STMT_QUEUE_FEW : STMT_QUEUE_MANY;
-        (void) sqlite3_bind_int64(j->stmt[id], 1, mapping);
-        (void) sqlite3_bind_blob(j->stmt[id], 2, after ? after : "", after ? (int) strlen(after) : 0, SQLITE_TRANSIENT);
-        (void) sqlite3_bind_int64(j->stmt[id], 3, limit);
+        (void) sqlite3_bind_int64(journal_stmt(j, id), 1, mapping);
+        (void) sqlite3_bind_blob(journal_stmt(j, id), 2, after ? after : "", after ? (int) strlen(after) : 0,
+                                 SQLITE_TRANSIENT);
+        (void) sqlite3_bind_int64(journal_stmt(j, id), 3, limit);
         return each_row(j, id, fn, userdata, e);
 }
 
 int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, JournalRowFn fn, void *userdata,
                      Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_BY_INODE];
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_BY_INODE);
 
         (void) sqlite3_bind_int64(stmt, 1, mapping);
         (void) sqlite3_bind_int64(stmt, 2, (int64_t) ino);
@@ -391,7 +392,7 @@ int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, 
 }
 
 int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = j->stmt[STMT_SEEN_INODE];
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_SEEN_INODE);
         int rc;
 
         (void) sqlite3_bind_int64(stmt, 1, mapping);
@@ -405,14 +406,14 @@ static int change_all(Journal *j, int id, int64_t mapping, Error *e, const char 
         int r = journal_begin(j, e);
 
         if (r >= 0) {
-                (void) sqlite3_bind_int64(j->stmt[id], 1, mapping);
+                (void) sqlite3_bind_int64(journal_stmt(j, id), 1, mapping);
                 r = journal_step(j, id, e, what);
         }
         return r < 0 ? r : counts_reload(j, mapping, e);
 }
 
 int journal_release(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) {
-        sqlite3_stmt *stmt = j->stmt[STMT_RELEASE];
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_RELEASE);
         JournalCounts *c = counts_of(j, mapping);
         uint64_t n;
         int r;

@@ -17,7 +17,7 @@ typedef struct MappingCounts {
 
 struct Journal {
         sqlite3 *db;
-        sqlite3_stmt *stmt[_STMTS];
+        sqlite3_stmt *stmt[_STMTS]; /* of journal_stmt() */
         char path[4096];
         int lock_fd;
         char id[40]; /* differs in each journal made */
@@ -53,6 +53,7 @@ int facts_put_minute(Journal *j, const JournalMinute *m, Error *e);
 
 /* A failed statement: the transaction is gone, the journal is broken until it recovers. Returns the errno. */
 int journal_fail(Journal *j, int rc, Error *e, const char *what);
+sqlite3_stmt *journal_stmt(Journal *j, int id);
 int journal_step(Journal *j, int id, Error *e, const char *what); /* one that returns nothing */
 int journal_begin(Journal *j, Error *e);                          /* unless a transaction is open */
 int counts_reload(Journal *j, int64_t mapping, Error *e);

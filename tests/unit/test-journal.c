@@ -393,6 +393,23 @@ static void test_branch_order(void **state) {
         journal_close(j);
 }
 
+/* A statement is prepared when it is first needed: whatever fails then is told as any other trouble. */
+static void test_statement_without_memory(void **state) {
+        Error e = ERROR_NULL;
+        Journal *j = open_journal();
+        int64_t m = mapping(j);
+        uint64_t n;
+
+        assert_int_equal(journal_commit(j, NULL), 0);
+        (void) sqlite3_hard_heap_limit64(1);
+        assert_int_equal(journal_expected(j, m, &n, &e), -ENOMEM);
+        (void) sqlite3_hard_heap_limit64(0);
+        assert_true(journal_broken(j));
+        assert_int_equal(journal_recover(j, &e), 0);
+        assert_int_equal(journal_expected(j, m, &n, &e), 0);
+        journal_close(j);
+}
+
 static void no_sum(sqlite3_context *context, int n, sqlite3_value **values) {
         sqlite3_result_int(context, 0);
 }
@@ -500,6 +517,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_deletions, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_claims_after_a_crash, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_statement_without_memory, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_permissions, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_damaged_is_put_aside, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_flipped_byte, setup, teardown),
