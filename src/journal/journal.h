@@ -122,6 +122,7 @@ int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, 
 int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) _must_check_;
 /* The guard (pitfalls 7.4): what was carried out within the hour that ends with `minute` of the wall clock, and what is
  * held. What is older is forgotten with the next addition. */
+#define JOURNAL_MINUTE (60 * NSEC_PER_SEC) /* of the wall clock */
 #define JOURNAL_WINDOW_MINUTES 60
 typedef struct JournalWindow {
         uint64_t deletions, overwrites;

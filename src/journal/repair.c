@@ -1,6 +1,7 @@
 #include "journal/repair.h"
 
 #include "journal/state.h"
+#include "util/clock.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -93,7 +94,23 @@ static int open_old(const char *path, sqlite3 **ret) {
         return 0;
 }
 
+static int64_t count_tallied(sqlite3 *old, int64_t mapping) {
+        sqlite3_stmt *stmt = NULL;
+        int64_t n = 0;
+
+        if (sqlite3_prepare_v2(old, "SELECT count(*) FROM path WHERE mapping = ?1 AND tallied", -1, &stmt, NULL) ==
+            SQLITE_OK) {
+                (void) sqlite3_bind_int64(stmt, 1, mapping);
+                if (sqlite3_step(stmt) == SQLITE_ROW)
+                        n = sqlite3_column_int64(stmt, 0);
+        }
+        (void) sqlite3_finalize(stmt);
+        return n;
+}
+
+/* How deletions ended that were let go is forgotten with their rows: they are taken for carried out, now. */
 static int salvage_window(Journal *j, sqlite3 *old, int64_t from, int64_t to, Error *e) {
+        JournalMinute now = { to, clock_wall() / JOURNAL_MINUTE, count_tallied(old, from), 0 };
         sqlite3_stmt *stmt = NULL;
         int r = 0;
 
@@ -105,11 +122,15 @@ static int salvage_window(Journal *j, sqlite3 *old, int64_t from, int64_t to, Er
 
                         (void) facts_read_minute(stmt, &m);
                         m.mapping = to;
-                        r = facts_put_minute(j, &m, e);
+                        if (m.minute == now.minute) {
+                                now.deletions += m.deletions;
+                                now.overwrites = m.overwrites;
+                        } else
+                                r = facts_put_minute(j, &m, e);
                 }
         }
         (void) sqlite3_finalize(stmt);
-        return r;
+        return r < 0 ? r : facts_put_minute(j, &now, e);
 }
 
 static int salvage_mapping(Journal *j, sqlite3 *old, const char *name, const JournalMapping *was, Error *e) {

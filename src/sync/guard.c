@@ -27,7 +27,7 @@ bool guard_warns(uint64_t overwritten, uint64_t known) {
 }
 
 static int64_t this_minute(void) {
-        return clock_wall() / (60 * NSEC_PER_SEC);
+        return clock_wall() / JOURNAL_MINUTE;
 }
 
 bool guard_lets(Mapping *m, bool settled) {
@@ -94,7 +94,7 @@ void guard_done(Mapping *m, Row *row) {
 
 void guard_overwritten(Mapping *m, Row *row) {
         Sync *s = m->sync;
-        int64_t now = clock_wall(), window = NSEC_PER_SEC * 60 * JOURNAL_WINDOW_MINUTES;
+        int64_t now = clock_wall(), window = JOURNAL_MINUTE * JOURNAL_WINDOW_MINUTES;
         uint64_t known = journal_counts(s->journal, m->record.id)->files;
         JournalWindow w = { 0 };
         int r;

@@ -135,19 +135,25 @@ static void test_window(void **state) {
 
 /* pitfalls 9.7: put aside whole; what persons decided is taken over, and held deletions make the new one careful. */
 static void test_salvage(void **state) {
+        int64_t minute = clock_wall() / JOURNAL_MINUTE;
         Error e = ERROR_NULL;
         Journal *j = open_journal();
         JournalMapping m;
         bool quarantined;
         char path[128];
         struct stat st;
+        Row *row;
         int fd;
 
         assert_int_equal(journal_mapping(j, "held", &m, NULL), 0);
         fill(j, m.id);
         (void) snprintf(m.destination, sizeof(m.destination), "https://held");
         assert_int_equal(journal_mapping_put(j, &m, NULL), 0);
-        assert_int_equal(journal_window_add(j, m.id, 77, 5, 0, NULL), 0);
+        assert_int_equal(journal_window_add(j, m.id, minute - 1, 5, 0, NULL), 0);
+        assert_int_equal(journal_window_add(j, m.id, minute, 2, 0, NULL), 0);
+        row = get(j, m.id, "d0/file007.txt", 1);
+        row->tallied = true; /* let go, and in doubt */
+        put(j, m.id, row);
         assert_int_equal(journal_mapping(j, "quiet", &m, NULL), 0);
         (void) snprintf(m.destination, sizeof(m.destination), "https://quiet");
         memset(m.root, 9, sizeof(m.root));
@@ -180,8 +186,9 @@ static void test_salvage(void **state) {
         assert_int_equal(journal_mapping(j, "held", &m, NULL), 0);
         assert_true(m.suspect && m.scan && !m.paused && !m.contacted);
         assert_string_equal(m.destination, "https://held");
-        assert_int_equal(deletions(j, m.id, 77), 5);
+        assert_int_equal(deletions(j, m.id, clock_wall() / JOURNAL_MINUTE), 8);
         assert_int_equal(journal_mapping(j, "quiet", &m, NULL), 0);
+        assert_int_equal(deletions(j, m.id, clock_wall() / JOURNAL_MINUTE), 0);
         assert_true(m.suspect && m.paused && m.met && !m.contacted && m.root[31] == 9);
         journal_close(j);
 }
