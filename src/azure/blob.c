@@ -98,6 +98,10 @@ void blob_client_drop_idle(BlobClient *c) {
         http_pool_drop_idle(c->http);
 }
 
+void blob_client_limit(BlobClient *c, unsigned requests) {
+        http_pool_limit(c->http, requests);
+}
+
 uint64_t blob_client_requests(const BlobClient *c) {
         return c->requests;
 }
@@ -209,7 +213,12 @@ static void on_answer(const HttpAnswer *http, void *userdata) {
         _cleanup_free_ char *marker = NULL;
         int64_t now = clock_wall();
         char code[64] = "";
-        BlobAnswer answer = { .requested = http->sent || http->status != 0, .body_sent = http->body_sent };
+        BlobAnswer answer = {
+                .verb = call->verb,
+                .requested = http->sent || http->status != 0,
+                .body_sent = http->body_sent,
+                .latency_ns = http->latency_ns,
+        };
         AnswerInput in = {
                 .verb = call->verb,
                 .result = http->result,

@@ -28,7 +28,8 @@ BlobClient *blob_client_free(BlobClient *c); /* cancels everything; no callback 
 DEFINE_CLEANUP(BlobClient *, blob_client_free);
 void blob_client_set_credential(BlobClient *c, Credential *credential); /* taken; for what is sent from now on */
 void blob_client_drop_idle(BlobClient *c);
-uint64_t blob_client_requests(const BlobClient *c); /* sent since it was made */
+void blob_client_limit(BlobClient *c, unsigned requests); /* as http_pool_limit() */
+uint64_t blob_client_requests(const BlobClient *c);       /* sent since it was made */
 
 /* What a write carries besides the bytes: see azure-blob.md 5. */
 typedef struct BlobMeta {
@@ -46,11 +47,13 @@ typedef struct BlobCondition {
 } BlobCondition;
 
 typedef struct BlobAnswer {
+        AzureVerb verb;
         Verdict verdict;
         int64_t retry_after_ns; /* what the service asked for; 0: nothing */
         int64_t clock_skew_ns;
         char etag[BLOB_ETAG_ROOM]; /* quoted; "" if none */
         uint64_t body_sent;        /* body bytes really sent */
+        int64_t latency_ns;        /* as in HttpAnswer */
         bool requested;            /* a request went out: counts in `requests` */
         char copy_status[16];      /* COPY: "success", "pending" */
         ListedBlob props;          /* HEAD: name unset */

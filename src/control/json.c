@@ -96,6 +96,11 @@ static json_t *flights_to_json(const MappingStatus *s, bool trusted) {
         return list;
 }
 
+static json_t *transfers_to_json(const MappingStatus *s) {
+        return json_pack("{s:I, s:I}", "limit", (json_int_t) s->transfers_limit, "active",
+                         (json_int_t) s->transfers_active);
+}
+
 json_t *mapping_to_json(const MappingStatus *s, bool trusted) {
         json_t *o = json_object();
         const struct {
@@ -120,6 +125,7 @@ json_t *mapping_to_json(const MappingStatus *s, bool trusted) {
                 { "copied_files", count_to_json(s->copied_files) },
                 { "deleted_files", count_to_json(s->deleted_files) },
                 { "requests", count_to_json(s->requests) },
+                { "transfers", transfers_to_json(s) },
                 { "polled_folders", count_to_json(s->polled_folders) },
                 { "last_error", text_to_json(trusted && s->last_error ? s->last_error : "") },
                 { "last_sync", time_to_json(s->last_sync_ns) },

@@ -22,7 +22,7 @@
 /* What azsyncd opens at most: an account's connections, and a mapping's inotify, folders of a walk (32 are kept open),
  * and files being read; and 64 for itself. */
 #define FILES_OWN 64u
-#define FILES_ACCOUNT (64u + 8u)
+#define FILES_ACCOUNT (512u + 8u)
 #define FILES_MAPPING 40u
 
 /* --- /proc --- */

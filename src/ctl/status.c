@@ -98,6 +98,20 @@ static void render_pending(Text *t, const json_t *m, double old_s) {
         text_puts(t, "\n");
 }
 
+/* Of the account, which other mappings may share. */
+static void render_transfers(Text *t, const json_t *m) {
+        const json_t *transfers = json_object_get(m, "transfers");
+        uint64_t active = json_get_count(transfers, "active");
+
+        if (active == 0)
+                return;
+        label(t, "requests");
+        text_count(t, active);
+        text_puts(t, " at once, of ");
+        text_count(t, json_get_count(transfers, "limit"));
+        text_puts(t, " at most\n");
+}
+
 static void render_flight(Text *t, const json_t *flight, bool first) {
         uint64_t sent = json_get_count(flight, "sent"), size = json_get_count(flight, "size");
         double part = sent < size ? (double) sent / (double) size : 1.0;
@@ -251,6 +265,7 @@ static void render_mapping(Text *t, const json_t *m, const StatusStyle *style) {
                 render_text(t, "detail", json_get_text(m, "detail"));
         render_stock(t, m);
         render_pending(t, m, style->old_s);
+        render_transfers(t, m);
         render_flights(t, m);
         render_work(t, m);
         render_last_sync(t, m, style->now_ns);

@@ -255,6 +255,15 @@ static int pool_multi(HttpPool *p, Multi **ret, Error *e) {
         return multi_new(ret, p->loop, p->max_connections, (unsigned) (p->stall_ns / NSEC_PER_MSEC), on_done, p, e);
 }
 
+void http_pool_limit(HttpPool *p, unsigned max_connections) {
+        assert(max_connections > 0);
+
+        p->max_connections = max_connections;
+        multi_keep(p->multi, max_connections);
+        if (p->waiting.first)
+                (void) sd_event_source_set_enabled(p->next, SD_EVENT_ONESHOT);
+}
+
 void http_pool_drop_idle(HttpPool *p) {
         Multi **seat = &p->multi, *m = NULL;
         Error e = ERROR_NULL;

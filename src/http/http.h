@@ -16,7 +16,7 @@ typedef struct HttpRequest HttpRequest;
 typedef struct HttpPoolOptions {
         const char *ca_file;      /* NULL: the system's; copied */
         const char *proxy;        /* NULL: none; copied */
-        unsigned max_connections; /* requests beyond wait their turn in the pool (default 16 if 0) */
+        unsigned max_connections; /* at first; requests beyond wait their turn in the pool (default 16 if 0) */
         const char *user_agent;   /* copied */
         int64_t stall_ns;         /* no byte moves for so long: failed (default 30 s if 0) */
 } HttpPoolOptions;
@@ -30,6 +30,7 @@ typedef struct HttpAnswer {
         size_t body_size;
         bool sent; /* at least one byte of the request may have reached the peer: a failed write's outcome is unknown */
         uint64_t body_sent;          /* body bytes really handed to the network, repeats included */
+        int64_t latency_ns;          /* from the request's first byte sent to the answer's first; 0: not known */
         char error[CURL_ERROR_SIZE]; /* curl's words, "" if none; no URL or secret in it */
 } HttpAnswer;
 
@@ -57,6 +58,7 @@ int http_pool_new(HttpPool **ret, sd_event *loop, const HttpPoolOptions *options
 HttpPool *http_pool_free(HttpPool *p); /* cancels what is under way; no callback comes after */
 DEFINE_CLEANUP(HttpPool *, http_pool_free);
 void http_pool_drop_idle(HttpPool *p); /* closes kept connections: after a suspend, a changed network (10.8, 10.12) */
+void http_pool_limit(HttpPool *p, unsigned max_connections); /* from now on; what runs beyond it ends as it would */
 
 int http_send(HttpPool *p, const HttpSend *send, HttpRequest **ret) _must_check_; /* `ret` may be NULL */
 void http_cancel(HttpRequest *r);                 /* its callback does not come; not allowed inside its own callback */

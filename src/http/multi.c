@@ -263,7 +263,7 @@ static int on_kick(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-static int set_up(Multi *m, unsigned max_kept) {
+static int set_up(Multi *m) {
         CURLMcode code = CURLM_OK;
         int r;
 
@@ -281,7 +281,6 @@ static int set_up(Multi *m, unsigned max_kept) {
         code |= curl_multi_setopt(m->curl, CURLMOPT_SOCKETDATA, m);
         code |= curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, on_curl_timer);
         code |= curl_multi_setopt(m->curl, CURLMOPT_TIMERDATA, m);
-        code |= curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, (long) max_kept);
         code |= curl_multi_setopt(m->curl, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING);
         return code == CURLM_OK ? 0 : -ENOMEM;
 }
@@ -304,9 +303,10 @@ int multi_new(Multi **ret, sd_event *loop, unsigned max_kept, unsigned user_time
         m->curl = curl_multi_init();
         if (!m->curl)
                 return error_oom(e);
-        r = set_up(m, max_kept);
+        r = set_up(m);
         if (r < 0)
                 return error_os(e, -r, "setting up curl");
+        multi_keep(m, max_kept);
 
         *ret = TAKE_PTR(m);
         return 0;
@@ -352,4 +352,11 @@ void multi_stop(Multi *m, CURL *easy) {
 
 unsigned multi_running(const Multi *m) {
         return m->running;
+}
+
+void multi_keep(Multi *m, unsigned max_kept) {
+        CURLMcode code = curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, (long) max_kept);
+
+        assert(code == CURLM_OK);
+        (void) code;
 }

@@ -21,3 +21,4 @@ DEFINE_CLEANUP(Multi *, multi_free);
 int multi_start(Multi *m, CURL *easy) _must_check_; /* 0, -ENOMEM */
 void multi_stop(Multi *m, CURL *easy);              /* its MultiDoneFn does not come */
 unsigned multi_running(const Multi *m);
+void multi_keep(Multi *m, unsigned max_kept); /* from now on */

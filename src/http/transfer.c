@@ -318,6 +318,17 @@ int transfer_prepare(Transfer *t, const HttpSend *send) {
         return 0;
 }
 
+/* Without making a connection, and without waiting for a turn in the pool: the service's own, and the line to it. */
+static int64_t latency_of(const Transfer *t) {
+        curl_off_t sent = 0, answered = 0;
+
+        if (t->starts != 1) /* libcurl adds up what repeats took */
+                return 0;
+        (void) curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &sent);
+        (void) curl_easy_getinfo(t->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
+        return answered > sent ? (int64_t) (answered - sent) * NSEC_PER_USEC : 0;
+}
+
 void transfer_answer(Transfer *t, CURLcode result, HttpAnswer *ret) {
         const char *words = t->error;
         curl_off_t up = 0;
@@ -343,8 +354,10 @@ void transfer_answer(Transfer *t, CURLcode result, HttpAnswer *ret) {
                              .body_size = t->body.size,
                              .sent = t->starts > 0 && (size > t->before || t->sent_again + t->sent > 0),
                              .body_sent = t->sent_again + t->sent };
-        if (result == CURLE_OK)
+        if (result == CURLE_OK) {
+                ret->latency_ns = latency_of(t);
                 return;
+        }
         (void) snprintf(ret->error, sizeof(ret->error), "%s", words[0] ? words : curl_easy_strerror(result));
         for (char *c = ret->error; *c; c++) /* the peer may have had a say in it */
                 if ((unsigned char) *c < ' ' || (unsigned char) *c >= 0x7f)

@@ -27,6 +27,7 @@
         (500 * NSEC_PER_SEC) /* what tests speed up: by 10 it stays, for a busy machine must not look broken */
 #define STALL_LEAST (5 * NSEC_PER_SEC)
 #define NETWORK_PAUSE (1 * NSEC_PER_SEC)
+#define SMALL_BODY ((uint64_t) 64 * 1024) /* a larger one takes time of its own to send */
 
 static uint64_t random_number(void) {
         uint64_t n = 0;
@@ -75,7 +76,7 @@ int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) {
         if (!a || !(a->name = strdup(config->name)) || account_identity(config, &a->identity) < 0)
                 return error_oom(e);
         a->sync = s;
-        a->limit = s->transfers;
+        pace_init(&a->pace, s->transfers, s->transfers_fixed);
         if (config->secret_file && filenews_new(&a->secret, s->loop, config->secret_file, on_secret, a, e) < 0)
                 return error_prefix(e, -ENOMEM, "account %s", a->name);
         r = config->method == AUTH_SAS ? credential_new_sas(&credential, config->secret, e)
@@ -88,7 +89,7 @@ int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) {
                 .credential = credential,
                 .http = { .ca_file = config->ca_file,
                           .proxy = config->proxy,
-                          .max_connections = a->limit,
+                          .max_connections = a->pace.limit,
                           .stall_ns = MAX(MIN(STALL, clock_policy(STALL_SPED)), STALL_LEAST),
                           .user_agent = "azsyncd/" AZSYNCD_VERSION },
         };
@@ -126,13 +127,61 @@ unsigned account_transfers(const Config *config) {
 
 bool account_may_send(const Account *a, int64_t now) {
         if (a->gate == GATE_OPEN)
-                return a->in_flight < a->limit;
+                return a->in_flight < a->pace.limit;
         return a->in_flight == 0 && now >= a->retry_at; /* one probe */
 }
 
+/* The pool and whoever waits learn of it. */
+static void account_limit(Account *a, unsigned before) {
+        if (a->pace.limit == before)
+                return;
+        log_debug("account %s: %u requests at once, not %u", a->name, a->pace.limit, before);
+        blob_client_limit(a->client, a->pace.limit);
+        sync_kick(a->sync);
+}
+
+void account_set_transfers(Account *a) {
+        unsigned before = a->pace.limit;
+
+        pace_set(&a->pace, a->sync->transfers, a->sync->transfers_fixed);
+        account_limit(a, before);
+}
+
+static PaceKind kind_of(const BlobAnswer *answer) {
+        switch (answer->verb) {
+        case VERB_PUT_BLOB:
+        case VERB_SET_METADATA:
+                return answer->body_sent <= SMALL_BODY ? PACE_WRITE : PACE_OTHER;
+        case VERB_HEAD_BLOB:
+                return PACE_READ;
+        case VERB_DELETE_BLOB:
+                return PACE_DELETE;
+        case VERB_COPY_BLOB:
+                return PACE_COPY;
+        default:
+                return PACE_OTHER;
+        }
+}
+
+/* Behind a closed gate only probes are sent, and what they hear is old news. */
+static void account_learn(Account *a, const BlobAnswer *answer) {
+        bool timed_out = answer->error.domain == ERROR_CURL && answer->error.native == CURLE_OPERATION_TIMEDOUT;
+        unsigned before = a->pace.limit;
+
+        if (answer->verdict == VERDICT_BUSY || (timed_out && answer->verdict != VERDICT_OFFLINE)) {
+                if (a->gate == GATE_OPEN)
+                        pace_slow_down(&a->pace, a->in_flight);
+        } else if (answer->verdict != VERDICT_OFFLINE && answer->verdict != VERDICT_UNKNOWN)
+                pace_answered(&a->pace, a->in_flight, kind_of(answer), answer->latency_ns, clock_boot());
+        account_limit(a, before);
+}
+
 int account_sent(Account *a, int r) {
+        unsigned before = a->pace.limit;
+
         if (r >= 0)
-                a->in_flight++;
+                pace_began(&a->pace, ++a->in_flight, clock_boot());
+        account_limit(a, before);
         return r;
 }
 
@@ -212,6 +261,7 @@ void account_woken(Account *a) {
 }
 
 void account_judge(Account *a, Mapping *m, const BlobAnswer *answer) {
+        account_learn(a, answer);
         account_forget(a);
         switch (answer->verdict) {
         case VERDICT_OFFLINE:

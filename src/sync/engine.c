@@ -480,13 +480,14 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
                 s->mappings = mappings;
         s->transfers = account_transfers(config);
         s->memory = config->memory;
+        s->transfers_fixed = config->transfers > 0;
         r = configs && mappings ? add_accounts(s, config, e) : error_oom(e);
         if (r < 0) {
                 config_free(config);
                 return r;
         }
         for (size_t i = 0; i < s->n_accounts; i++) {
-                s->accounts[i]->limit = s->transfers;
+                account_set_transfers(s->accounts[i]);
                 if (s->accounts[i]->gate != GATE_OPEN)
                         account_woken(s->accounts[i]); /* whoever reloads has mended something */
         }

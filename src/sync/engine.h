@@ -51,7 +51,8 @@ typedef struct MappingStatus {
         size_t n_in_flight;
         double lag_s; /* age of the oldest unsynced change; 0 in sync */
         uint64_t uploaded_files, uploaded_bytes, copied_files, deleted_files, requests; /* since process start */
-        double rate;             /* body bytes per second, of late */
+        double rate;                                /* body bytes per second, of late */
+        unsigned transfers_limit, transfers_active; /* requests of its account: at most, and now */
         unsigned polled_folders; /* not watched but polled: over the watch limit or on a file system that does not tell
                                   */
         const char *last_error;  /* "" if none */

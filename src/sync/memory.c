@@ -51,7 +51,7 @@ static size_t room(const Mapping *m, Line line, size_t least, size_t most) {
         if (line == LINE_LARGE) {
                 common = MIN(common, MIN(rest(s->memory / 2, s->memory_used[line]), rest(share / 2, used)));
                 /* nor all of the account's connections, which a slow one or a limit may make last */
-                if (used > 0 && m->account->n_large >= m->account->limit / 2)
+                if (used > 0 && m->account->n_large >= m->account->pace.limit / 2)
                         return 0;
         }
         size = MIN(MAX(common, own), most);

@@ -93,6 +93,8 @@ static int report(Mapping *m, EngineStatusFn fn, void *userdata) {
                         .deleted_files = m->deleted_files,
                         .requests = m->requests,
                         .rate = rate_of(m),
+                        .transfers_limit = m->account->pace.limit,
+                        .transfers_active = MIN(m->account->in_flight, m->account->pace.limit),
                         .polled_folders = polled_folders(m),
                         .last_error = m->last_error,
                         .last_sync_ns = mapping_in_sync(m) ? clock_wall() : m->record.last_sync_ns,

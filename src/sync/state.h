@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "journal/journal.h"
 #include "sync/engine.h"
+#include "sync/pace.h"
 #include "sync/plan.h"
 #include "util/filenews.h"
 #include "util/timer.h"
@@ -24,7 +25,7 @@ typedef struct Outside Outside;
 #define SYNC_SMALL_MAX ((size_t) 4 * 1024 * 1024) /* up to here one Put Blob (azure-blob.md 7.7), above it blocks */
 #define SYNC_FIRST_ROOM ((size_t) 64 * 1024)      /* what a file of unknown size is offered at first */
 #define ROOT_RETRY (5 * NSEC_PER_SEC)             /* a missing root is looked for so often */
-#define SYNC_TRANSFERS 64u                        /* requests in flight per account, unless `transfers` says */
+#define SYNC_TRANSFERS 512u                       /* requests in flight per account at most, unless `transfers` says */
 
 /* Who waits for memory: large files, that is those sent by blocks, by themselves. */
 typedef enum Line { LINE_SMALL, LINE_LARGE } Line;
@@ -52,7 +53,8 @@ struct Sync {
         size_t n_mappings, turn;
         size_t memory, memory_used[2]; /* file data in flight: the bound, and what each kind has of it; see memory.c */
         bool serving;                  /* job_memory() is at work */
-        unsigned transfers;
+        unsigned transfers;            /* for each account at most, */
+        bool transfers_fixed;          /* or neither more nor less */
         EngineWait *waits;
         Timer *tell; /* listeners: at most ten times a second */
         int64_t told_at;
@@ -74,15 +76,16 @@ struct Account {
         char *identity; /* what it was made from, hashed: differs if a reload changed it */
         BlobClient *client;
         Gate gate;
-        unsigned failures;         /* in a row */
-        int64_t retry_at;          /* boot ns; while the gate is not open */
-        int64_t closed_at;         /* boot ns of the last failure */
-        bool asked_to_wait;        /* by the service: the network has nothing to do with it */
-        FileNews *secret;          /* the file of its key, in which another one may stand by now; NULL: it has none */
-        unsigned in_flight, limit; /* requests; beyond the limit they wait in the client's pool */
-        unsigned n_large;          /* large files under way */
-        Error why;                 /* while the gate is not open */
-        bool keep;                 /* engine_apply() */
+        unsigned failures;  /* in a row */
+        int64_t retry_at;   /* boot ns; while the gate is not open */
+        int64_t closed_at;  /* boot ns of the last failure */
+        bool asked_to_wait; /* by the service: the network has nothing to do with it */
+        FileNews *secret;   /* the file of its key, in which another one may stand by now; NULL: it has none */
+        unsigned in_flight; /* requests; beyond the limit they wait in the client's pool */
+        Pace pace;          /* the limit */
+        unsigned n_large;   /* large files under way */
+        Error why;          /* while the gate is not open */
+        bool keep;          /* engine_apply() */
 };
 
 typedef enum Block {
@@ -229,6 +232,7 @@ int account_new(Account **ret, Sync *s, const AccountConfig *config, Error *e) _
 Account *account_free(Account *a);
 DEFINE_CLEANUP(Account *, account_free);
 unsigned account_transfers(const Config *config); /* for each account */
+void account_set_transfers(Account *a);           /* to what Sync says now */
 int account_identity(const AccountConfig *config, char **ret) _must_check_;
 /* One more request may be sent. While the gate is not open it is the one that probes. */
 bool account_may_send(const Account *a, int64_t now);

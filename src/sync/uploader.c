@@ -8,7 +8,8 @@
 #include <assert.h>
 #include <string.h>
 
-#define CLAIM_MAX 128u /* rows of one claim */
+#define CLAIM_MAX 512u   /* rows of one claim: 5 ms */
+#define STOCK_LEAST 256u /* jobs to have: few large claims cost less than many small ones, each with its commit */
 #define STORED_SOON (2 * NSEC_PER_SEC)
 
 typedef struct Claim {
@@ -138,7 +139,7 @@ static bool deletions_may_run(Mapping *m, int64_t *ret_before) {
         return true;
 }
 
-static void claim(Mapping *m, int64_t now, unsigned room) {
+static bool claim(Mapping *m, int64_t now, unsigned room) {
         Claim c = { .mapping = m };
         Sync *s = m->sync;
         int64_t before;
@@ -153,6 +154,13 @@ static void claim(Mapping *m, int64_t now, unsigned room) {
                         r = claim_one(m, c.paths[i]);
                 free(c.paths[i]);
         }
+        return c.n > 0;
+}
+
+/* So many jobs may be at work for the account's limit to be what holds requests back: some look or read meanwhile, and
+ * when they are through, their requests wait in the client's pool. */
+static unsigned at_work(const Account *a) {
+        return a->pace.limit + a->pace.limit / 4 + 2;
 }
 
 /* Only requests count against the account, for a job that looks or reads may be stuck in a mount that hangs: so each
@@ -160,22 +168,25 @@ static void claim(Mapping *m, int64_t now, unsigned room) {
 static bool may_start(const Mapping *m, int64_t now) {
         const Account *a = m->account;
 
-        return account_may_send(a, now) && m->n_started < (a->gate == GATE_OPEN ? a->limit : 1);
+        if (a->gate != GATE_OPEN)
+                return account_may_send(a, now) && m->n_started == 0;
+        return a->in_flight < at_work(a) && m->n_started < at_work(a);
 }
 
-static void serve(Mapping *m, int64_t now) {
+/* True: rows were claimed. */
+static bool serve(Mapping *m, int64_t now) {
+        unsigned stock = m->account->gate == GATE_OPEN ? MAX(2 * m->account->pace.limit, STOCK_LEAST) : 2;
+
         if (!mapping_runs(m) && m->block != BLOCK_CONTAINER && m->block != BLOCK_CONTENTS)
-                return;
+                return false;
         if (!m->record.contacted) {
                 if (!m->record.paused)
                         contact_run(m);
-                return;
+                return false;
         }
-        if (!may_start(m, now))
-                return;
-        unsigned limit = m->account->gate == GATE_OPEN ? m->account->limit : 1;
-        if (m->n_ready < limit / 4 + 1 && m->n_jobs < 2 * limit)
-                claim(m, now, 2 * limit - m->n_jobs);
+        if (!may_start(m, now) || m->n_ready > stock / 8 || m->n_jobs >= stock)
+                return false;
+        return claim(m, now, stock - m->n_jobs);
 }
 
 static void start_ready(Mapping *m, int64_t now) {
@@ -218,12 +229,14 @@ static void drop_ready(Mapping *m) {
 }
 
 void uploader_run(Sync *s, int64_t now) {
+        bool claimed = false;
+
         if (s->closing || journal_broken(s->journal) || s->n_mappings == 0)
                 return;
         s->turn = (s->turn + 1) % s->n_mappings;
         for (size_t i = 0; i < s->n_mappings; i++)
-                serve(s->mappings[(s->turn + i) % s->n_mappings], now);
-        if (sync_commit(s) < 0) {
+                claimed |= serve(s->mappings[(s->turn + i) % s->n_mappings], now);
+        if (claimed && sync_commit(s) < 0) {
                 for (size_t i = 0; i < s->n_mappings; i++)
                         drop_ready(s->mappings[i]);
                 return;

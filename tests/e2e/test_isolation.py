@@ -124,7 +124,7 @@ def test_dead_accounts(make, account, proxy, folder, equal, tmp_path, deaf):
         (tmp_path / name).mkdir()
         accounts[name] = {"connection-string": account.connection_string(port)}
         mappings[name] = {"folder": str(tmp_path / name), "container": name, "account": name}
-    with make(accounts=accounts, mappings=mappings) as d:
+    with make(accounts=accounts, mappings=mappings, settings={"transfers": 64}) as d:
         d.wait_sync(60, "silent")
         proxy.rule = lambda request: silent
         for name in ports:

@@ -432,6 +432,9 @@ int blob_get_block_list(BlobClient *client, const char *container, const char *b
 void blob_client_drop_idle(BlobClient *client) {
 }
 
+void blob_client_limit(BlobClient *client, unsigned requests) {
+}
+
 int blob_create_container(BlobClient *client, const char *container, BlobFn fn, void *userdata, BlobCall **ret) {
         return send_call(call_new(client, VERB_CREATE_CONTAINER, "", fn, userdata), ret);
 }

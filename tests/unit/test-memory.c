@@ -35,7 +35,7 @@ static int set_up(void **state) {
                         jobs[i][k].mapping = &mappings[i];
         }
         sync_ = (Sync){ .mappings = list, .n_mappings = MAPPINGS, .memory = MEMORY };
-        account_ = (Account){ .limit = 64 };
+        account_ = (Account){ .pace.limit = 64 };
         return 0;
 }
 
@@ -136,7 +136,7 @@ static void test_large_ones_leave_room(void **state) {
         assert_int_equal(resumed, 1);
         assert_int_equal(account_.n_large, 2);
 
-        account_.limit = 4;
+        account_.pace.limit = 4;
         job_give_back(&jobs[0][1]);
         job_give_back(&jobs[0][2]);
         assert_int_equal(account_.n_large, 0);

@@ -178,7 +178,7 @@ static void assert_json(json_t *got, const char *expected) {
 #define COUNTS                                                                                                \
         "\"failed\":1,\"held\":2,\"busy\":3,\"conflicts\":4,\"skipped\":5,\"lag_s\":1.235,\"rate\":1000,"     \
         "\"uploaded_files\":6,\"uploaded_bytes\":9223372036854775807,\"copied_files\":8,\"deleted_files\":9," \
-        "\"requests\":10,\"polled_folders\":11,"
+        "\"requests\":10,\"transfers\":{\"limit\":12,\"active\":13},\"polled_folders\":11,"
 
 /* The format that design.md fixes; names that are not UTF-8 are escaped with their bytes beside them (pitfalls 6.8),
  * and strangers see no names. */
@@ -207,6 +207,8 @@ static void test_mapping(void **state) {
                 .deleted_files = 9,
                 .requests = 10,
                 .rate = 1000.9,
+                .transfers_limit = 12,
+                .transfers_active = 13,
                 .polled_folders = 11,
                 .last_error = "secret/name: gone",
                 .last_sync_ns = INT64_C(1700000000123456789),
@@ -230,7 +232,8 @@ static void test_mapping(void **state) {
                     "\"in_flight\":[{\"path\":\"\",\"sent\":1,\"size\":2},{\"path\":\"\",\"sent\":3,\"size\":4}],"
                     "\"failed\":1,\"held\":2,\"busy\":3,\"conflicts\":4,\"skipped\":5,\"lag_s\":0.0,\"rate\":0,"
                     "\"uploaded_files\":6,\"uploaded_bytes\":7,\"copied_files\":8,\"deleted_files\":9,\"requests\":10,"
-                    "\"polled_folders\":11,\"last_error\":\"\",\"last_sync\":null}");
+                    "\"transfers\":{\"limit\":12,\"active\":13},\"polled_folders\":11,\"last_error\":\"\","
+                    "\"last_sync\":null}");
 }
 
 static void test_item(void **state) {
