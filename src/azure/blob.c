@@ -1,9 +1,8 @@
 /* Each verb fills the client's one Request, which is signed and handed to the pool within the call; what is kept per
  * call is a BlobCall. Of an answer, only what belongs to the question counts: see on_answer(). */
-#include "azure/blob.h"
+#include "azure/call.h"
 
 #include "azure/properties.h"
-#include "azure/request.h"
 #include "util/clock.h"
 #include "util/encode.h"
 #include "util/log.h"
@@ -20,34 +19,6 @@
 #define EXPECT_SIZE ((size_t) 1024 * 1024)
 #define EXPECT_TIME (60 * NSEC_PER_SEC)
 #define CLOCK_TRUSTED (300 * NSEC_PER_SEC)
-
-struct BlobClient {
-        AzureEndpoint endpoint;
-        Credential *credential;
-        HttpPool *http;
-        BlobCall *calls;
-        Request request; /* of the call that is being made */
-        uint64_t requests, session;
-        int64_t busy_until_ns;    /* boot time: large bodies ask first (10.7) */
-        int64_t service_clock_ns; /* what the service's clock said, minus our boot time; INT64_MIN: not heard yet */
-};
-
-struct BlobCall {
-        BlobClient *client;
-        BlobCall *next, *prev;
-        HttpRequest *http;
-        BlobFn fn;
-        void *userdata;
-        XmlListFn each_blob;
-        XmlBlockFn each_block;
-        AzureVerb verb;
-        size_t body_size;
-        int64_t correction_ns; /* added to our clock for the signature */
-        uint64_t number;       /* of the client-request-id */
-        Buf body;              /* a block list on its way */
-        bool has_md5;
-        uint8_t md5[16]; /* of the body, to compare with the echo */
-};
 
 int blob_client_new(BlobClient **ret, sd_event *loop, BlobClientOptions *options, Error *e) {
         _cleanup_(blob_client_freep) BlobClient *c = NULL;
@@ -106,14 +77,14 @@ uint64_t blob_client_requests(const BlobClient *c) {
         return c->requests;
 }
 
-static void call_free(BlobCall *call) {
+void call_free(BlobCall *call) {
         if (call->prev)
                 call->prev->next = call->next;
         else
                 call->client->calls = call->next;
         if (call->next)
                 call->next->prev = call->prev;
-        buf_done(&call->body);
+        secret_wipe(&call->body); /* the parts of a batch are signed each */
         free(call);
 }
 
@@ -132,7 +103,7 @@ uint64_t blob_call_sent(const BlobCall *call) {
 
 /* What to add to our clock for the service to believe the date: nothing, unless ours is minutes off (10.11). It is the
  * boot clock that goes on from what the service said, so setting the wall clock right takes effect at once. */
-static int64_t clock_correction(const BlobClient *c) {
+int64_t call_correction(const BlobClient *c) {
         int64_t off;
 
         if (c->service_clock_ns == INT64_MIN)
@@ -246,6 +217,8 @@ static void on_answer(const HttpAnswer *http, void *userdata) {
         in.md5_differs = echo_differs(call, http->headers);
         answer.retry_after_ns = answer_retry_after(http->headers, now);
         answer.verdict = answer_verdict(&in, &answer.error);
+        if (call->verb == VERB_BATCH && in.has_request_id && in.status == 202) /* cut or not */
+                batch_read(call, http, &in, &answer);
         learn(call->client, &answer, &in, now);
         if (answer.verdict == VERDICT_OK)
                 read_details(call, http, &answer, &marker);
@@ -259,8 +232,7 @@ static void on_answer(const HttpAnswer *http, void *userdata) {
 
 /* --- requests --- */
 
-/* A new call, and the client's Request begun for it. */
-static BlobCall *call_new(BlobClient *c, AzureVerb verb, const char *method, BlobFn fn, void *userdata) {
+BlobCall *call_new(BlobClient *c, AzureVerb verb, const char *method, BlobFn fn, void *userdata) {
         BlobCall *call = calloc(1, sizeof(*call));
 
         if (!call)
@@ -287,7 +259,7 @@ static int call_submit(BlobCall *call, const char *container, const char *blob, 
         int k;
 
         call->number = c->requests;
-        call->correction_ns = clock_correction(c);
+        call->correction_ns = call_correction(c);
         call->body_size = r->content_length = size;
         client_request_id(text, c->session, call->number);
         request_header(r, "x-ms-client-request-id", text);
@@ -314,8 +286,8 @@ static int call_submit(BlobCall *call, const char *container, const char *blob, 
         return http_send(c->http, &send, &call->http);
 }
 
-static int call_send(BlobCall *call, const char *container, const char *blob, const void *body, size_t size,
-                     size_t max_answer, BlobCall **ret) {
+int call_send(BlobCall *call, const char *container, const char *blob, const void *body, size_t size, size_t max_answer,
+              BlobCall **ret) {
         BlobClient *c = call->client;
         int r;
 
@@ -474,17 +446,6 @@ int blob_copy(BlobClient *c, const char *container, const char *blob, const char
         add_meta(r, meta);
         request_header(r, "x-ms-source-if-match", source_etag);
         add_condition(r, condition);
-        return call_send(call, container, blob, NULL, 0, 0, ret);
-}
-
-int blob_delete(BlobClient *c, const char *container, const char *blob, const char *if_match, BlobFn fn, void *userdata,
-                BlobCall **ret) {
-        BlobCall *call = call_new(c, VERB_DELETE_BLOB, "DELETE", fn, userdata);
-
-        if (!call)
-                return -ENOMEM;
-        request_header(&c->request, "x-ms-delete-snapshots", "include");
-        add_condition(&c->request, &(BlobCondition){ .if_match = if_match });
         return call_send(call, container, blob, NULL, 0, 0, ret);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "azure/answer.h"
+#include "azure/batch.h"
 #include "azure/credential.h"
 #include "azure/properties.h"
 #include "azure/uri.h"
@@ -88,6 +89,16 @@ int blob_copy(BlobClient *c, const char *container, const char *blob, const char
               BlobCall **ret) _must_check_;
 int blob_delete(BlobClient *c, const char *container, const char *blob, const char *if_match, BlobFn fn, void *userdata,
                 BlobCall **ret) _must_check_;
+/* Deletes as many of the `n` (at most BATCH_MAX) as fit into one request, from the first on, and returns how many
+ * those are. If the whole's verdict is OK, `each` was called for every one of them before `fn`, with what blob_delete()
+ * would have been told; what the answer does not tell is UNKNOWN. Otherwise it was called for none, and the verdict is
+ * that of all. */
+typedef struct BlobDeletion {
+        const char *blob, *if_match;
+} BlobDeletion;
+typedef void (*BlobItemFn)(size_t number, const BlobAnswer *answer, void *userdata);
+int blob_delete_batch(BlobClient *c, const char *container, const BlobDeletion *items, size_t n, BlobItemFn each,
+                      BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
 /* One page of at most `max` blobs below `prefix` with metadata; `each` is called for every blob before `fn`. */
 int blob_list(BlobClient *c, const char *container, const char *prefix, const char *marker, unsigned max,
               XmlListFn each, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;

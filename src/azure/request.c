@@ -39,7 +39,7 @@ void request_begin(Request *r, const char *method) {
         forget(&r->sas);
         forget(&r->url); /* a SAS may stand in it */
         r->n_headers = r->n_query = r->n_lines = 0;
-        r->if_match = r->if_none_match = r->content_md5 = NULL;
+        r->if_match = r->if_none_match = r->content_md5 = r->content_type = NULL;
         r->content_length = 0;
         r->failed = 0;
 }
@@ -107,6 +107,7 @@ static int sign(Request *r, const AzureEndpoint *ep, Credential *credential) {
                 .method = r->method,
                 .content_length = r->content_length,
                 .content_md5 = r->content_md5,
+                .content_type = r->content_type,
                 .if_match = r->if_match,
                 .if_none_match = r->if_none_match,
                 .ms_headers = r->lines,
@@ -153,6 +154,7 @@ static int write_lines(Request *r) {
         const struct {
                 const char *name, *value;
         } plain[] = { { "Content-MD5", r->content_md5 },
+                      { "Content-Type", r->content_type },
                       { "If-Match", r->if_match },
                       { "If-None-Match", r->if_none_match } };
         size_t extra[ELEMENTSOF(plain)], n = 0;

@@ -7,7 +7,7 @@
 #include "util/buf.h"
 
 #define REQUEST_MS_HEADERS 24 /* x-ms-... */
-#define REQUEST_LINES (REQUEST_MS_HEADERS + 5)
+#define REQUEST_LINES (REQUEST_MS_HEADERS + 6)
 #define REQUEST_QUERY 8
 
 typedef struct Request {
@@ -17,7 +17,7 @@ typedef struct Request {
         size_t headers[REQUEST_MS_HEADERS]; /* offsets in `text` */
         size_t query_names[REQUEST_QUERY], query_values[REQUEST_QUERY];
         size_t n_headers, n_query;
-        const char *if_match, *if_none_match, *content_md5; /* the caller's, until request_finish() */
+        const char *if_match, *if_none_match, *content_md5, *content_type; /* the caller's, until request_finish() */
         uint64_t content_length;
         int failed; /* the first failure; what is added after it is dropped */
 
