@@ -80,6 +80,9 @@ int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsig
                 void *userdata, Error *e) _must_check_;
 /* When the next in that state is due: 1 and *ret_due; 0: none. */
 int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) _must_check_;
+/* When the n-th (from 0) of those that are due later than `after` is. 1: *ret_due; 0: they are fewer. */
+int journal_nth_due(Journal *j, int64_t mapping, PathState state, int64_t after, unsigned n, int64_t *ret_due,
+                    Error *e) _must_check_;
 /* The oldest unsynced change: 1 and *ret_first; 0: none. */
 int journal_oldest(Journal *j, int64_t mapping, int64_t *ret_first, Error *e) _must_check_;
 

@@ -237,6 +237,24 @@ int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_
         return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading what is due");
 }
 
+int journal_nth_due(Journal *j, int64_t mapping, PathState state, int64_t after, unsigned n, int64_t *ret_due,
+                    Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_NTH_DUE);
+        int rc;
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int(stmt, 2, (int) state);
+        (void) sqlite3_bind_int64(stmt, 3, after);
+        (void) sqlite3_bind_int64(stmt, 4, n);
+        rc = sqlite3_step(stmt);
+        if (rc == SQLITE_DONE)
+                return 0;
+        if (rc != SQLITE_ROW)
+                return journal_fail(j, rc, e, "reading what is due");
+        *ret_due = sqlite3_column_int64(stmt, 0);
+        return 1;
+}
+
 int journal_oldest(Journal *j, int64_t mapping, int64_t *ret_first, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_OLDEST);
         int rc;

@@ -22,8 +22,6 @@
 #define CORRUPTED_MAX 5u
 #define ROOM_TO_GROW SYNC_FIRST_ROOM /* until it is read, and while it is */
 
-static void job_look(Job *job);
-
 int job_new(Job **ret, Mapping *m, const Row *row) {
         Job *job = calloc(1, sizeof(*job));
 
@@ -38,6 +36,7 @@ int job_new(Job **ret, Mapping *m, const Row *row) {
         if (m->jobs)
                 m->jobs->prev = job;
         m->jobs = job;
+        jobs_add(job);
         m->n_jobs++;
         m->n_unlooked++;
         *ret = job;
@@ -45,9 +44,11 @@ int job_new(Job **ret, Mapping *m, const Row *row) {
 }
 
 static void job_looked(Job *job) {
-        if (job->unlooked)
-                job->mapping->n_unlooked--;
+        if (!job->unlooked)
+                return;
         job->unlooked = false;
+        job->mapping->n_unlooked--;
+        job->mapping->n_arriving -= job->was_gone;
 }
 
 Job *job_free(Job *job) {
@@ -63,6 +64,9 @@ Job *job_free(Job *job) {
                 blob_cancel(job->call);
                 account_forget(m->account);
         }
+        if (job->batch)
+                deletions_drop(job);
+        jobs_remove(job);
         upload_free(job->upload);
         job_give_back(job);
         m->n_started -= job->started;
@@ -74,7 +78,6 @@ Job *job_free(Job *job) {
                 job->next->prev = job->prev;
         m->n_jobs--;
         free(job->name);
-        free(job->source_path);
         free(job);
         return NULL;
 }
@@ -87,16 +90,20 @@ BlobMeta job_meta(const Job *job) {
 
 /* --- answers of the service --- */
 
-void job_answered(Job *job, const BlobAnswer *answer) {
+static void job_heard(Job *job, const BlobAnswer *answer) {
         Mapping *m = job->mapping;
 
         job->call = NULL;
         job->fresh = false;
         m->requests += answer->requested;
         m->uploaded_bytes += answer->body_sent;
-        account_judge(m->account, m, answer);
         if (answer->verdict != VERDICT_OK && answer->verdict != VERDICT_MISSING && answer->error.text[0])
                 mapping_note_error(m, answer->error.text);
+}
+
+void job_answered(Job *job, const BlobAnswer *answer) {
+        account_judge(job->mapping->account, job->mapping, answer);
+        job_heard(job, answer);
 }
 
 static int64_t job_backoff(const Job *job, int64_t asked_ns) {
@@ -124,8 +131,7 @@ void job_failed(Job *job, const BlobAnswer *answer, bool write) {
         case VERDICT_SOURCE_CHANGED:
                 job->remote = REMOTE_UNASKED;
                 job->row.doubt = true;
-                free(job->source_path);
-                job->source_path = NULL;
+                (void) jobs_set_source(job, NULL);
                 job_plan(job);
                 return;
         case VERDICT_CORRUPTED:
@@ -203,10 +209,8 @@ static void on_metadata(const BlobAnswer *answer, void *userdata) {
                 job_confirm(job, answer->etag);
 }
 
-static void on_deleted(const BlobAnswer *answer, void *userdata) {
-        Job *job = userdata;
-
-        job_answered(job, answer);
+void job_deleted(Job *job, const BlobAnswer *answer) {
+        job_heard(job, answer);
         if (answer->verdict != VERDICT_OK && answer->verdict != VERDICT_MISSING) {
                 job_failed(job, answer, true);
                 return;
@@ -216,6 +220,13 @@ static void on_deleted(const BlobAnswer *answer, void *userdata) {
         row_unconfirm(&job->row);
         job->remote = REMOTE_ABSENT;
         job_plan(job); /* nothing there, nothing here: forget, or skip */
+}
+
+static void on_deleted(const BlobAnswer *answer, void *userdata) {
+        Job *job = userdata;
+
+        account_judge(job->mapping->account, job->mapping, answer);
+        job_deleted(job, answer);
 }
 
 /* --- acting --- */
@@ -240,12 +251,19 @@ static int job_send(Job *job, const Plan *p) {
         case ACTION_UPLOAD:
                 return blob_put(client, container, job->name, job->buffer ? job->buffer : "", job->size, job->md5,
                                 mime_from_path(job->row.path), &meta, &condition, on_put, job, &job->call);
-        case ACTION_METADATA:
-                return blob_set_metadata(client, container, job->name, &meta, &condition, on_metadata, job, &job->call);
         default:
-                assert(p->action == ACTION_DELETE);
-                return blob_delete(client, container, job->name, p->etag, on_deleted, job, &job->call);
+                assert(p->action == ACTION_METADATA);
+                return blob_set_metadata(client, container, job->name, &meta, &condition, on_metadata, job, &job->call);
         }
+}
+
+void job_delete(Job *job, const char *etag) {
+        Mapping *m = job->mapping;
+
+        if (job_may_send(job) &&
+            account_sent(m->account, blob_delete(m->account->client, m->config->container, job->name, etag, on_deleted,
+                                                 job, &job->call)) < 0)
+                job_release(job, LOCAL_RETRY, true, false, "out of memory");
 }
 
 void job_plan(Job *job) {
@@ -319,7 +337,7 @@ void job_plan(Job *job) {
                 else if (job_is_hinted(job))
                         job_release(job, 0, false, false, NULL);
                 else
-                        break;
+                        deletions_join(job, p.etag);
                 return;
         case ACTION_UPLOAD:
                 if (upload_staged(job)) {
@@ -381,6 +399,7 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                 return;
         }
         job->fresh = true;
+        job->looked_at = clock_boot();
         job->look = answer->look;
         job->stamp = answer->stamp;
         if (answer->look != LOOK_NO_ROOT && answer->look != LOOK_UNKNOWN && answer->look != LOOK_UNREADABLE)
@@ -405,8 +424,8 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                         job_release(job, job_pause(job), true, false, "another name of it has seen a later state");
                         return;
                 }
-                job->row.seen_ino =
-                        job->row.confirmed && job->row.stamp.ino == answer->stamp.ino ? 0 : answer->stamp.ino;
+                jobs_set_inode(job,
+                               job->row.confirmed && job->row.stamp.ino == answer->stamp.ino ? 0 : answer->stamp.ino);
                 job->fuzzy = answer->read == SOURCE_CHANGED;
                 if (job->fuzzy && !job_may_mark(job)) {
                         job_release(job, job_pause(job), true, false, "it changed while it was read");
@@ -434,7 +453,7 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
         job_plan(job);
 }
 
-static void job_look(Job *job) {
+void job_look(Job *job) {
         Mapping *m = job->mapping;
         int r;
 

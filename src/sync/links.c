@@ -34,7 +34,7 @@ static int on_name(const Row *row, void *userdata) {
         if ((row->state == PATH_FAILED || row->state == PATH_CONFLICT) && row->seen_ino == job->stamp.ino)
                 return 0;
         if (row->state == PATH_CLAIMED)
-                other = uploader_job(job->mapping, row->path);
+                other = jobs_at(job->mapping, row->path);
         /* Its own look is still to come, and cannot stop at a stamp that differs from ours; or it found no file. */
         if (row->state == PATH_PENDING || (other && (other->unlooked || other->look != LOOK_REGULAR)))
                 return 0;

@@ -297,6 +297,8 @@ static int mapping_open(Mapping *m, Error *e) {
         if (r >= 0)
                 r = timer_new(&m->alert, s->loop, on_alert, m, e);
         if (r >= 0)
+                r = timer_new(&m->depart, s->loop, deletions_time, m, e);
+        if (r >= 0)
                 r = timer_new(&m->stuck_timer, s->loop, stuck_watch, m, e);
         return r < 0 ? r : scans_open(m, e);
 }
@@ -389,11 +391,13 @@ Mapping *mapping_free(Mapping *m) {
         m->source = source_free(m->source);
         while (m->jobs)
                 job_free(m->jobs);
+        deletions_close(m);
         scans_close(m);
         watcher_free(m->watcher);
         waits_unwatched(m);
         settle_free(m->settle);
         timer_free(m->alert);
+        timer_free(m->depart);
         timer_free(m->stuck_timer);
         if (m->contact_call) {
                 blob_cancel(m->contact_call);

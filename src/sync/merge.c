@@ -150,7 +150,7 @@ static void hint(struct Merge *g, Row *row) {
 /* The job that is at work on it looked before the walk came by, and saw something else; it would confirm what is no
  * longer so. `seen` NULL: no regular file. */
 static bool is_overtaken(const struct Merge *g, const char *path, const Stamp *seen) {
-        const Job *job = uploader_job(g->mapping, path);
+        const Job *job = jobs_at(g->mapping, path);
 
         if (!job)
                 return false;

@@ -66,8 +66,7 @@ static void on_copied(const BlobAnswer *answer, void *userdata) {
         job_give_back(job);
         if (answer->verdict == VERDICT_SOURCE_CHANGED || answer->verdict == VERDICT_CHANGED ||
             answer->verdict == VERDICT_MISSING) {
-                free(job->source_path);
-                job->source_path = NULL;
+                (void) jobs_set_source(job, NULL);
                 job_release(job, SOURCE_BUSY, true, true, NULL); /* in doubt, so it is asked for before it is sent */
                 return;
         }
@@ -103,8 +102,7 @@ static void on_source_looked(const SourceAnswer *answer, void *userdata) {
                 return;
         }
         /* still there (a hard link), or unknown: an ordinary upload */
-        free(job->source_path);
-        job->source_path = NULL;
+        (void) jobs_set_source(job, NULL);
         job->have_bytes = job->buffer != NULL;
         job->rounds++;
         job_plan(job);
@@ -120,13 +118,12 @@ bool rename_try(Job *job) {
         if (journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, 16, on_candidate, &c, NULL) < 0 ||
             !c.found)
                 return false;
-        if (uploader_busy_with(m, c.row.path)) {
+        if (jobs_busy_with(m, c.row.path)) {
                 /* its own job is at work on it: wait for that, it is short */
                 job_release(job, SOURCE_BUSY, false, false, NULL);
                 return true;
         }
-        job->source_path = strdup(c.row.path);
-        if (!job->source_path)
+        if (!jobs_set_source(job, c.row.path))
                 return false;
         (void) snprintf(job->source_etag, sizeof(job->source_etag), "%s", c.row.etag);
         if (!job->have_bytes && c.row.has_md5) {

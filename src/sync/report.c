@@ -61,10 +61,12 @@ static int report(Mapping *m, EngineStatusFn fn, void *userdata) {
         size_t n = 0;
 
         for (const Job *job = m->jobs; job && n < FLIGHTS_SHOWN; job = job->next)
-                if (job->call || job->upload)
+                if (job->call || job->upload || job->batch)
                         flights[n++] = (FlightStatus){
                                 .path = job->row.path,
-                                .sent = job->upload ? upload_sent(job->upload) : blob_call_sent(job->call),
+                                .sent = job->upload ? upload_sent(job->upload)
+                                        : job->call ? blob_call_sent(job->call)
+                                                    : 0,
                                 .size = job->look == LOOK_REGULAR ? job->stamp.size : 0,
                         };
         if (mapping_pending(m) > 0 && journal_oldest(m->sync->journal, m->record.id, &first, NULL) > 0)

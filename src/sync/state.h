@@ -68,6 +68,9 @@ struct Sync {
         Outside *outside;
 };
 
+#define JOB_BUCKET_BITS 9
+typedef enum JobKey { JOB_PATH, JOB_SOURCE, JOB_INODE, _JOB_KEYS } JobKey; /* what a job is found by; see jobs.c */
+
 typedef enum Gate { GATE_OPEN, GATE_OFFLINE, GATE_DENIED } Gate;
 
 struct Account {
@@ -76,16 +79,17 @@ struct Account {
         char *identity; /* what it was made from, hashed: differs if a reload changed it */
         BlobClient *client;
         Gate gate;
-        unsigned failures;  /* in a row */
-        int64_t retry_at;   /* boot ns; while the gate is not open */
-        int64_t closed_at;  /* boot ns of the last failure */
-        bool asked_to_wait; /* by the service: the network has nothing to do with it */
-        FileNews *secret;   /* the file of its key, in which another one may stand by now; NULL: it has none */
-        unsigned in_flight; /* requests; beyond the limit they wait in the client's pool */
-        Pace pace;          /* the limit */
-        unsigned n_large;   /* large files under way */
-        Error why;          /* while the gate is not open */
-        bool keep;          /* engine_apply() */
+        unsigned failures;    /* in a row */
+        int64_t retry_at;     /* boot ns; while the gate is not open */
+        int64_t closed_at;    /* boot ns of the last failure */
+        bool asked_to_wait;   /* by the service: the network has nothing to do with it */
+        FileNews *secret;     /* the file of its key, in which another one may stand by now; NULL: it has none */
+        unsigned in_flight;   /* requests; beyond the limit they wait in the client's pool */
+        Pace pace;            /* the limit */
+        unsigned n_large;     /* large files under way */
+        int64_t single_until; /* boot ns: it refused a batch, and is not asked to take one before */
+        Error why;            /* while the gate is not open */
+        bool keep;            /* engine_apply() */
 };
 
 typedef enum Block {
@@ -156,6 +160,12 @@ struct Mapping {
         Job *ready_first, **ready_last; /* claimed, not started */
         unsigned n_ready, n_started, n_jobs, n_unlooked;
         Job *jobs; /* every job, ready ones included */
+        Job *jobs_by[_JOB_KEYS][1 << JOB_BUCKET_BITS];
+        unsigned n_copying;                   /* jobs with a source */
+        struct Batch *gathering, *travelling; /* deletions; see deletions.c */
+        Timer *depart;
+        int64_t follow_until;           /* boot ns: until then no deletion is claimed */
+        unsigned n_arriving, n_batched; /* jobs of deletions that are still to be looked at; that are in a batch */
         MemoryLine lines[2];
 
         /* since process start */
@@ -181,11 +191,17 @@ struct Job {
         Mapping *mapping;
         Job *next, *prev; /* in mapping->jobs */
         Job *next_ready;  /* in mapping->ready or mapping->memory */
+        struct {
+                Job *next;
+                uint64_t hash;
+                bool there;
+        } keys[_JOB_KEYS];
         Row row;
         uint64_t gen;    /* when it was claimed */
         int64_t claimed; /* the journal's sequence then */
         bool was_gone, unlooked, started;
-        bool fresh; /* nothing was asked of the service since it was looked at */
+        bool fresh;        /* nothing was asked of the service since it was looked at, */
+        int64_t looked_at; /* boot ns */
         Look look;
         Stamp stamp;
         bool have_bytes, prefix;
@@ -200,9 +216,12 @@ struct Job {
         unsigned rounds;     /* plans so far: the world may not change under us for ever */
         char *name;          /* blob name */
         const char *unnamed; /* why there can be no blob of this name; static; NULL: there can */
-        char *source_path;   /* rename: the path whose blob is copied; must not be deleted meanwhile */
+        char *source_path; /* rename: the path whose blob is copied; must not be deleted meanwhile. jobs_set_source() */
         char source_etag[ROW_ETAG_ROOM];
         BlobCall *call;
+        struct Batch *batch; /* in which it waits or travels, at its place there, to delete the blob of this etag */
+        unsigned batch_at;
+        const char *batch_etag;
         bool waiting;                /* an answer of source is still to come */
         struct Upload *upload;       /* large files */
         unsigned id_size, staged_id; /* bytes of our block ids, 0: the usual; of somebody else's that are staged */
@@ -313,8 +332,15 @@ void listing_drop(Mapping *m);    /* the next one begins anew: an incomplete one
 void uploader_run(Sync *s, int64_t now);     /* claims what is due and starts what may start */
 void uploader_ready(Job *job);               /* back into the ready list */
 int64_t uploader_next(Sync *s, int64_t now); /* boot ns of the next thing due after `now`; INT64_MAX: nothing */
-bool uploader_busy_with(const Mapping *m, const char *path);
-const Job *uploader_job(const Mapping *m, const char *path); /* NULL: none */
+
+/* jobs.c */
+void jobs_add(Job *job);
+void jobs_remove(Job *job);
+bool jobs_set_source(Job *job, const char *path);       /* copied; NULL: none. False: no memory */
+void jobs_set_inode(Job *job, uint64_t ino);            /* job->row.seen_ino */
+const Job *jobs_at(const Mapping *m, const char *path); /* NULL: none */
+bool jobs_busy_with(const Mapping *m, const char *path);
+bool jobs_see_inode(const Mapping *m, uint64_t ino);
 
 /* job.c */
 int job_new(Job **ret, Mapping *m, const Row *row) _must_check_;
@@ -323,6 +349,9 @@ void job_start(Job *job);
 void job_plan(Job *job);
 bool job_may_send(Job *job);                           /* false: the account's gate has closed, and the job went back */
 void job_answered(Job *job, const BlobAnswer *answer); /* counts, clears `call` */
+void job_look(Job *job);
+void job_delete(Job *job, const char *etag);          /* by a request of its own */
+void job_deleted(Job *job, const BlobAnswer *answer); /* one of a batch: what the account learns from it is not said */
 void job_failed(Job *job, const BlobAnswer *answer,
                 bool write); /* everything but OK and what the caller knows better */
 BlobMeta job_meta(const Job *job);
@@ -338,6 +367,15 @@ bool job_is_hinted(Job *job);      /* something has happened to the path since i
 bool job_may_mark(Job *job);       /* it changed while it was read: for so long by now that a marked copy is better than
                                       none? */
 int64_t job_pause(const Job *job); /* it changed while it was read: how long to leave it alone */
+
+/* deletions.c: deletions that travel together */
+void deletions_join(Job *job, const char *etag); /* it was just looked at. The etag stays where it is */
+void deletions_leave(Mapping *m);                /* if no more are about to join */
+void deletions_drop(Job *job);                   /* it ends: out of its batch */
+void deletions_close(Mapping *m);                /* its jobs are gone */
+unsigned deletions_room(const Mapping *m);       /* how many may be claimed for now, */
+bool deletions_follow(Mapping *m, int64_t now);  /* unless that can wait a little, for more become due */
+void deletions_time(void *mapping);              /* a TimerFn */
 
 /* memory.c */
 /* Room for `least` to `most` bytes is in job->reserved then, in place of what was. False: it waits, and resume() comes.

@@ -33,21 +33,6 @@ static int on_due(const char *path, size_t size, void *userdata) {
         return 0;
 }
 
-bool uploader_busy_with(const Mapping *m, const char *path) {
-        for (const Job *job = m->jobs; job; job = job->next)
-                if (strcmp(job->row.path, path) == 0 || (job->source_path && strcmp(job->source_path, path) == 0))
-                        return true;
-        return false;
-}
-
-const Job *uploader_job(const Mapping *m, const char *path) {
-        const Job *job = m->jobs;
-
-        while (job && strcmp(job->row.path, path) != 0)
-                job = job->next;
-        return job;
-}
-
 void uploader_ready(Job *job) {
         Mapping *m = job->mapping;
 
@@ -59,12 +44,10 @@ void uploader_ready(Job *job) {
 
 /* The same file under another name, which is not in the cloud yet: never the deletion first (pitfalls 8). */
 static bool stored_elsewhere_soon(const Mapping *m, const Row *row) {
-
         if (row->stamp.ino == 0)
                 return false;
-        for (const Job *job = m->jobs; job; job = job->next)
-                if (job->row.seen_ino == row->stamp.ino)
-                        return true;
+        if (jobs_see_inode(m, row->stamp.ino))
+                return true;
         return journal_inode_wanted(m->sync->journal, m->record.id, row->stamp.ino, NULL) != 0;
 }
 
@@ -79,7 +62,7 @@ static int claim_one(Mapping *m, const char *path) {
         if (r <= 0)
                 return r;
         gone = row.state == PATH_GONE;
-        if (uploader_busy_with(m, path)) /* the source of a rename under way (pitfalls 8: never delete first) */
+        if (jobs_busy_with(m, path)) /* the source of a rename under way (pitfalls 8: never delete first) */
                 return 0;
         if (gone && stored_elsewhere_soon(m, &row)) {
                 if (mapping_polled(m)) /* there, `due` tells when it was found gone */
@@ -97,15 +80,9 @@ static int claim_one(Mapping *m, const char *path) {
         if (r < 0)
                 return r;
         job->was_gone = gone;
+        m->n_arriving += gone;
         uploader_ready(job);
         return 0;
-}
-
-static bool copying(const Mapping *m) {
-        for (const Job *job = m->jobs; job; job = job->next)
-                if (job->source_path)
-                        return true;
-        return false;
 }
 
 /* Where events do not tell of a new name, only a walk that began after the old one was found gone can have met it
@@ -146,9 +123,10 @@ static bool claim(Mapping *m, int64_t now, unsigned room) {
         int r;
 
         r = journal_due(s->journal, m->record.id, PATH_PENDING, now, MIN(room, CLAIM_MAX), on_due, &c, NULL);
-        if (r >= 0 && c.n < room && deletions_may_run(m, &before) && guard_lets(m, before > now && !copying(m)))
+        if (r >= 0 && c.n < room && deletions_may_run(m, &before) && deletions_room(m) > 0 &&
+            !deletions_follow(m, now) && guard_lets(m, before > now && m->n_copying == 0))
                 r = journal_due(s->journal, m->record.id, PATH_GONE, MIN(MIN(now, before), walked_until(m, now)),
-                                MIN(room, CLAIM_MAX), on_due, &c, NULL);
+                                MIN(MIN(room, CLAIM_MAX), deletions_room(m)), on_due, &c, NULL);
         for (unsigned i = 0; i < c.n; i++) {
                 if (r >= 0)
                         r = claim_one(m, c.paths[i]);
@@ -184,9 +162,10 @@ static bool serve(Mapping *m, int64_t now) {
                         contact_run(m);
                 return false;
         }
-        if (!may_start(m, now) || m->n_ready > stock / 8 || m->n_jobs >= stock)
+        unsigned jobs = m->n_jobs - m->n_batched;
+        if (!may_start(m, now) || m->n_ready > stock / 8 || jobs >= stock)
                 return false;
-        return claim(m, now, stock - m->n_jobs);
+        return claim(m, now, stock - jobs);
 }
 
 static void start_ready(Mapping *m, int64_t now) {
@@ -247,6 +226,7 @@ void uploader_run(Sync *s, int64_t now) {
                 start_ready(m, now);
                 if (!mapping_runs(m) || m->account->gate != GATE_OPEN)
                         return_ready(m);
+                deletions_leave(m);
         }
         sync_touch(s);
 }

@@ -29,6 +29,7 @@ void net_end(void) {
                 BlobCall *c = net.all;
 
                 net.all = c->all;
+                free(c->items);
                 free(c);
         }
 }
@@ -87,6 +88,8 @@ static Fate fitting(Fate fate, AzureVerb verb) {
                 return FATE_RETRY;
         if (fate == FATE_SNAPSHOTS && verb != VERB_DELETE_BLOB)
                 return FATE_RETRY;
+        if (verb == VERB_BATCH && (fate == FATE_PERMANENT || fate == FATE_LATER))
+                return fate; /* refused as a whole */
         if ((fate == FATE_PERMANENT || fate == FATE_ARCHIVED) && !writes)
                 return FATE_RETRY;
         if (fate == FATE_LEASED && !writes && verb != VERB_DELETE_BLOB && verb != VERB_SET_METADATA)
@@ -155,6 +158,7 @@ static void release(BlobCall *c) {
                         *at = c->all;
                         break;
                 }
+        free(c->items);
         free(c);
 }
 
@@ -166,12 +170,34 @@ static void on_copied(void *data) {
                 }
 }
 
+static bool acts(Fate fate) {
+        return fate == FATE_FINE || fate == FATE_BUSY_ACTED || fate == FATE_LOST_ACTED || fate == FATE_PENDING ||
+               fate == FATE_CUT;
+}
+
+/* One after the other, and only some of them if the whole breaks off. */
+static Verdict batch_act(BlobCall *c) {
+        if (!service.container)
+                return VERDICT_NO_CONTAINER;
+        for (unsigned i = 0; i < c->n_items; i++) {
+                BlobCall *item = &c->items[i];
+
+                if (c->fate == FATE_FINE ? !acts(item->fate) : below(BY_NET, 3) == 0)
+                        continue;
+                item->acted = true;
+                item->verdict = service_act(item);
+                mix((uint64_t) item->verb << 8 | (uint64_t) item->verdict);
+                SAY("service: of a batch: %s: %s", item->name, verdict_name(item->verdict));
+        }
+        return VERDICT_OK;
+}
+
 static void on_act(void *data) {
         BlobCall *c = data;
 
         c->acting = NULL;
         c->acted = true;
-        c->verdict = service_act(c);
+        c->verdict = c->verb == VERB_BATCH ? batch_act(c) : service_act(c);
         mix((uint64_t) c->verb << 8 | (uint64_t) c->verdict);
         SAY("service: verb %d %s%s: %s", (int) c->verb, c->name, c->fate == FATE_ZOMBIE ? " (zombie)" : "",
             verdict_name(c->verdict));
@@ -215,6 +241,19 @@ static void list_page(BlobCall *c, BlobAnswer *answer) {
                 answer->verdict = VERDICT_RETRY;
 }
 
+static void batch_tell(BlobCall *c) {
+        for (unsigned i = 0; i < c->n_items; i++) {
+                BlobCall *item = &c->items[i];
+                BlobAnswer answer = { .verdict = item->fate == FATE_FINE ? item->verdict : verdict_of(item->fate) };
+
+                if (answer.verdict != VERDICT_OK)
+                        (void) error_set(&answer.error, -EIO, ERROR_AZURE, 0, "%s", verdict_name(answer.verdict));
+                SAY("client: of a batch: %s: %s", item->name, verdict_name(answer.verdict));
+                mix((uint64_t) answer.verdict);
+                c->each_item(i, &answer, c->userdata);
+        }
+}
+
 static void on_answer(void *data) {
         BlobCall *c = data;
         BlobAnswer answer = c->answer;
@@ -239,6 +278,8 @@ static void on_answer(void *data) {
         SAY("client: verb %d %s: %s", (int) c->verb, c->name, verdict_name(answer.verdict));
         mix((uint64_t) answer.verdict);
         unlink_call(c);
+        if (c->verb == VERB_BATCH && answer.verdict == VERDICT_OK)
+                batch_tell(c);
         c->fn(&answer, c->userdata);
         release(c);
 }
@@ -270,8 +311,7 @@ static int send_call(BlobCall *c, BlobCall **ret) {
         c->client->requests++;
         c->fate = fate = fitting(fate_of(c->verb), c->verb);
         SAY("client: sends verb %d %s (fate %d)", (int) c->verb, c->name, (int) fate);
-        if (fate == FATE_FINE || fate == FATE_BUSY_ACTED || fate == FATE_LOST_ACTED || fate == FATE_PENDING ||
-            fate == FATE_CUT)
+        if (acts(fate))
                 c->acting = after(there, on_act, c);
         if (fate == FATE_ZOMBIE) {
                 back = 30 * SECOND;
@@ -410,6 +450,34 @@ int blob_delete(BlobClient *client, const char *container, const char *blob, con
         take_condition(c, if_match, false);
         check_delete_sent(blob);
         return send_call(c, ret);
+}
+
+int blob_delete_batch(BlobClient *client, const char *container, const BlobDeletion *items, size_t n, BlobItemFn each,
+                      BlobFn fn, void *userdata, BlobCall **ret) {
+        BlobCall *c = call_new(client, VERB_BATCH, "a batch", fn, userdata);
+
+        if (n < 2 || n > BATCH_MAX)
+                fail("batch", "%zu deletions in one request", n);
+        c->each_item = each;
+        c->n_items = (unsigned) n;
+        if (below(BY_NET, 16) == 0) /* long names: not all of them fit */
+                c->n_items = 1 + below(BY_NET, (unsigned) n);
+        c->items = calloc(c->n_items, sizeof(*c->items));
+        assert(c->items);
+        for (unsigned i = 0; i < c->n_items; i++) {
+                BlobCall *item = &c->items[i];
+
+                (void) snprintf(item->name, sizeof(item->name), "%s", items[i].blob);
+                item->verb = VERB_DELETE_BLOB;
+                item->client = client;
+                take_condition(item, items[i].if_match, false);
+                check_delete_sent(item->name);
+                item->fate = below(BY_NET, 2) ? fitting(fate_of(VERB_DELETE_BLOB), VERB_DELETE_BLOB) : FATE_FINE;
+                if (item->fate == FATE_ZOMBIE || item->fate == FATE_OFFLINE || item->fate == FATE_TLS)
+                        item->fate = FATE_LOST; /* a part that is missing */
+        }
+        (void) send_call(c, ret);
+        return (int) c->n_items;
 }
 
 int blob_list(BlobClient *client, const char *container, const char *prefix, const char *marker, unsigned max,

@@ -56,6 +56,9 @@ struct BlobCall {
         bool acted;
         BlobAnswer answer;
         Happening *acting, *answering;
+        BlobCall *items; /* of a batch: deletions, each with a fate of its own */
+        unsigned n_items;
+        BlobItemFn each_item;
 };
 
 Verdict service_act(BlobCall *c);

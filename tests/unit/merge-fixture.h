@@ -14,7 +14,7 @@ void sync_touch(Sync *s) {
 void sync_kick(Sync *s) {
 }
 
-const Job *uploader_job(const Mapping *m, const char *path) {
+const Job *jobs_at(const Mapping *m, const char *path) {
         for (const Job *job = m->jobs; job; job = job->next)
                 if (strcmp(job->row.path, path) == 0)
                         return job;

@@ -363,6 +363,12 @@ static void test_due(void **state) {
         n = 0;
         assert_int_equal(journal_due(j, m, PATH_PENDING, 1000, 3, count_path, &n, NULL), 0);
         assert_int_equal(n, 3);
+        assert_int_equal(journal_nth_due(j, m, PATH_PENDING, -1, 9, &due, NULL), 1);
+        assert_int_equal(due, 109);
+        assert_int_equal(journal_nth_due(j, m, PATH_PENDING, 104, 0, &due, NULL), 1);
+        assert_int_equal(due, 105);
+        assert_int_equal(journal_nth_due(j, m, PATH_PENDING, 104, 5, &due, NULL), 0);
+        assert_int_equal(journal_nth_due(j, m, PATH_GONE, -1, 0, &due, NULL), 0);
         assert_int_equal(journal_next_due(j, m, PATH_PENDING, &due, NULL), 1);
         assert_int_equal(due, 100);
         assert_int_equal(journal_next_due(j, m, PATH_GONE, &due, NULL), 0);
