@@ -1,8 +1,8 @@
 """A transparent HTTP proxy in front of Azurite that counts, and can be told to misbehave.
 
 Every request becomes a Request in `proxy.requests`: method, path, query, headers, body bytes, status, and whether the
-whole answer went back to the client. `proxy.rule` is asked for each request as soon as its head is there and returns
-None (pass it on) or one of the faults below. Each client connection has its own connection to the service, and when one
+whole answer went back to the client. `proxy.rule` is asked for each request as soon as its head is there (of a batch,
+once all of it is) and returns None (pass it on) or one of the faults below. Each client connection has its own connection to the service, and when one
 end closes, so does the other: idle time-outs stay what they are.
 """
 import collections
@@ -32,11 +32,14 @@ class Request:
     answered: bool = False  # the whole answer went to the client
     closes: bool = False    # the service asked to close the connection
     fault: object = None
+    parts: list = dataclasses.field(default_factory=list)  # of a batch: Requests
 
     @property
     def verb(self):
-        """put-blob, put-block, put-block-list, copy, delete, list, head, get, create-container, other"""
+        """put-blob, put-block, put-block-list, copy, delete, batch, list, head, get, create-container, other"""
         comp, restype = self.query.get("comp", ""), self.query.get("restype", "")
+        if self.method == "POST" and comp == "batch":
+            return "batch"
         if restype == "container":
             return {"PUT": "create-container", "GET": "list" if comp == "list" else "container"}.get(self.method,
                                                                                                      "container")
@@ -52,8 +55,15 @@ class Request:
         return self.path.lstrip("/").partition("/")[2]
 
     @property
+    def deletions(self):
+        """The names of the blobs that it is to delete."""
+        return [p.blob for p in self.parts] if self.verb == "batch" else [self.blob] if self.verb == "delete" else []
+
+    @property
     def unconditional(self):
         """A write that could have carried a condition, and did not (pitfalls 10.6)."""
+        if self.parts:
+            return any(part.unconditional for part in self.parts)
         takes_one = self.verb in ("put-blob", "put-block-list", "copy", "delete", "set-metadata")
         return takes_one and not any(name in self.headers for name in CONDITIONS)
 
@@ -86,6 +96,14 @@ class Alter:
     headers: dict
     close: bool = False
     keep: int = None
+
+
+@dataclasses.dataclass
+class Parts:
+    """Parts of a batch do nothing, and are answered so: name of the blob -> (status, code), or None for no answer at all.
+    With `acted` they are carried out all the same."""
+    answers: dict
+    acted: bool = False
 
 
 @dataclasses.dataclass
@@ -182,6 +200,59 @@ def altered(raw, alter):
     return "\r\n".join([first, *kept, "", ""]).encode("latin-1")
 
 
+def parts_of(body, boundary):
+    """The parts of a multipart body: (number, the HTTP message in it, all of it with its delimiter)."""
+    delimiter = b"--" + boundary
+    for part in body.split(delimiter)[1:-1]:
+        mime, _, message = part.partition(b"\r\n\r\n")
+        number = next(line.partition(b":")[2] for line in mime.split(b"\r\n") if line.lower().startswith(b"content-id"))
+        yield int(number), message, delimiter + part
+
+
+def boundary_of(content_type):
+    return content_type.partition("boundary=")[2].strip('"').encode()
+
+
+def request_of(message, began):
+    """The Request in a part of a batch."""
+    first, *lines = message.decode("latin-1").rstrip("\r\n").split("\r\n")
+    method, target, _ = first.split(" ", 2)
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return request_from(method, target, headers, began)
+
+
+def request_from(method, target, headers, began):
+    split = urllib.parse.urlsplit(target)
+    path = "/" + urllib.parse.unquote(split.path).lstrip("/").partition("/")[2]
+    return Request(method, path, dict(urllib.parse.parse_qsl(split.query, keep_blank_values=True)), headers, began)
+
+
+def spoilt(body, request, fault):
+    """A batch in which the parts that are to be answered otherwise do nothing: their signatures do not fit."""
+    boundary = boundary_of(request.headers["content-type"])
+    for number, _, whole in parts_of(body, boundary):
+        if request.parts[number].blob in fault.answers:
+            body = body.replace(whole, whole.replace(b'If-Match: "0', b'If-Match: "1'))
+    return body
+
+
+def other_parts(pieces, request, fault):
+    """An answer to a batch of which some parts are other ones, or missing: its head, its body."""
+    head, raw = next(pieces), b"".join(pieces)
+    kind = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-type")).decode()
+    body, boundary = b"", boundary_of(kind)
+    for number, _, whole in parts_of(raw, boundary):
+        answer = fault.answers.get(request.parts[number].blob, whole)
+        if answer is whole:
+            body += whole
+        elif answer:
+            body += (b"--%s\r\nContent-Type: application/http\r\nContent-ID: %d\r\n\r\nHTTP/1.1 %d Injected\r\n"
+                     b"x-ms-error-code: %s\r\n\r\n\r\n" % (boundary, number, answer[0], answer[1].encode()))
+    body += b"--" + boundary + b"--\r\n"
+    yield altered(head, Alter({"Transfer-Encoding": None, "Content-Length": str(len(body))}))
+    yield body
+
+
 class Proxy:
     def __init__(self, upstream_port, rule=None):
         self.upstream_port = upstream_port
@@ -228,7 +299,13 @@ class Proxy:
         return len(self.requests)
 
     def count(self, verb=None, since=0):
+        """Requests; "delete": deletions, however they travelled."""
+        if verb == "delete":
+            return len(self.deletions(since))
         return sum(1 for r in self.requests[since:] if verb is None or r.verb == verb)
+
+    def deletions(self, since=0):
+        return [name for r in self.requests[since:] for name in r.deletions]
 
     def body_bytes(self, since=0):
         """What uploads cost: bytes of bodies that were sent, whether or not they were taken."""
@@ -289,25 +366,26 @@ class Proxy:
         """One request and its answer. Returns (connection to the service, whether to go on, whether to reset)."""
         first, headers, raw = head
         method, target, _ = first.split(" ", 2)
-        split = urllib.parse.urlsplit(target)
-        path = "/" + urllib.parse.unquote(split.path).lstrip("/").partition("/")[2]
-        request = Request(method, path, dict(urllib.parse.parse_qsl(split.query, keep_blank_values=True)), headers,
-                          time.monotonic())
+        request = request_from(method, target, headers, time.monotonic())
+        length = int(headers.get("content-length", "0"))
+        body = None
+        if request.verb == "batch":
+            body = [b"".join(client.pieces(length))]
+            request.parts = [request_of(message, request.began) for _, message, _ in
+                             parts_of(body[0], boundary_of(headers["content-type"]))]
         self.requests.append(request)
         fault = request.fault = self.rule(request) if self.rule else None
-        length = int(headers.get("content-length", "0"))
 
         if "expect" in headers:  # granted here, so that the body can be counted
             client.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             raw = b"\r\n".join(line for line in raw.split(b"\r\n") if not line.lower().startswith(b"expect:"))
-        body = None
         if isinstance(fault, Zombie):
-            body = list(client.pieces(length))
+            body = body or list(client.pieces(length))
             fault.opened.wait()
         elif isinstance(fault, Gate):
             fault.opened.wait()
         elif isinstance(fault, Late):
-            body = list(client.pieces(length))
+            body = body or list(client.pieces(length))
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.sock.close()
             time.sleep(fault.seconds)
@@ -321,7 +399,7 @@ class Proxy:
         elif isinstance(fault, Reset) and not fault.after:
             return service, False, True
         elif isinstance(fault, Answer):
-            for piece in client.pieces(length):
+            for piece in body or client.pieces(length):
                 request.sent += len(piece)
             self._answer(client, request, fault)
             return service, True, False
@@ -330,12 +408,15 @@ class Proxy:
             service = None  # an idle one is closed by Azurite after some seconds
         service = service or self._track(socket.create_connection(("127.0.0.1", self.upstream_port)), streams)
         service.sock.sendall(raw)
+        if isinstance(fault, Parts) and not fault.acted:
+            body = [spoilt(body[0], request, fault)]
         for piece in body or client.pieces(length):
             request.sent += len(piece)
             service.sock.sendall(piece)
 
         keep = {Reset: 0, Cut: getattr(fault, "size", 0)}.get(type(fault))
-        for piece in self._answer_pieces(service, request, fault if isinstance(fault, Alter) else None):
+        pieces = self._answer_pieces(service, request, fault if isinstance(fault, (Alter, Parts)) else None)
+        for piece in other_parts(pieces, request, fault) if isinstance(fault, Parts) else pieces:
             if keep is not None:
                 piece, keep = piece[:keep], max(0, keep - len(piece))
             for part in [piece] if not isinstance(fault, Drip) else [piece[n:n + 1] for n in range(len(piece))]:
@@ -359,7 +440,7 @@ class Proxy:
             yield raw
         request.status = status
         request.closes = headers.get("connection", "").lower() == "close"
-        yield altered(raw, alter) if alter else raw
+        yield altered(raw, alter) if isinstance(alter, Alter) else raw
         if request.method == "HEAD" or status in (204, 304):
             return
         if headers.get("transfer-encoding", "").lower() == "chunked":
@@ -371,7 +452,9 @@ class Proxy:
                 framed.append(line + plain[-1] + b"".join(service.pieces(2)))
         else:
             framed = plain = [b"".join(service.pieces(int(headers.get("content-length", "0"))))]
-        if alter and alter.close:
+        if isinstance(alter, Parts):
+            yield b"".join(plain)
+        elif alter and alter.close:
             request.closes = True
             yield b"".join(plain)[:alter.keep]
         else:

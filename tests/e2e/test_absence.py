@@ -46,10 +46,9 @@ def test_a_deletion_that_has_to_be_repeated_counts_once(make, account, folder, e
     refused = {}
 
     def rule(request):
-        if request.verb != "delete":
-            return None
-        refused[request.blob] = refused.get(request.blob, 0) + 1
-        return Answer(503) if refused[request.blob] <= 3 else None
+        for blob in request.deletions:
+            refused[blob] = refused.get(blob, 0) + 1
+        return Answer(503) if any(refused[blob] <= 3 for blob in request.deletions) else None
 
     with make(mapping={"delete-guard": {"files": 20, "percent": 100}}, port=proxy.port) as d:
         d.wait_sync()
@@ -59,7 +58,7 @@ def test_a_deletion_that_has_to_be_repeated_counts_once(make, account, folder, e
         d.wait_sync()
         equal()
         assert d.status()["held"] == 0 and d.status()["deleted_files"] == 12
-        assert all(n == 4 for n in refused.values()) and len(refused) == 12
+        assert all(n >= 4 for n in refused.values()) and len(refused) == 12
         # and those that were carried out do count
         for n in range(12, 21):
             (folder / f"d000/f{n:05d}.txt").unlink()

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount")
 
 
 def writes(proxy, since=0):
-    return [f"{r.verb} {r.path}" for r in proxy.requests[since:] if r.method in ("PUT", "DELETE")]
+    return [f"{r.verb} {r.path}" for request in proxy.requests[since:] for r in request.parts or [request]
+            if r.method in ("PUT", "DELETE")]
 
 
 def at_least(count):

@@ -58,11 +58,11 @@ class Witness:
         self.deletes, self.alone = 0, []
 
     def __call__(self, request):
-        if request.verb == "delete" and request.blob in self.others:
+        for blob in set(request.deletions) & set(self.others):
             with self.lock:
                 self.deletes += 1
-                if not self.container.get_blob_client(self.others[request.blob]).exists():
-                    self.alone.append(request.blob)
+                if not self.container.get_blob_client(self.others[blob]).exists():
+                    self.alone.append(blob)
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_answers_that_were_lost(make, proxy, folder, equal):
     seen = set()
 
     def once_per_blob(request):
-        if request.verb in ("put-blob", "copy", "delete") and (request.verb, request.blob) not in seen:
+        if request.verb in ("put-blob", "copy", "delete", "batch") and (request.verb, request.blob) not in seen:
             seen.add((request.verb, request.blob))
             return Cut(60) if len(seen) % 2 else Reset(after=True)
         return None

@@ -167,7 +167,8 @@ def way(request, tmp_path):
 
 
 def writes(proxy, since=0):
-    return [f"{r.verb} {r.path}" for r in proxy.requests[since:] if r.method in ("PUT", "DELETE")]
+    return [f"{r.verb} {r.path}" for request in proxy.requests[since:] for r in request.parts or [request]
+            if r.method in ("PUT", "DELETE")]
 
 
 def started(d, way, *more):

@@ -1,0 +1,180 @@
+"""Deletions travel together, up to 256 in a request (azure-blob.md 1.7), and each hears what it would have heard alone."""
+import itertools
+import shutil
+
+import pytest
+
+from conftest import tree
+from daemon import until
+from proxy import Answer, Cut, Parts, Reset, Zombie
+
+WIDE = {"delete-guard": {"files": 100000, "percent": 100}}
+
+
+def names(account, container="box"):
+    return {b.name for b in account.client().get_container_client(container).list_blobs()}
+
+
+def first_batch(fault):
+    """A rule: the first batch is hit by `fault`, or what it makes of the request."""
+    hit = []
+
+    def rule(request):
+        if request.verb != "batch" or hit:
+            return None
+        hit.append(request)
+        return fault(request) if callable(fault) else fault
+    rule.hit = hit
+    return rule
+
+
+@pytest.fixture
+def mirrored(make, account, proxy, folder, request):
+    """A daemon that has mirrored 600 files in a folder that is then deleted, and some that stay."""
+    tree(folder / "old", 600)
+    tree(folder / "kept", 5)
+    d = make(WIDE, port=proxy.port)
+    with d:
+        d.wait_sync()
+        d.mark = proxy.mark()
+        yield d
+
+
+@pytest.mark.asan
+def test_deleted_folder(mirrored, account, proxy, folder, equal):
+    shutil.rmtree(folder / "old")
+    mirrored.wait_sync()
+    equal()
+    assert len(names(account)) == 5 and mirrored.status()["deleted_files"] == 600
+    sent = proxy.requests[mirrored.mark:]
+    assert {r.verb for r in sent} <= {"batch", "delete"}  # nothing is asked for first
+    # 600 need 3; where the look at a file takes long, a batch leaves before it is full
+    assert len(sent) <= 6 and max(len(r.parts) for r in sent) == 256, [len(r.parts) for r in sent]
+    assert sorted(proxy.deletions(mirrored.mark)) == sorted(f"old/d{n // 100:03d}/f{n:05d}.txt" for n in range(600))
+
+
+def test_lone_deletion_is_a_delete(mirrored, proxy, folder, equal):
+    (folder / "old/d000/f00000.txt").unlink()
+    mirrored.wait_sync()
+    equal()
+    assert [r.verb for r in proxy.requests[mirrored.mark:]] == ["delete"]
+
+
+@pytest.mark.asan
+def test_changed_by_somebody_meanwhile(mirrored, account, proxy, folder):
+    """412 in a part: that blob stays and is named; all others go."""
+    blob = "old/d002/f00217.txt"
+    account.client().get_blob_client("box", blob).upload_blob(b"somebody else's", overwrite=True)
+    shutil.rmtree(folder / "old")
+    mirrored.until_status(60, conflicts=1, pending=0)
+    assert names(account) - {n for n in names(account) if n.startswith("kept/")} == {blob}
+    assert account.client().get_blob_client("box", blob).download_blob().readall() == b"somebody else's"
+    assert [i["path"] for i in mirrored.queue().values() if i["state"] == "conflict"] == [blob]
+    assert mirrored.status()["deleted_files"] == 599
+
+
+@pytest.mark.parametrize("refusal", [Answer(501, "APINotImplemented"), Answer(400, "InvalidInput"),
+                                     Answer(409, "BlobOperationNotSupported"),
+                                     Answer(500, "", {"x-ms-error-code": None, "x-ms-request-id": None}, b"")],
+                         ids=["501", "400", "409", "500 without a word"])
+def test_refused(make, account, proxy, folder, equal, refusal):
+    """A service, or a box on the way, that takes no batches: one by one, and batches are not tried each time."""
+    tree(folder / "old", 150)
+    tree(folder / "kept", 5)
+    proxy.rule = lambda request: refusal if request.verb == "batch" else None
+    with make(WIDE, port=proxy.port) as d:
+        d.wait_sync()
+        mark = proxy.mark()
+        shutil.rmtree(folder / "old")
+        d.wait_sync()
+        equal()
+        refused = [r for r in proxy.requests[mark:] if r.verb == "batch"]
+        assert 1 <= len(refused) <= 4 and d.status()["deleted_files"] == 150
+        if refusal.code:  # nothing was done by it, so nothing has to be asked for
+            assert {r.verb for r in proxy.requests[mark:]} == {"batch", "delete"}
+
+
+TROUBLES = {
+    "busy": {"old/d000/f00003.txt": (503, "ServerBusy"), "old/d001/f00111.txt": (503, "ServerBusy")},
+    "unknown": {"old/d000/f00003.txt": None, "old/d001/f00111.txt": (500, "OperationTimedOut")},
+    "leased": {"old/d000/f00003.txt": (412, "LeaseIdMissing")},
+    "gone": {"old/d000/f00003.txt": (404, "BlobNotFound")},
+}
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("acted", [False, True], ids=["nothing happened", "it happened"])
+@pytest.mark.parametrize("trouble", sorted(TROUBLES))
+def test_parts_that_fail(mirrored, account, proxy, folder, trouble, acted):
+    """Each part is its own job's: the others are deleted, those are tried again as after a DELETE of their own."""
+    answers = TROUBLES[trouble]
+    hit = []
+
+    def rule(request):
+        if request.verb != "batch" or not set(request.deletions) & set(answers) - set(hit):
+            return None
+        hit.extend(set(request.deletions) & set(answers))
+        return Parts({name: answers[name] for name in request.deletions if name in answers}, acted)
+    proxy.rule = rule
+    shutil.rmtree(folder / "old")
+    mirrored.wait_sync()
+    left = set(answers) if trouble == "gone" and not acted else set()  # what the service says is believed
+    assert set(hit) == set(answers)
+    assert {n for n in names(account) if not n.startswith("kept/")} == left
+    assert len(names(account)) == 5 + len(left)
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("fault", [Reset(), Reset(after=True), Cut(20000), Cut(300)],
+                         ids=["lost before", "lost after", "cut", "cut early"])
+def test_lost(mirrored, account, proxy, folder, equal, fault):
+    """The answer is lost, or only some of it comes: what is not told is asked for, and nothing is left."""
+    proxy.rule = first_batch(fault)
+    shutil.rmtree(folder / "old")
+    mirrored.wait_sync()
+    equal()
+    assert proxy.rule.hit and len(names(account)) == 5
+    asked = {r.blob for r in proxy.requests[mirrored.mark:] if r.verb == "head"}
+    assert asked <= set(proxy.rule.hit[0].deletions)
+    if isinstance(fault, Cut):  # what was told is believed, what was not is in doubt
+        told = len(proxy.rule.hit[0].parts) - len(asked)
+        assert told == 0 if fault.size == 300 else 10 < told < 100
+
+
+def test_denied_part(make, account, proxy, folder):
+    """403 in a part is the account's trouble, as after a single DELETE: its gate closes, and says why."""
+    tree(folder / "old", 40)
+    denied = itertools.count()
+
+    def rule(request):
+        if request.verb == "batch" and next(denied) == 0:
+            return Parts({name: (403, "AuthorizationPermissionMismatch") for name in request.deletions})
+        return Answer(403, "AuthorizationPermissionMismatch") if request.deletions and denied_for_now else None
+    denied_for_now = True
+    proxy.rule = rule
+    with make(WIDE, port=proxy.port) as d:
+        d.wait_sync()
+        shutil.rmtree(folder / "old")
+        until(lambda: "lacks the right" in d.status()["last_error"], 60, "the reason in status")
+        assert len(names(account)) == 40
+        denied_for_now = False
+        d.hangup()
+        d.wait_sync()
+        assert names(account) == set()
+
+
+def test_late_batch(make, account, proxy, folder, equal):
+    """10.6: a batch is given up, the files come back, and then it arrives all the same: each part's condition stops it."""
+    tree(folder / "old", 20)
+    zombie = Zombie()
+    with make(WIDE, port=proxy.port, speedup=100) as d:
+        d.wait_sync()
+        proxy.rule = first_batch(zombie)
+        shutil.rmtree(folder / "old")
+        until(lambda: proxy.rule.hit, 60, "it is held")
+        tree(folder / "old", 20, size=300)
+        d.wait_sync()
+        zombie.open()
+        until(lambda: proxy.rule.hit[0].status == 202, 60, "it is delivered")
+        equal()
+        assert len(names(account)) == 20 and len(proxy.rule.hit[0].parts) > 1
