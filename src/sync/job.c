@@ -164,10 +164,13 @@ static void on_head(const BlobAnswer *answer, void *userdata) {
         Job *job = userdata;
 
         job_answered(job, answer);
-        /* An earlier deletion was of the blob that the row tells of. Whatever stands there by now counts for itself. */
+        /* Whatever was decided about a deletion was about the blob that the row tells of, which is not there any more.
+         */
         if (!job->was_gone && (answer->verdict == VERDICT_MISSING ||
-                               (answer->verdict == VERDICT_OK && strcmp(job->row.etag, answer->etag) != 0)))
+                               (answer->verdict == VERDICT_OK && strcmp(job->row.etag, answer->etag) != 0))) {
                 guard_done(job->mapping, &job->row);
+                job->row.approved = job->row.moved = false;
+        }
         if (answer->verdict == VERDICT_OK) {
                 job->remote = REMOTE_PRESENT;
                 job->blob = answer->props;
@@ -391,12 +394,15 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
 
         job->waiting = false;
         job_looked(job);
-        /* it is back: no deletion after all (7.8), unless a request for it may have been sent */
-        if (answer->look == LOOK_REGULAR && answer->stamp.size > 0 && !job->row.doubt)
-                job->row.tallied = false;
-        if (answer->look == LOOK_REGULAR && answer->stamp.size > 0 && job->row.kept && job_unkeep(job) < 0) {
-                job_release(job, 0, false, false, NULL);
-                return;
+        if (answer->look == LOOK_REGULAR && answer->stamp.size > 0) {
+                /* It is back: no deletion after all, unless a request for it may have been sent, and what a person
+                 * decided about that one is over (7.5, 7.8). */
+                job->row.approved = false;
+                job->row.tallied &= job->row.doubt;
+                if (job->row.kept && job_unkeep(job) < 0) {
+                        job_release(job, 0, false, false, NULL);
+                        return;
+                }
         }
         job->fresh = true;
         job->looked_at = clock_boot();

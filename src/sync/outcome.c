@@ -29,8 +29,6 @@ static int job_reload(Job *job) {
         job->row.gen = now.gen;
         job->row.due = now.due;
         job->row.content |= now.content;
-        job->row.approved |= now.approved;
-        job->row.moved |= now.moved;
         job->row.held = now.held;
         return 0;
 }
@@ -84,6 +82,18 @@ void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const ch
         job_store(job);
 }
 
+/* A write of ours whose answer was lost is what is to be deleted: then its ETag tells whether it was. */
+static void job_adopt(Job *job) {
+        const ListedBlob *b = &job->blob;
+
+        if (job->remote != REMOTE_PRESENT || !job->row.confirmed || strcmp(b->writer, job->mapping->writer) != 0)
+                return;
+        memcpy(job->row.etag, b->etag, sizeof(job->row.etag));
+        job->row.stamp.size = b->size;
+        job->row.has_md5 = b->has_md5;
+        memcpy(job->row.md5, b->md5, sizeof(job->row.md5));
+}
+
 void job_park(Job *job, PathState state, int64_t due, const char *reason) {
         Mapping *m = job->mapping;
         int r = job_reload(job);
@@ -94,6 +104,8 @@ void job_park(Job *job, PathState state, int64_t due, const char *reason) {
         }
         if (state != PATH_GONE) /* it may stay so for long */
                 guard_done(m, &job->row);
+        else
+                job_adopt(job);
         if (!job->row.confirmed && job->look == LOOK_REGULAR)
                 job->row.stamp = job->stamp; /* what could not be stored: a scan sees when it changes */
         /* links.c: what stopped it is its blob, so news of the file that stands, or stood, here change nothing */
