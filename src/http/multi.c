@@ -1,12 +1,14 @@
-/* What a small request costs is mostly system calls and callbacks, so two are spared here:
+/* What a small request costs is mostly system calls and callbacks, so three are spared here:
  *
+ * - The sockets have an epoll set of their own, and the loop watches that. sd-event asks its whole set again for each
+ *   callback, so that a hundred sockets with an answer each would be looked at a hundred times a hundred times.
  * - When libcurl no longer looks at a socket (its connection is kept), the socket stays in the epoll set as it is. Most
  *   requests therefore need no epoll_ctl() at all. If something happens on a kept connection (the peer closes it, as a
- *   rule), the source is switched off; libcurl finds out itself before it uses that connection again.
+ *   rule), it is taken out; libcurl finds out itself before it uses that connection again.
  * - libcurl moves its timer with every request. A later deadline leaves the timer source alone; it then fires early
  *   once and is set anew. "At once" is a defer source, not a timer.
  *
- * The first is safe for sockets made by open_socket() only, whose closing close_socket() sees. Others (the resolver's
+ * The second is safe for sockets made by open_socket() only, whose closing close_socket() sees. Others (the resolver's
  * socket pair) are closed behind our back and are taken out when libcurl says so. */
 #include "http/multi.h"
 
@@ -16,23 +18,24 @@
 #include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #define AGAIN_NS (100 * NSEC_PER_MSEC)
+#define EVENTS_AT_ONCE 64 /* others on the loop have their turn after so many */
 
 typedef struct Sock {
-        Multi *multi;
-        sd_event_source *io; /* NULL until libcurl wants to know of it */
-        int fd;
-        bool ours; /* close_socket() will tell */
-        bool kept; /* libcurl does not look at it now */
+        uint32_t events; /* as in the epoll set; 0: it is not in there */
+        bool ours;       /* close_socket() will tell */
+        bool kept;       /* libcurl does not look at it now */
 } Sock;
 
 struct Multi {
         CURLM *curl;
         sd_event *loop;
-        sd_event_source *timer, *kick;
+        sd_event_source *timer, *kick, *ready;
+        int epoll;
         int64_t wanted_ns, armed_ns; /* boot time; INT64_MAX: not at all */
         int64_t again_ns;            /* likewise; ours, after a failure of libcurl's */
         Sock **socks;                /* by file descriptor */
@@ -47,13 +50,25 @@ static Sock *sock_find(const Multi *m, int fd) {
         return (size_t) fd < m->n_socks ? m->socks[fd] : NULL;
 }
 
+static void sock_watch(Multi *m, Sock *s, int fd, uint32_t events) {
+        struct epoll_event e = { .events = events, .data.fd = fd };
+        int op = events == 0 ? EPOLL_CTL_DEL : s->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+
+        if (events == s->events)
+                return;
+        if (epoll_ctl(m->epoll, op, fd, &e) < 0)
+                log_debug("watching a socket: %s", strerror(errno));
+        else
+                s->events = events;
+}
+
 static void sock_forget(Multi *m, int fd) {
         Sock *s = sock_find(m, fd);
 
         if (!s)
                 return;
         m->socks[fd] = NULL;
-        (void) sd_event_source_disable_unref(s->io);
+        sock_watch(m, s, fd, 0);
         free(s);
 }
 
@@ -74,7 +89,7 @@ static Sock *sock_new(Multi *m, int fd, bool ours) {
         s = malloc(sizeof(*s));
         if (!s)
                 return NULL;
-        *s = (Sock){ .multi = m, .fd = fd, .ours = ours };
+        *s = (Sock){ .ours = ours };
         m->socks[fd] = s;
         return s;
 }
@@ -86,6 +101,8 @@ static void multi_destroy(Multi *m) {
         free(m->socks);
         (void) sd_event_source_disable_unref(m->timer);
         (void) sd_event_source_disable_unref(m->kick);
+        (void) sd_event_source_disable_unref(m->ready);
+        closep(&m->epoll);
         (void) sd_event_unref(m->loop);
         free(m);
 }
@@ -110,14 +127,11 @@ static void act_again(Multi *m) {
                 arm(m, m->again_ns);
 }
 
-static void multi_act(Multi *m, curl_socket_t fd, int what) {
+static void act(Multi *m, curl_socket_t fd, int what) {
         CURLMsg *msg;
         CURLMcode code;
         int n;
 
-        assert(!m->acting);
-
-        m->acting = true;
         code = curl_multi_socket_action(m->curl, fd, what, &n);
         if (code != CURLM_OK) {
                 log_debug("curl_multi_socket_action: %s", curl_multi_strerror(code));
@@ -132,18 +146,29 @@ static void multi_act(Multi *m, curl_socket_t fd, int what) {
                 multi_stop(m, easy);
                 m->done(easy, result, m->userdata);
         }
+}
+
+static void enter(Multi *m) {
+        assert(!m->acting);
+        m->acting = true;
+}
+
+static void leave(Multi *m) {
         m->acting = false;
         if (m->dying)
                 multi_destroy(m);
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Sock *s = userdata;
+static void on_io(Multi *m, int fd, uint32_t revents) {
+        Sock *s = sock_find(m, fd); /* what came before it may have closed it, and even made another one of its number:
+                                       libcurl does not mind looking at that */
         int what = 0;
 
+        if (!s || s->events == 0)
+                return;
         if (s->kept) {
-                (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
-                return 0;
+                sock_watch(m, s, fd, 0);
+                return;
         }
         if (revents & EPOLLIN)
                 what |= CURL_CSELECT_IN;
@@ -151,7 +176,18 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
                 what |= CURL_CSELECT_OUT;
         if (revents & (EPOLLERR | EPOLLHUP)) /* IN: libcurl then asks the socket itself what is wrong */
                 what |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
-        multi_act(s->multi, fd, what);
+        act(m, fd, what);
+}
+
+static int on_ready(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        struct epoll_event events[EVENTS_AT_ONCE];
+        Multi *m = userdata;
+        int n = epoll_wait(fd, events, EVENTS_AT_ONCE, 0);
+
+        enter(m);
+        for (int i = 0; i < n && !m->dying; i++)
+                on_io(m, events[i].data.fd, events[i].events);
+        leave(m);
         return 0;
 }
 
@@ -173,7 +209,6 @@ static uint32_t events_of(int what) {
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, void *socketp) {
         Multi *m = userdata;
         Sock *s = sock_find(m, fd);
-        int r;
 
         if (what == CURL_POLL_REMOVE) {
                 if (s && s->ours)
@@ -188,15 +223,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, voi
         if (!s)
                 return 0;
         s->kept = false;
-        if (!s->io)
-                r = sd_event_add_io(m->loop, &s->io, fd, events_of(what), on_io, s);
-        else {
-                r = sd_event_source_set_io_events(s->io, events_of(what));
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(s->io, SD_EVENT_ON);
-        }
-        if (r < 0)
-                log_debug("watching a socket: %d", r);
+        sock_watch(m, s, fd, events_of(what));
         return 0;
 }
 
@@ -254,12 +281,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 m->again_ns = INT64_MAX;
         if (m->wanted_ns != INT64_MAX) /* told once: libcurl does not repeat it */
                 arm(m, m->wanted_ns);
-        multi_act(m, CURL_SOCKET_TIMEOUT, 0);
+        enter(m);
+        act(m, CURL_SOCKET_TIMEOUT, 0);
+        leave(m);
         return 0;
 }
 
 static int on_kick(sd_event_source *source, void *userdata) {
-        multi_act(userdata, CURL_SOCKET_TIMEOUT, 0);
+        Multi *m = userdata;
+
+        enter(m);
+        act(m, CURL_SOCKET_TIMEOUT, 0);
+        leave(m);
         return 0;
 }
 
@@ -274,6 +307,10 @@ static int set_up(Multi *m) {
                 r = sd_event_add_defer(m->loop, &m->kick, on_kick, m);
         if (r >= 0)
                 r = sd_event_source_set_enabled(m->kick, SD_EVENT_OFF);
+        if (r >= 0)
+                r = (m->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ? -errno : 0;
+        if (r >= 0)
+                r = sd_event_add_io(m->loop, &m->ready, m->epoll, EPOLLIN, on_ready, m);
         if (r < 0)
                 return r;
 
@@ -296,6 +333,7 @@ int multi_new(Multi **ret, sd_event *loop, unsigned max_kept, unsigned user_time
         if (!m)
                 return error_oom(e);
         m->loop = sd_event_ref(loop);
+        m->epoll = -1;
         m->wanted_ns = m->armed_ns = m->again_ns = INT64_MAX;
         m->user_timeout_ms = user_timeout_ms;
         m->done = done;
