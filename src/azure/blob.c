@@ -95,6 +95,15 @@ void blob_cancel(BlobCall *call) {
         call_free(call);
 }
 
+void blob_call_pace(BlobCall *call, HttpPaceFn pace, void *userdata) {
+        http_pace(call->http, pace, userdata);
+}
+
+void blob_call_resume(BlobCall *call) {
+        if (call->http)
+                http_resume(call->http);
+}
+
 uint64_t blob_call_sent(const BlobCall *call) {
         return call->http ? http_request_sent(call->http) : 0;
 }

@@ -107,4 +107,6 @@ int blob_account_info(BlobClient *c, BlobFn fn, void *userdata, BlobCall **ret) 
 int blob_service_properties(BlobClient *c, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
 
 void blob_cancel(BlobCall *call); /* its callback does not come; a write's outcome is then unknown */
+void blob_call_pace(BlobCall *call, HttpPaceFn pace, void *userdata); /* as http_pace() */
+void blob_call_resume(BlobCall *call);                                /* as http_resume() */
 uint64_t blob_call_sent(const BlobCall *call);

@@ -116,6 +116,7 @@ static int request_start(HttpRequest *r) {
         if (k < 0)
                 return k;
         r->multi = p->multi;
+        r->transfer.began_at = clock_boot();
         p->n_running++;
         list_remove(r);
         list_append(&p->running, r);
@@ -245,6 +246,15 @@ void http_cancel(HttpRequest *r) {
         if (p->waiting.first)
                 (void) sd_event_source_set_enabled(p->next, SD_EVENT_ONESHOT);
         note_idle(p);
+}
+
+void http_pace(HttpRequest *r, HttpPaceFn pace, void *userdata) {
+        r->transfer.pace = pace;
+        r->transfer.pace_userdata = userdata;
+}
+
+void http_resume(HttpRequest *r) {
+        transfer_resume(&r->transfer);
 }
 
 uint64_t http_request_sent(const HttpRequest *r) {

@@ -61,7 +61,14 @@ void http_pool_drop_idle(HttpPool *p); /* closes kept connections: after a suspe
 void http_pool_limit(HttpPool *p, unsigned max_connections); /* from now on; what runs beyond it ends as it would */
 
 int http_send(HttpPool *p, const HttpSend *send, HttpRequest **ret) _must_check_; /* `ret` may be NULL */
-void http_cancel(HttpRequest *r);                 /* its callback does not come; not allowed inside its own callback */
+void http_cancel(HttpRequest *r); /* its callback does not come; not allowed inside its own callback */
+/* How much of a body leaves, and when: `pace` is asked before each piece of one above HTTP_PIECE, for at most `size`
+ * bytes. 0: none yet; http_resume() has it asked again. Called from the loop; starts and cancels nothing. The time in
+ * which a body waits so counts for no time limit. */
+#define HTTP_PIECE ((size_t) 64 * 1024)
+typedef size_t (*HttpPaceFn)(size_t size, void *userdata);
+void http_pace(HttpRequest *r, HttpPaceFn pace, void *userdata); /* right after http_send() */
+void http_resume(HttpRequest *r);                 /* not from a callback of libcurl's, as HttpPaceFn is */
 uint64_t http_request_sent(const HttpRequest *r); /* body bytes sent so far, for progress */
 
 /* The value of a header, without regard to the name's case, blanks trimmed, into `ret` (cut never: -ENOSPC). 0,

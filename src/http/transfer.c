@@ -1,6 +1,10 @@
-/* The request's bytes. A body goes in as POSTFIELDS under its real method: header and a body below 64 KiB then leave in
- * one segment (apart, they cost a delayed acknowledgement of the peer: 7 ms), and no callback can get the length wrong
- * (10.5).
+/* The request's bytes. A body up to HTTP_PIECE goes in as POSTFIELDS under its real method: header and body then leave
+ * in one segment (apart, they cost a delayed acknowledgement of the peer: 7 ms). A larger one is copied piece by piece
+ * either way; on_upload() does it instead of libcurl, so that each piece can be told to wait.
+ *
+ * Waiting. Libcurl knows nothing of why a body does not move, so both its limits on time would end the request. From
+ * the first wait on, the one on speed is off for good, and the other one is set anew with each piece: so much time as
+ * the piece, and the peer's silence after it, may take.
  *
  * Repeats. Libcurl sends a request again by itself if a kept connection turns out to be closed before the first byte of
  * an answer (10.4). Once is allowed, since this is the ordinary race with a peer that closes idle connections and every
@@ -92,9 +96,66 @@ static int on_progress(void *userdata, curl_off_t down_total, curl_off_t down, c
         return 0;
 }
 
+/* How long it may take for so many bytes to pass. */
+static uint64_t cap_ms(const Transfer *t, uint64_t bytes) {
+        uint64_t ms = bytes / SLOWEST * 1000 + (uint64_t) CONNECT_SECONDS * 1000 +
+                      2 * (uint64_t) (t->stall_ns / NSEC_PER_MSEC);
+
+        return MIN(ms, (uint64_t) INT32_MAX); /* 24 days: a long may have 32 bits */
+}
+
+/* `ms` from now on; 0: as long as it likes. */
+static void set_deadline(Transfer *t, uint64_t ms) {
+        uint64_t elapsed = (uint64_t) MAX((clock_boot() - t->began_at) / NSEC_PER_MSEC, (int64_t) 0);
+
+        (void) set_long(t->easy, CURLOPT_TIMEOUT_MS, ms == 0 ? 0 : (long) MIN(elapsed + ms, (uint64_t) INT32_MAX));
+}
+
+static size_t on_upload(char *ret, size_t one, size_t room, void *userdata) {
+        Transfer *t = userdata;
+        size_t size = MIN(room, t->upload_size - t->upload_at);
+
+        if (size > 0 && t->pace) {
+                size = t->pace(size, t->pace_userdata);
+                if (size == 0) {
+                        if (!t->paced)
+                                (void) set_long(t->easy, CURLOPT_LOW_SPEED_TIME, 0);
+                        t->paused = t->paced = true;
+                        set_deadline(t, 0);
+                        return CURL_READFUNC_PAUSE;
+                }
+                if (t->paced)
+                        set_deadline(t, size / SLOWEST * 1000 + 2 * (uint64_t) (t->stall_ns / NSEC_PER_MSEC));
+        }
+        memcpy(ret, t->upload + t->upload_at, size);
+        t->upload_at += size;
+        return size;
+}
+
+/* Libcurl begins again (see above). */
+static int on_rewind(void *userdata, curl_off_t offset, int origin) {
+        Transfer *t = userdata;
+
+        if (origin != SEEK_SET || offset < 0 || (uint64_t) offset > t->upload_size)
+                return CURL_SEEKFUNC_FAIL;
+        t->upload_at = (size_t) offset;
+        return CURL_SEEKFUNC_OK;
+}
+
+void transfer_resume(Transfer *t) {
+        if (!t->paused)
+                return;
+        t->paused = false;
+        if (curl_easy_pause(t->easy, CURLPAUSE_CONT) != CURLE_OK)
+                set_deadline(t, 1); /* out of memory, or over already: it ends by itself */
+}
+
+static long stall_seconds(int64_t stall_ns) {
+        return (long) MAX((stall_ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC, (int64_t) 1);
+}
+
 /* What is the same for every request. */
 static bool set_constants(Transfer *t, const TransferOptions *options) {
-        long stall_s = (long) MAX((options->stall_ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC, (int64_t) 1);
         bool ok = true;
 
         ok &= set_pointer(t->easy, CURLOPT_PRIVATE, t);
@@ -108,6 +169,10 @@ static bool set_constants(Transfer *t, const TransferOptions *options) {
         ok &= set_function(t->easy, CURLOPT_XFERINFOFUNCTION, on_progress);
         ok &= set_pointer(t->easy, CURLOPT_XFERINFODATA, t);
         ok &= set_long(t->easy, CURLOPT_NOPROGRESS, 0);
+        ok &= set_function(t->easy, CURLOPT_READFUNCTION, on_upload);
+        ok &= set_pointer(t->easy, CURLOPT_READDATA, t);
+        ok &= set_function(t->easy, CURLOPT_SEEKFUNCTION, on_rewind);
+        ok &= set_pointer(t->easy, CURLOPT_SEEKDATA, t);
 
         ok &= set_long(t->easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
         ok &= set_pointer(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -138,7 +203,7 @@ static bool set_constants(Transfer *t, const TransferOptions *options) {
         ok &= set_long(t->easy, CURLOPT_TCP_KEEPINTVL, 15);
         ok &= set_long(t->easy, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
         ok &= set_long(t->easy, CURLOPT_LOW_SPEED_LIMIT, 1); /* bytes per second, over: */
-        ok &= set_long(t->easy, CURLOPT_LOW_SPEED_TIME, stall_s);
+        ok &= set_long(t->easy, CURLOPT_LOW_SPEED_TIME, stall_seconds(options->stall_ns));
         ok &= set_long(t->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1000);
         ok &= set_long(t->easy, CURLOPT_MAXAGE_CONN, KEPT_SECONDS);
         ok &= set_long(t->easy, CURLOPT_MAXLIFETIME_CONN, 3600);
@@ -227,7 +292,10 @@ static int set_method(Transfer *t, const HttpSend *send) {
                 return -EINVAL;
         if (has_body) {
                 ok &= set_size(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, send->body_size);
-                ok &= set_pointer(t->easy, CURLOPT_POSTFIELDS, send->body_size > 0 ? send->body : "");
+                ok &= set_pointer(t->easy, CURLOPT_POSTFIELDS,
+                                  send->body_size > HTTP_PIECE ? NULL
+                                  : send->body_size > 0        ? send->body
+                                                               : "");
         }
         if (strcmp(t->method, send->method) != 0) {
                 t->method[0] = '\0'; /* unknown until all of it is set */
@@ -242,17 +310,6 @@ static int set_method(Transfer *t, const HttpSend *send) {
                         memcpy(t->method, send->method, strlen(send->method) + 1);
         }
         return ok ? 0 : -ENOMEM;
-}
-
-/* The overall limit: proportional to what may have to pass, 0 for a download without a ceiling. */
-static uint64_t cap_ms(const Transfer *t, const HttpSend *send) {
-        uint64_t bytes, ms;
-
-        if (t->body_ceiling == UINT64_MAX)
-                return 0;
-        bytes = MIN((uint64_t) send->body_size, UINT64_MAX / 4) + MIN(t->body_ceiling, UINT64_MAX / 4);
-        ms = bytes / SLOWEST * 1000 + (uint64_t) CONNECT_SECONDS * 1000 + 2 * (uint64_t) (t->stall_ns / NSEC_PER_MSEC);
-        return MIN(ms, (uint64_t) INT32_MAX); /* 24 days: a long may have 32 bits */
 }
 
 static bool url_ok(const char *url) {
@@ -290,6 +347,7 @@ void transfer_done(Transfer *t) {
 }
 
 int transfer_prepare(Transfer *t, const HttpSend *send) {
+        uint64_t cap;
         int r;
 
         assert(t->lines.size == 0 && t->head.size == 0 && t->body.size == 0);
@@ -306,15 +364,26 @@ int transfer_prepare(Transfer *t, const HttpSend *send) {
         t->status = t->before = 0;
         t->starts = 0;
         t->error[0] = '\0';
+        t->pace = NULL;
+        t->upload = send->body;
+        t->upload_size = send->body_size;
+        t->upload_at = 0;
+        t->paused = false;
 
         r = set_method(t, send);
         if (r >= 0)
                 r = set_lines(t, send);
         if (r < 0)
                 return r;
-        if (!set_pointer(t->easy, CURLOPT_URL, send->url) ||
-            !set_long(t->easy, CURLOPT_TIMEOUT_MS, (long) cap_ms(t, send)))
+        /* the overall limit: proportional to what may have to pass, none for a download without a ceiling */
+        cap = t->body_ceiling == UINT64_MAX ? 0
+                                            : cap_ms(t, MIN((uint64_t) send->body_size, UINT64_MAX / 4) +
+                                                                MIN(t->body_ceiling, UINT64_MAX / 4));
+        if (!set_pointer(t->easy, CURLOPT_URL, send->url) || !set_long(t->easy, CURLOPT_TIMEOUT_MS, (long) cap))
                 return -ENOMEM;
+        if (t->paced && !set_long(t->easy, CURLOPT_LOW_SPEED_TIME, stall_seconds(t->stall_ns)))
+                return -ENOMEM;
+        t->paced = false;
         return 0;
 }
 

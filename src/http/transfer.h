@@ -25,6 +25,12 @@ typedef struct Transfer {
         size_t head_total;
         bool head_whole;
         long status;
+        HttpPaceFn pace; /* NULL: as fast as it goes */
+        void *pace_userdata;
+        const char *upload; /* a body that leaves in pieces; of it: */
+        size_t upload_size, upload_at;
+        int64_t began_at;    /* boot ns */
+        bool paused, paced;  /* waits for its pace; has done so at least once */
         unsigned starts;     /* times the request was about to be sent */
         long before;         /* request bytes counted before the first: a proxy's CONNECT */
         uint64_t sent_again; /* body bytes of earlier attempts */
@@ -37,4 +43,5 @@ void transfer_done(Transfer *t);
 
 int transfer_prepare(Transfer *t, const HttpSend *send) _must_check_; /* 0, -EINVAL, -EMSGSIZE, -ENOMEM */
 void transfer_answer(Transfer *t, CURLcode result, HttpAnswer *ret);  /* points into `t` */
+void transfer_resume(Transfer *t);                                    /* its pace may be asked again */
 void transfer_clear(Transfer *t);                                     /* before it waits for its next request */

@@ -335,6 +335,13 @@ void blob_cancel(BlobCall *c) {
         release(c);
 }
 
+/* A body is one event of the simulation. */
+void blob_call_pace(BlobCall *c, HttpPaceFn pace, void *userdata) {
+}
+
+void blob_call_resume(BlobCall *c) {
+}
+
 uint64_t blob_call_sent(const BlobCall *c) {
         return c->acted ? c->content.total : 0;
 }
