@@ -4,6 +4,7 @@
  * in force, and wiped when freed. */
 #pragma once
 
+#include "config/bandwidth.h"
 #include "util/buf.h"
 #include "util/error.h"
 #include "util/ignore.h"
@@ -42,6 +43,7 @@ typedef struct MappingConfig {
         int64_t rescan_ns;
         unsigned guard_files, guard_percent; /* deletions within an hour; more than either is held */
         int64_t alert_after_ns;              /* one loud line when the oldest unsynced change is older */
+        Bandwidth bandwidth;
 } MappingConfig;
 
 typedef struct Config {
@@ -49,9 +51,10 @@ typedef struct Config {
         size_t n_accounts;
         MappingConfig *mappings; /* sorted by name */
         size_t n_mappings;
-        unsigned transfers; /* 0: auto */
-        uint64_t memory;    /* bytes of file data in flight */
-        Buf warnings;       /* one a line: {env:} secrets, a SAS that ends soon, ... */
+        unsigned transfers;  /* 0: auto */
+        uint64_t memory;     /* bytes of file data in flight */
+        Bandwidth bandwidth; /* of all mappings together */
+        Buf warnings;        /* one a line: {env:} secrets, a SAS that ends soon, ... */
 } Config;
 
 typedef struct ConfigPlaces {

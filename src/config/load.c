@@ -26,6 +26,7 @@ Config *config_free(Config *c) {
         for (size_t i = 0; i < c->n_accounts; i++)
                 account_config_done(&c->accounts[i]);
         free(c->accounts);
+        free(c->bandwidth.spans);
         buf_done(&c->warnings);
         free(c);
         return NULL;
@@ -83,7 +84,9 @@ static int read_daemon(ConfigReader *c, const Node *root) {
             value_number(c, n, "azsyncd.yaml", "transfers", 1, 1000, &c->config->transfers) < 0)
                 r = -EINVAL;
         if ((n = node_get(root, "memory")) &&
-            value_size(c, n, "azsyncd.yaml", "memory", "", MEMORY_LEAST, MEMORY_MOST, &c->config->memory) < 0)
+            value_size(c, n, "azsyncd.yaml", "memory", MEMORY_LEAST, MEMORY_MOST, &c->config->memory) < 0)
+                r = -EINVAL;
+        if ((n = node_get(root, "bandwidth")) && bandwidth_read(c, n, "azsyncd.yaml", &c->config->bandwidth) < 0)
                 r = -EINVAL;
         return r;
 }

@@ -20,6 +20,7 @@ void mapping_config_done(MappingConfig *m) {
         free(m->prefix);
         free(m->exclude_text);
         ignore_free(m->exclude);
+        free(m->bandwidth.spans);
         *m = (MappingConfig){ 0 };
 }
 
@@ -277,6 +278,8 @@ static int read_policies(ConfigReader *c, const Node *map, MappingConfig *m) {
                 r = -EINVAL;
         if ((n = node_get(map, "alert-after")) &&
             value_duration(c, n, "mapping", "alert-after", NSEC_PER_SEC, 365 * DAY, &m->alert_after_ns) < 0)
+                r = -EINVAL;
+        if ((n = node_get(map, "bandwidth")) && bandwidth_read(c, n, "mapping", &m->bandwidth) < 0)
                 r = -EINVAL;
         return r;
 }

@@ -11,6 +11,8 @@ typedef struct MappingMarks {
         Node folder, destination; /* only line and column are set */
 } MappingMarks;
 
+int bandwidth_read(ConfigReader *c, const Node *n, const char *where, Bandwidth *ret); /* free ret->spans anyway */
+
 int mapping_read(ConfigReader *c, const char *name, const Node *map, MappingConfig *ret, MappingMarks *ret_marks);
 void mapping_config_done(MappingConfig *m);
 

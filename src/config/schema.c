@@ -12,7 +12,7 @@ const ConfigKey config_keys[] = {
         { "azsyncd.yaml", "accounts", "accounts by name", true },
         { "azsyncd.yaml", "transfers", "auto, or a number from 1 to 1000", true },
         { "azsyncd.yaml", "memory", "a size such as 64MiB", true },
-        { "azsyncd.yaml", "bandwidth", "unlimited, a rate such as 20MiB/s, or a weekly timetable", false },
+        { "azsyncd.yaml", "bandwidth", "unlimited, a rate such as 20MiB/s, or a weekly timetable", true },
         { "azsyncd.yaml", "metrics", "{listen: ADDRESS:PORT}", false },
         { "account", "account", "the storage account's name", true },
         { "account", "endpoint", "a URL such as https://contoso.blob.core.windows.net", true },
@@ -45,7 +45,7 @@ const ConfigKey config_keys[] = {
         { "mapping", "watch", "auto, inotify or poll", true },
         { "mapping", "rescan", "a duration such as 1h", true },
         { "mapping", "alert-after", "a duration such as 1h", true },
-        { "mapping", "bandwidth", "unlimited, a rate such as 20MiB/s, or a weekly timetable", false },
+        { "mapping", "bandwidth", "unlimited, a rate such as 20MiB/s, or a weekly timetable", true },
 };
 const size_t n_config_keys = ELEMENTSOF(config_keys);
 

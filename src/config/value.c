@@ -111,29 +111,33 @@ static const char *size_shown(uint64_t bytes, char ret[static 24]) {
         return ret;
 }
 
-int value_size(ConfigReader *c, const Node *n, const char *where, const char *key, const char *tail, uint64_t least,
-               uint64_t most, uint64_t *ret) {
-        char from[24], to[24];
-        size_t digits;
+bool size_parse(const char *text, const char *tail, uint64_t *ret) {
+        size_t digits = strspn(text, "0123456789");
 
-        if (n->kind != NODE_SCALAR)
-                return expected(c, n, where, key);
-        digits = strspn(n->text, "0123456789");
         if (digits == 0 || digits > 9)
-                return expected(c, n, where, key);
+                return false;
         for (size_t i = 0; i < ELEMENTSOF(sizes); i++)
-                if (strncmp(n->text + digits, sizes[i].unit, 3) == 0 && strcmp(n->text + digits + 3, tail) == 0) {
-                        uint64_t number = strtoul(n->text, NULL, 10), value;
+                if (strncmp(text + digits, sizes[i].unit, 3) == 0 && strcmp(text + digits + 3, tail) == 0) {
+                        uint64_t number = strtoul(text, NULL, 10);
 
-                        value = number > UINT64_MAX >> sizes[i].shift ? UINT64_MAX : number << sizes[i].shift;
-                        if (value < least || value > most)
-                                return config_refuse(c, n, key, "%s is out of range; expected from %s%s to %s%s",
-                                                     n->text, size_shown(least, from), tail, size_shown(most, to),
-                                                     tail);
-                        *ret = value;
-                        return 0;
+                        *ret = number > UINT64_MAX >> sizes[i].shift ? UINT64_MAX : number << sizes[i].shift;
+                        return true;
                 }
-        return expected(c, n, where, key);
+        return false;
+}
+
+int value_size(ConfigReader *c, const Node *n, const char *where, const char *key, uint64_t least, uint64_t most,
+               uint64_t *ret) {
+        char from[24], to[24];
+        uint64_t value;
+
+        if (n->kind != NODE_SCALAR || !size_parse(n->text, "", &value))
+                return expected(c, n, where, key);
+        if (value < least || value > most)
+                return config_refuse(c, n, key, "%s is out of range; expected from %s to %s", n->text,
+                                     size_shown(least, from), size_shown(most, to));
+        *ret = value;
+        return 0;
 }
 
 int value_number(ConfigReader *c, const Node *n, const char *where, const char *key, unsigned least, unsigned most,

@@ -11,8 +11,10 @@ int value_enum(ConfigReader *c, const Node *n, const char *where, const char *ke
 /* 500ms, 5s, 10m, 1h, 2d; within [least, most] ns. */
 int value_duration(ConfigReader *c, const Node *n, const char *where, const char *key, int64_t least, int64_t most,
                    int64_t *ret) _must_check_;
-/* 64KiB, 8MiB, 1GiB, 2TiB; within [least, most] bytes. What stands behind the size must be `tail`. */
-int value_size(ConfigReader *c, const Node *n, const char *where, const char *key, const char *tail, uint64_t least,
-               uint64_t most, uint64_t *ret) _must_check_;
+/* 64KiB, 8MiB, 1GiB, 2TiB; within [least, most] bytes. */
+int value_size(ConfigReader *c, const Node *n, const char *where, const char *key, uint64_t least, uint64_t most,
+               uint64_t *ret) _must_check_;
+/* The same, with `tail` behind it. */
+bool size_parse(const char *text, const char *tail, uint64_t *ret);
 int value_number(ConfigReader *c, const Node *n, const char *where, const char *key, unsigned least, unsigned most,
                  unsigned *ret) _must_check_;

@@ -48,6 +48,7 @@ const char interface_azsync[] =
 "  skipped: int,\n"
 "  lag_s: float,\n"
 "  rate: int,\n"
+"  bandwidth: ?int,\n"
 "  uploaded_files: int,\n"
 "  uploaded_bytes: int,\n"
 "  copied_files: int,\n"

@@ -120,6 +120,7 @@ json_t *mapping_to_json(const MappingStatus *s, bool trusted) {
                 { "skipped", count_to_json(s->skipped) },
                 { "lag_s", seconds_to_json(s->lag_s) },
                 { "rate", count_to_json(s->rate > 0 && s->rate < 1e18 ? (uint64_t) s->rate : 0) },
+                { "bandwidth", s->bandwidth > 0 ? count_to_json(s->bandwidth) : json_null() },
                 { "uploaded_files", count_to_json(s->uploaded_files) },
                 { "uploaded_bytes", count_to_json(s->uploaded_bytes) },
                 { "copied_files", count_to_json(s->copied_files) },

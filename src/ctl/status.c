@@ -79,6 +79,7 @@ static void render_stock(Text *t, const json_t *m) {
 
 static void render_pending(Text *t, const json_t *m, double old_s) {
         uint64_t pending = json_get_count(m, "pending"), rate = json_get_count(m, "rate");
+        uint64_t limit = json_get_count(m, "bandwidth"); /* 0 for null */
         double lag = json_get_number(m, "lag_s");
 
         if (pending == 0 && !(lag > 0))
@@ -93,6 +94,11 @@ static void render_pending(Text *t, const json_t *m, double old_s) {
         if (rate > 0) {
                 text_puts(t, ", ");
                 text_size(t, rate);
+                text_puts(t, "/s");
+        }
+        if (limit > 0) {
+                text_puts(t, ", limited to ");
+                text_size(t, limit);
                 text_puts(t, "/s");
         }
         text_puts(t, "\n");

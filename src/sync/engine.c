@@ -209,6 +209,7 @@ void sync_restart(Sync *s, size_t i) {
                                   .copied_files = old->copied_files,
                                   .deleted_files = old->deleted_files,
                                   .requests = old->requests };
+        const Bandwidth *limit = old->throttle.limit; /* the configuration that made it may be an old one */
         uint64_t mounts = old->mounts_seen; /* or the next change of the mounts would pass for the first look */
 
         mapping_free(old);
@@ -221,6 +222,7 @@ void sync_restart(Sync *s, size_t i) {
         s->n_mappings++;
         waits_restarted(s, c->name);
         m->mounts_seen = mounts;
+        m->throttle.limit = limit;
         m->uploaded_files = counted.uploaded_files;
         m->uploaded_bytes = counted.uploaded_bytes;
         m->copied_files = counted.copied_files;
@@ -284,6 +286,8 @@ int engine_new(Engine **ret, sd_event *loop, const EngineOptions *options, Error
                 r = recovery_new(s, e);
         if (r >= 0)
                 r = timer_new(&s->tell, loop, on_tell, s, e);
+        if (r >= 0)
+                r = timer_new(&s->throttle, loop, throttle_serve, s, e);
         if (r >= 0 && !s->once && mounts_new(&s->mounts, loop, on_mounts, s, NULL) < 0)
                 log_debug("no mountinfo: a missing disk is noticed when something is to be done");
         if (r >= 0 && !s->once)
@@ -325,6 +329,7 @@ Engine *engine_free(Engine *engine) {
         timer_free(s->commit);
         timer_free(s->recover);
         timer_free(s->tell);
+        timer_free(s->throttle);
         mounts_free(s->mounts);
         outside_free(s->outside);
         defer_free(s->work);
@@ -494,6 +499,7 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
         engine->configs[engine->n_configs++] = config;
         drop_mappings(s, config);
         load_mappings(engine);
+        throttle_apply(s, config);
         drop_accounts(s);
         drop_configs(engine);
         job_memory(s);

@@ -53,6 +53,7 @@ typedef struct MappingStatus {
         uint64_t uploaded_files, uploaded_bytes, copied_files, deleted_files, requests; /* since process start */
         double rate;                                /* body bytes per second, of late */
         unsigned transfers_limit, transfers_active; /* requests of its account: at most, and now */
+        uint64_t bandwidth;                         /* bytes per second that it may have now; 0: no limit */
         unsigned polled_folders; /* not watched but polled: over the watch limit or on a file system that does not tell
                                   */
         const char *last_error;  /* "" if none */

@@ -22,6 +22,8 @@
 #define CORRUPTED_MAX 5u
 #define ROOM_TO_GROW SYNC_FIRST_ROOM /* until it is read, and while it is */
 
+static void job_read(Job *job);
+
 int job_new(Job **ret, Mapping *m, const Row *row) {
         Job *job = calloc(1, sizeof(*job));
 
@@ -32,6 +34,7 @@ int job_new(Job **ret, Mapping *m, const Row *row) {
         job->gen = row->gen;
         job->claimed = journal_sequence_last(m->sync->journal);
         job->unlooked = true;
+        job->sending.mapping = m;
         job->next = m->jobs;
         if (m->jobs)
                 m->jobs->prev = job;
@@ -64,12 +67,14 @@ Job *job_free(Job *job) {
                 blob_cancel(job->call);
                 account_forget(m->account);
         }
+        throttle_drop(&job->sending);
         if (job->batch)
                 deletions_drop(job);
         jobs_remove(job);
         upload_free(job->upload);
         job_give_back(job);
         m->n_started -= job->started;
+        m->n_apart -= job->apart;
         if (job->prev)
                 job->prev->next = job->next;
         else
@@ -97,6 +102,7 @@ static void job_heard(Job *job, const BlobAnswer *answer) {
         job->fresh = false;
         m->requests += answer->requested;
         m->uploaded_bytes += answer->body_sent;
+        throttle_ended(&job->sending, answer->body_sent);
         if (answer->verdict != VERDICT_OK && answer->verdict != VERDICT_MISSING && answer->error.text[0])
                 mapping_note_error(m, answer->error.text);
 }
@@ -234,6 +240,22 @@ static void on_deleted(const BlobAnswer *answer, void *userdata) {
 
 /* --- acting --- */
 
+bool job_set_apart(Job *job) {
+        Mapping *m = job->mapping;
+
+        if (job->apart)
+                return true;
+        if (m->n_apart >= APART_MAX) {
+                job_release(job, 0, false, false, NULL);
+                return false;
+        }
+        job->apart = true;
+        if (++m->n_apart == APART_MAX)
+                m->apart_full = clock_boot();
+        sync_kick(m->sync); /* another one may be started in its place */
+        return true;
+}
+
 bool job_may_send(Job *job) {
         if (account_may_send(job->mapping->account, clock_boot()) || job->mapping->account->gate == GATE_OPEN)
                 return true;
@@ -269,6 +291,33 @@ void job_delete(Job *job, const char *etag) {
                 job_release(job, LOCAL_RETRY, true, false, "out of memory");
 }
 
+static Job *job_of(Sending *g) {
+        return (Job *) (void *) ((char *) g - offsetof(Job, sending));
+}
+
+static void on_turn(Sending *g) {
+        job_read(job_of(g));
+}
+
+/* All of its bytes, in one piece of memory. Where a limit holds back what is large, it waits before it has memory. */
+static void job_read(Job *job) {
+        if (job->stamp.size > HTTP_PIECE && throttle_rate(job->mapping) > 0) {
+                if (!job_set_apart(job))
+                        return;
+                if (!throttle_turn(&job->sending, on_turn))
+                        return;
+        }
+        if (job_want_memory(job, LINE_SMALL, job->stamp.size, job->stamp.size + ROOM_TO_GROW, job_look))
+                job_look(job);
+}
+
+static void on_admitted(Sending *g) {
+        Job *job = job_of(g);
+
+        job->rounds--; /* nothing has changed but the time */
+        job_plan(job);
+}
+
 void job_plan(Job *job) {
         Mapping *m = job->mapping;
         PlanInput in = {
@@ -299,8 +348,7 @@ void job_plan(Job *job) {
                         upload_start(job, job->row.confirmed || job->row.doubt);
                         return;
                 }
-                if (job_want_memory(job, LINE_SMALL, job->stamp.size, job->stamp.size + ROOM_TO_GROW, job_look))
-                        job_look(job);
+                job_read(job);
                 return;
         case ACTION_SETTLE:
                 job_settle(job, p.etag);
@@ -357,19 +405,22 @@ void job_plan(Job *job) {
                         if (job->stamp.size > SYNC_SMALL_MAX) {
                                 if (job_may_send(job))
                                         upload_start(job, false);
-                        } else if (job_want_memory(job, LINE_SMALL, job->stamp.size, job->stamp.size + ROOM_TO_GROW,
-                                                   job_look))
-                                job_look(job);
+                        } else
+                                job_read(job);
                         return;
                 }
                 break;
         default:
                 break;
         }
+        if (p.action == ACTION_UPLOAD && !throttle_admit(&job->sending, job->size, on_admitted))
+                return;
         if (!job_may_send(job))
                 return;
         if (account_sent(m->account, job_send(job, &p)) < 0)
                 job_release(job, LOCAL_RETRY, true, false, "out of memory");
+        else if (p.action == ACTION_UPLOAD)
+                throttle_began(&job->sending, job->call, job->size);
 }
 
 /* --- looking --- */

@@ -342,6 +342,8 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
         m->config = config;
         m->account = account;
         m->ready_last = &m->ready_first;
+        throttle_init(&m->throttle, &config->bandwidth);
+        s->rates_until = 0;
         for (Line line = LINE_SMALL; line <= LINE_LARGE; line++)
                 m->lines[line].last = &m->lines[line].first;
         m->fs_name = "?";

@@ -97,6 +97,7 @@ static int report(Mapping *m, EngineStatusFn fn, void *userdata) {
                         .rate = rate_of(m),
                         .transfers_limit = m->account->pace.limit,
                         .transfers_active = MIN(m->account->in_flight, m->account->pace.limit),
+                        .bandwidth = throttle_rate(m),
                         .polled_folders = polled_folders(m),
                         .last_error = m->last_error,
                         .last_sync_ns = mapping_in_sync(m) ? clock_wall() : m->record.last_sync_ns,

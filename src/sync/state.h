@@ -8,6 +8,7 @@
 #include "sync/engine.h"
 #include "sync/pace.h"
 #include "sync/plan.h"
+#include "sync/throttle.h"
 #include "util/filenews.h"
 #include "util/timer.h"
 #include "watch/mounts.h"
@@ -24,6 +25,7 @@ typedef struct Outside Outside;
 
 #define SYNC_SMALL_MAX ((size_t) 4 * 1024 * 1024) /* up to here one Put Blob (azure-blob.md 7.7), above it blocks */
 #define SYNC_FIRST_ROOM ((size_t) 64 * 1024)      /* what a file of unknown size is offered at first */
+#define APART_MAX 256u                            /* jobs of a mapping that wait to send something large */
 #define ROOT_RETRY (5 * NSEC_PER_SEC)             /* a missing root is looked for so often */
 #define SYNC_TRANSFERS 512u                       /* requests in flight per account at most, unless `transfers` says */
 
@@ -53,8 +55,14 @@ struct Sync {
         size_t n_mappings, turn;
         size_t memory, memory_used[2]; /* file data in flight: the bound, and what each kind has of it; see memory.c */
         bool serving;                  /* job_memory() is at work */
-        unsigned transfers;            /* for each account at most, */
-        bool transfers_fixed;          /* or neither more nor less */
+        const Bandwidth *bandwidth;    /* throttle.c: of all mappings together */
+        Bucket bucket;
+        Timer *throttle;
+        int64_t rates_until;  /* boot ns */
+        unsigned n_waiting;   /* bodies, for bytes */
+        uint64_t served;      /* what the mapping that was served last had had */
+        unsigned transfers;   /* for each account at most, */
+        bool transfers_fixed; /* or neither more nor less */
         EngineWait *waits;
         Timer *tell; /* listeners: at most ten times a second */
         int64_t told_at;
@@ -159,7 +167,9 @@ struct Mapping {
         /* jobs */
         Job *ready_first, **ready_last; /* claimed, not started */
         unsigned n_ready, n_started, n_jobs, n_unlooked;
-        Job *jobs; /* every job, ready ones included */
+        int64_t apart_full; /* boot ns when they became APART_MAX */
+        unsigned n_apart;   /* of those started: what they send is large, or they wait to send it */
+        Job *jobs;          /* every job, ready ones included */
         Job *jobs_by[_JOB_KEYS][1 << JOB_BUCKET_BITS];
         unsigned n_copying;                   /* jobs with a source */
         struct Batch *gathering, *travelling; /* deletions; see deletions.c */
@@ -167,6 +177,7 @@ struct Mapping {
         int64_t follow_until;           /* boot ns: until then no deletion is claimed */
         unsigned n_arriving, n_batched; /* jobs of deletions that are still to be looked at; that are in a batch */
         MemoryLine lines[2];
+        Throttle throttle;
 
         /* since process start */
         uint64_t uploaded_files, uploaded_bytes, copied_files, deleted_files, requests;
@@ -199,7 +210,7 @@ struct Job {
         Row row;
         uint64_t gen;    /* when it was claimed */
         int64_t claimed; /* the journal's sequence then */
-        bool was_gone, unlooked, started;
+        bool was_gone, unlooked, started, apart;
         bool fresh;        /* nothing was asked of the service since it was looked at, */
         int64_t looked_at; /* boot ns */
         Look look;
@@ -219,6 +230,7 @@ struct Job {
         char *source_path; /* rename: the path whose blob is copied; must not be deleted meanwhile. jobs_set_source() */
         char source_etag[ROW_ETAG_ROOM];
         BlobCall *call;
+        Sending sending;
         struct Batch *batch; /* in which it waits or travels, at its place there, to delete the blob of this etag */
         unsigned batch_at;
         const char *batch_etag;
@@ -347,6 +359,8 @@ int job_new(Job **ret, Mapping *m, const Row *row) _must_check_;
 Job *job_free(Job *job);
 void job_start(Job *job);
 void job_plan(Job *job);
+/* It is no longer one of those that keep small ones from being started. False: too many are apart; it went back. */
+bool job_set_apart(Job *job);
 bool job_may_send(Job *job);                           /* false: the account's gate has closed, and the job went back */
 void job_answered(Job *job, const BlobAnswer *answer); /* counts, clears `call` */
 void job_look(Job *job);
@@ -384,6 +398,12 @@ bool job_want_memory(Job *job, Line line, size_t least, size_t most, void (*resu
 void job_give_back(Job *job);
 void job_unwait(Job *job); /* leaves the line */
 void job_memory(Sync *s);  /* room came free: serve those who wait */
+
+/* throttle.c; see throttle.h */
+void throttle_init(Throttle *t, const Bandwidth *limit);
+void throttle_apply(Sync *s, const Config *config); /* limits in force from now on */
+void throttle_serve(void *sync);                    /* a TimerFn */
+uint64_t throttle_rate(Mapping *m);                 /* bytes per second that it may have now; 0: no limit */
 
 /* upload.c: a large file, by blocks */
 void upload_start(Job *job, bool hash_only);    /* ends in job_plan() with the whole's MD5 */

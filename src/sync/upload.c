@@ -31,6 +31,9 @@ typedef struct Flying {
         BlobCall *call;
         char *data;
         size_t size;
+        uint8_t md5[16];
+        const char *id;
+        Sending sending;
 } Flying;
 
 struct Upload {
@@ -57,6 +60,8 @@ void upload_free(struct Upload *u) {
                         blob_cancel(u->blocks[i].call);
                         account_forget(u->job->mapping->account);
                 }
+                if (u->blocks[i].data)
+                        throttle_drop(&u->blocks[i].sending);
                 free(u->blocks[i].data);
         }
         source_file_close(u->file);
@@ -241,6 +246,17 @@ static void on_finished(const SourceAnswer *answer, void *userdata) {
                 upload_over(u);
 }
 
+static void on_turn(Sending *g);
+
+static void landed(Flying *b) {
+        struct Upload *u = b->upload;
+
+        free(b->data);
+        b->data = NULL;
+        u->n_flying--;
+        upload_pump(u);
+}
+
 static void on_block_sent(const BlobAnswer *answer, void *userdata) {
         Flying *b = userdata;
         struct Upload *u = b->upload;
@@ -250,6 +266,7 @@ static void on_block_sent(const BlobAnswer *answer, void *userdata) {
         b->call = NULL;
         m->requests += answer->requested;
         m->uploaded_bytes += answer->body_sent;
+        throttle_ended(&b->sending, answer->body_sent);
         account_judge(m->account, m, answer);
         if (answer->verdict == VERDICT_OK)
                 u->sent += b->size;
@@ -259,32 +276,51 @@ static void on_block_sent(const BlobAnswer *answer, void *userdata) {
                 u->failure.marker = NULL;
                 mapping_note_error(m, answer->error.text);
         }
-        free(b->data);
-        b->data = NULL;
-        u->n_flying--;
-        upload_pump(u);
+        landed(b);
+}
+
+static int flying_send(Flying *b) {
+        struct Upload *u = b->upload;
+        const Mapping *m = u->job->mapping;
+        int r;
+
+        if (!throttle_turn(&b->sending, on_turn))
+                return 0;
+        r = account_sent(m->account, blob_put_block(m->account->client, m->config->container, u->job->name, b->id,
+                                                    b->data, b->size, b->md5, on_block_sent, b, &b->call));
+        if (r >= 0)
+                throttle_began(&b->sending, b->call, b->size);
+        return r;
+}
+
+static void on_turn(Sending *g) {
+        Flying *b = (Flying *) (void *) ((char *) g - offsetof(Flying, sending));
+        Job *job = b->upload->job;
+
+        if (b->upload->failed) { /* it need not be sent any more */
+                throttle_drop(g);
+                landed(b);
+        } else if (flying_send(b) < 0) {
+                upload_drop(job);
+                job_release(job, NSEC_PER_SEC, true, false, "out of memory");
+        }
 }
 
 static int send_block(struct Upload *u, char *data, size_t size, const SourceAnswer *answer) {
         Job *job = u->job;
-        Account *a = job->mapping->account;
         Flying *b = u->blocks;
         uint8_t id[ID_MOST] = { BLOCK_ID_VERSION };
         char *text = u->ids + u->n_ids * u->id_room;
-        int r;
 
         while (b->data) /* the caller saw to it that one is free */
                 b++;
         memcpy(id + 1, answer->sha256, ID_SIZE - 1);
         base64_encode(id, job->id_size > 0 ? job->id_size : ID_SIZE, text);
-        *b = (Flying){ .upload = u, .data = data, .size = size };
-        r = account_sent(a, blob_put_block(a->client, job->mapping->config->container, job->name, text, data, size,
-                                           answer->md5, on_block_sent, b, &b->call));
-        if (r < 0)
-                return r;
+        *b = (Flying){ .upload = u, .data = data, .size = size, .id = text, .sending.mapping = job->mapping };
+        memcpy(b->md5, answer->md5, sizeof(b->md5));
         u->n_ids++;
         u->n_flying++;
-        return 0;
+        return flying_send(b);
 }
 
 static void on_block_read(const SourceAnswer *answer, void *userdata) {
@@ -315,6 +351,13 @@ static void on_block_read(const SourceAnswer *answer, void *userdata) {
         upload_pump(u);
 }
 
+/* All large files of an account together leave half of its connections to small ones. */
+static unsigned at_once(const struct Upload *u) {
+        const Account *a = u->job->mapping->account;
+
+        return MIN(u->at_once, MAX(a->pace.limit / 2 / MAX(a->n_large, 1U), 1U));
+}
+
 static void upload_pump(struct Upload *u) {
         Job *job = u->job;
         int r;
@@ -326,7 +369,7 @@ static void upload_pump(struct Upload *u) {
                         upload_over(u);
                 return;
         }
-        if (!u->end && u->n_flying == u->at_once)
+        if (!u->end && u->n_flying >= at_once(u))
                 return;
         u->reading = true;
         r = u->end ? source_file_finish(u->file, on_finished, u)
@@ -384,7 +427,7 @@ void upload_start(Job *job, bool hash_only) {
         assert(!job->upload);
 
         job_give_back(job);
-        if (too_large(job))
+        if (too_large(job) || !job_set_apart(job))
                 return;
         job->have_bytes = false;
         job->upload = calloc(1, sizeof(*job->upload));

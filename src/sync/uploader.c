@@ -10,6 +10,7 @@
 
 #define CLAIM_MAX 512u   /* rows of one claim: 5 ms */
 #define STOCK_LEAST 256u /* jobs to have: few large claims cost less than many small ones, each with its commit */
+#define WAITING_MAX 16u  /* jobs with bytes in memory that the bandwidth holds back; more would come no earlier */
 #define STORED_SOON (2 * NSEC_PER_SEC)
 
 typedef struct Claim {
@@ -141,19 +142,25 @@ static unsigned at_work(const Account *a) {
         return a->pace.limit + a->pace.limit / 4 + 2;
 }
 
+static unsigned small_ones(const Mapping *m) {
+        return m->n_started - m->n_apart;
+}
+
 /* Only requests count against the account, for a job that looks or reads may be stuck in a mount that hangs: so each
  * mapping has a bound of its own. While the account's gate is not open, one job at a time finds out whether it is. */
 static bool may_start(const Mapping *m, int64_t now) {
         const Account *a = m->account;
 
         if (a->gate != GATE_OPEN)
-                return account_may_send(a, now) && m->n_started == 0;
-        return a->in_flight < at_work(a) && m->n_started < at_work(a);
+                return account_may_send(a, now) && small_ones(m) == 0;
+        return a->in_flight < at_work(a) + a->n_large && /* a block of each, if there are so many */
+               small_ones(m) < at_work(a) && m->throttle.bytes.n < WAITING_MAX + m->throttle.n_under_way;
 }
 
 /* True: rows were claimed. */
 static bool serve(Mapping *m, int64_t now) {
         unsigned stock = m->account->gate == GATE_OPEN ? MAX(2 * m->account->pace.limit, STOCK_LEAST) : 2;
+        unsigned n_jobs = m->n_jobs - m->n_apart - m->n_batched;
 
         if (!mapping_runs(m) && m->block != BLOCK_CONTAINER && m->block != BLOCK_CONTENTS)
                 return false;
@@ -162,10 +169,9 @@ static bool serve(Mapping *m, int64_t now) {
                         contact_run(m);
                 return false;
         }
-        unsigned jobs = m->n_jobs - m->n_batched;
-        if (!may_start(m, now) || m->n_ready > stock / 8 || jobs >= stock)
+        if (!may_start(m, now) || m->n_ready > stock / 8 || n_jobs >= stock)
                 return false;
-        return claim(m, now, stock - jobs);
+        return claim(m, now, stock - n_jobs);
 }
 
 static void start_ready(Mapping *m, int64_t now) {

@@ -21,6 +21,9 @@ BAD = [
     ("wrong word", GOOD, MAPPING + "deletes: perhaps\n", DOCS, 4, ["deletes", "mirror", "keep"]),
     ("bad duration", GOOD, MAPPING + "delete-delay: soon\n", DOCS, 4, ["delete-delay"]),
     ("memory", GOOD + "memory: 1MiB\n", MAPPING, MAIN, 4, ["memory", "8MiB", "64GiB"]),
+    ("bandwidth", GOOD + "bandwidth: 20MB/s\n", MAPPING, MAIN, 4, ["bandwidth", "20MiB/s"]),
+    ("bandwidth that overlaps", GOOD, MAPPING + "bandwidth:\n  Fri 22:00-06:00: 1MiB/s\n  Sat: 2MiB/s\n", DOCS, 6,
+     ["bandwidth", "overlaps"]),
     ("relative folder", GOOD, "folder: srv/photos\naccount: main\ncontainer: box\n", DOCS, 1, ["folder", "absolute"]),
     ("bad container name", GOOD, "folder: {folder}\naccount: main\ncontainer: No_Good\n", DOCS, 3, ["container"]),
     ("no such account", GOOD, "folder: {folder}\naccount: mian\ncontainer: box\n", DOCS, 2, ["account", "main"]),
@@ -143,7 +146,7 @@ def test_examples_work(make, tmp_path):
     """etc/ works when copied, and so does every line of it that is commented out."""
     def uncommented(name):
         text = (TOP / "etc" / name).read_text().partition("\n")[2]  # the first line says what the file is
-        return re.sub(r"^# ?(?=\s*[a-z-]+:)|^#$", "", text, flags=re.MULTILINE)
+        return re.sub(r"^# ?(?=\s*([a-z-]+|\"[^\"]*\"):)|^#$", "", text, flags=re.MULTILINE)
     d = make(mappings={})
     d.write(MAIN, (TOP / "etc/azsyncd.yaml").read_text())
     assert d.run("--check-config").rc == 0

@@ -3,6 +3,8 @@
 
 #include "config-fixture.h"
 
+#define TIMES "expected days and a time such as \"Mon-Fri 08:00-18:00\", \"Sat,Sun\" or \"22:00-06:00\", or default\n"
+
 static const struct {
         const char *daemon, *mapping; /* NULL: DEV, no file */
         const char *want;
@@ -12,6 +14,25 @@ static const struct {
         { "xyzzy: 5\n", NULL,
           YAML "1:1: xyzzy: unknown key; expected one of those in azsyncd.yaml(5) for azsyncd.yaml\n" },
         { "# comment\n\n  metrics: {}\n", NULL, YAML "3:3: metrics: not supported yet by this version of azsyncd\n" },
+#define RATES "unlimited, a rate such as 20MiB/s, or a weekly timetable"
+#define RANGE " (from 1KiB/s to 1TiB/s)\n"
+        { "bandwidth: 20MiB\n", NULL, YAML "1:12: bandwidth: \"20MiB\" is not right; expected " RATES RANGE },
+        { "bandwidth: 0KiB/s\n", NULL, YAML "1:12: bandwidth: \"0KiB/s\" is not right; expected " RATES RANGE },
+        { "bandwidth: 1025GiB/s\n", NULL, YAML "1:12: bandwidth: \"1025GiB/s\" is not right; expected " RATES RANGE },
+        { "bandwidth: [1MiB/s]\n", NULL, YAML "1:12: bandwidth: expected " RATES "\n" },
+        { NULL, OK "bandwidth: {}\n", MAP "3:12: bandwidth: expected " RATES "\n" },
+        { NULL, OK "bandwidth: fast\n", MAP "3:12: bandwidth: \"fast\" is not right; expected " RATES RANGE },
+        { NULL, OK "bandwidth:\n  Monday 8-18: 1MiB/s\n  Mon 08:00-25:00: 1MiB/s\n  default: slow\n",
+          MAP "4:3: bandwidth: \"Monday 8-18\" is not right; " TIMES MAP
+              "5:3: bandwidth: \"Mon 08:00-25:00\" is not right; " TIMES MAP
+              "6:12: bandwidth: \"slow\" is not right; expected unlimited, or a rate such as 20MiB/s" RANGE },
+        { NULL, OK "bandwidth:\n  Mon: {a: b}\n",
+          MAP "4:8: bandwidth: expected unlimited, or a rate such as 20MiB/s\n" },
+        { NULL, OK "bandwidth:\n  08:00-08:00: 1MiB/s\n", MAP "4:3: bandwidth: \"08:00-08:00\" is not right; " TIMES },
+        { NULL, OK "bandwidth:\n  Sun 22:00-06:00: 1MiB/s\n  Mon: 2MiB/s\n",
+          MAP "5:3: bandwidth: \"Mon\" overlaps \"Sun 22:00-06:00\"\n" },
+        { NULL, OK "bandwidth:\n  Mon-Fri 08:00-18:00: 1MiB/s\n  17:59-20:00: 2MiB/s\n",
+          MAP "5:3: bandwidth: \"17:59-20:00\" overlaps \"Mon-Fri 08:00-18:00\"\n" },
         { "memory: 64M\n", NULL, YAML "1:9: memory: \"64M\" is not right; expected a size such as 64MiB\n" },
         { "memory: 64MiB/s\n", NULL, YAML "1:9: memory: \"64MiB/s\" is not right; expected a size such as 64MiB\n" },
         { "memory: [64MiB]\n", NULL, YAML "1:9: memory: expected a size such as 64MiB, not a list\n" },
@@ -206,7 +227,7 @@ static void test_no_secret_shown(void **state) {
 static void test_good(void **state) {
         put("azsyncd.yaml", "accounts:\n  dev: {connection-string: UseDevelopmentStorage=true}\n"
                             "  local: {endpoint: 'http://127.0.0.1:10000/acc/', auth: {method: sas, sas: {env: "
-                            "AZSYNC_TEST_SAS}}}\ntransfers: 16\nmemory: 96MiB\n");
+                            "AZSYNC_TEST_SAS}}}\ntransfers: 16\nmemory: 96MiB\nbandwidth: 20MiB/s\n");
         assert_int_equal(setenv("AZSYNC_TEST_SAS", "?sv=1&sig=" SIG "\n", 1), 0);
         put("mappings.d/b.yaml", "folder: //no-such///b/\ncontainer: $web\naccount: local\nprefix: /x/%%/%m/\n"
                                  "exclude: ['*.tmp', '!a.tmp']\ndeletes: keep\ndelete-delay: 500ms\n"
@@ -226,6 +247,8 @@ static void test_good(void **state) {
                 assert_int_equal(l.config->n_mappings, 2);
                 assert_int_equal(l.config->transfers, 16);
                 assert_int_equal(l.config->memory, 96 << 20);
+                assert_int_equal(l.config->bandwidth.rate, 20 << 20);
+                assert_int_equal(l.config->bandwidth.n_spans, 0);
                 assert_non_null(strstr(buf_text(&l.config->warnings), "azsyncd.yaml:3:"));
                 assert_non_null(strstr(buf_text(&l.config->warnings), "mappings.d:1:1: photos.yml is ignored; "));
                 assert_null(strstr(buf_text(&l.config->warnings), SIG));

@@ -177,6 +177,7 @@ static void assert_json(json_t *got, const char *expected) {
 
 #define COUNTS                                                                                                \
         "\"failed\":1,\"held\":2,\"busy\":3,\"conflicts\":4,\"skipped\":5,\"lag_s\":1.235,\"rate\":1000,"     \
+        "\"bandwidth\":2097152,"                                                                              \
         "\"uploaded_files\":6,\"uploaded_bytes\":9223372036854775807,\"copied_files\":8,\"deleted_files\":9," \
         "\"requests\":10,\"transfers\":{\"limit\":12,\"active\":13},\"polled_folders\":11,"
 
@@ -209,6 +210,7 @@ static void test_mapping(void **state) {
                 .rate = 1000.9,
                 .transfers_limit = 12,
                 .transfers_active = 13,
+                .bandwidth = 2 << 20,
                 .polled_folders = 11,
                 .last_error = "secret/name: gone",
                 .last_sync_ns = INT64_C(1700000000123456789),
@@ -223,6 +225,7 @@ static void test_mapping(void **state) {
                 "\"last_error\":\"secret/name: gone\",\"last_sync\":\"2023-11-14T22:13:20.123456789Z\"}");
         s.lag_s = NAN;
         s.rate = INFINITY;
+        s.bandwidth = 0;
         s.last_sync_ns = 0;
         s.folder = "/srv";
         s.uploaded_bytes = 7;
@@ -231,6 +234,7 @@ static void test_mapping(void **state) {
                     "\"detail\":\"\",\"files\":12,\"bytes\":34,\"pending\":56,"
                     "\"in_flight\":[{\"path\":\"\",\"sent\":1,\"size\":2},{\"path\":\"\",\"sent\":3,\"size\":4}],"
                     "\"failed\":1,\"held\":2,\"busy\":3,\"conflicts\":4,\"skipped\":5,\"lag_s\":0.0,\"rate\":0,"
+                    "\"bandwidth\":null,"
                     "\"uploaded_files\":6,\"uploaded_bytes\":7,\"copied_files\":8,\"deleted_files\":9,\"requests\":10,"
                     "\"transfers\":{\"limit\":12,\"active\":13},\"polled_folders\":11,\"last_error\":\"\","
                     "\"last_sync\":null}");
