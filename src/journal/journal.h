@@ -78,6 +78,9 @@ typedef int (*JournalPathFn)(const char *path, size_t size, void *userdata); /* 
 /* Paths in `state` (PENDING or GONE) with due <= `now`, oldest first, at most `limit`. The callback must not write. */
 int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalPathFn fn,
                 void *userdata, Error *e) _must_check_;
+/* Those of PENDING that became due last, after `after`; the newest first. */
+int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsigned limit, JournalPathFn fn,
+                  void *userdata, Error *e) _must_check_;
 /* When the next in that state is due: 1 and *ret_due; 0: none. */
 int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) _must_check_;
 /* When the n-th (from 0) of those that are due later than `after` is. 1: *ret_due; 0: they are fewer. */

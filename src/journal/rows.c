@@ -205,15 +205,9 @@ int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) {
 
 /* --- queries --- */
 
-int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalPathFn fn,
-                void *userdata, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_DUE);
+static int each_due(Journal *j, sqlite3_stmt *stmt, JournalPathFn fn, void *userdata, Error *e) {
         int rc;
 
-        (void) sqlite3_bind_int64(stmt, 1, mapping);
-        (void) sqlite3_bind_int(stmt, 2, (int) state);
-        (void) sqlite3_bind_int64(stmt, 3, now);
-        (void) sqlite3_bind_int64(stmt, 4, limit);
         while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
                 int r = fn(sqlite3_column_blob(stmt, 0), (size_t) sqlite3_column_bytes(stmt, 0), userdata);
 
@@ -221,6 +215,29 @@ int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsig
                         return r;
         }
         return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading what is due");
+}
+
+int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalPathFn fn,
+                void *userdata, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_DUE);
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int(stmt, 2, (int) state);
+        (void) sqlite3_bind_int64(stmt, 3, now);
+        (void) sqlite3_bind_int64(stmt, 4, limit);
+        return each_due(j, stmt, fn, userdata, e);
+}
+
+int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsigned limit, JournalPathFn fn,
+                  void *userdata, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_FRESH);
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int(stmt, 2, (int) PATH_PENDING);
+        (void) sqlite3_bind_int64(stmt, 3, now);
+        (void) sqlite3_bind_int64(stmt, 4, limit);
+        (void) sqlite3_bind_int64(stmt, 5, after);
+        return each_due(j, stmt, fn, userdata, e);
 }
 
 int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) {

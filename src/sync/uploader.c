@@ -117,13 +117,26 @@ static bool deletions_may_run(Mapping *m, int64_t *ret_before) {
         return true;
 }
 
+/* What became due last has a part of each claim, or it would wait for all of a backlog of a million. If so many large
+ * files wait already that more would be put back, it has all: what came before may be nothing else. */
+static int claim_pending(Mapping *m, int64_t now, unsigned room, Claim *c) {
+        bool full = m->n_apart >= APART_MAX;
+        unsigned fresh = full ? room : room / 4 + 1;
+        int r;
+
+        r = journal_fresh(m->sync->journal, m->record.id, full ? m->apart_full : -1, now, fresh, on_due, c, NULL);
+        if (r < 0 || full || c->n < fresh || c->n == room) /* fewer than were asked for: that is all there is */
+                return r;
+        return journal_due(m->sync->journal, m->record.id, PATH_PENDING, now, room - c->n, on_due, c, NULL);
+}
+
 static bool claim(Mapping *m, int64_t now, unsigned room) {
         Claim c = { .mapping = m };
         Sync *s = m->sync;
         int64_t before;
         int r;
 
-        r = journal_due(s->journal, m->record.id, PATH_PENDING, now, MIN(room, CLAIM_MAX), on_due, &c, NULL);
+        r = claim_pending(m, now, MIN(room, CLAIM_MAX), &c);
         if (r >= 0 && c.n < room && deletions_may_run(m, &before) && deletions_room(m) > 0 &&
             !deletions_follow(m, now) && guard_lets(m, before > now && m->n_copying == 0))
                 r = journal_due(s->journal, m->record.id, PATH_GONE, MIN(MIN(now, before), walked_until(m, now)),

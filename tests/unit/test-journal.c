@@ -344,7 +344,13 @@ static int count_path(const char *path, size_t size, void *userdata) {
         return 0;
 }
 
+static int note_name(const char *path, size_t size, void *userdata) {
+        (void) strncat(userdata, path, size);
+        return 0;
+}
+
 static void test_due(void **state) {
+        char names[16];
         Journal *j = open_journal();
         int64_t m = mapping(j), due, first;
         unsigned n = 0;
@@ -369,6 +375,12 @@ static void test_due(void **state) {
         assert_int_equal(due, 105);
         assert_int_equal(journal_nth_due(j, m, PATH_PENDING, 104, 5, &due, NULL), 0);
         assert_int_equal(journal_nth_due(j, m, PATH_GONE, -1, 0, &due, NULL), 0);
+        names[0] = '\0';
+        assert_int_equal(journal_fresh(j, m, -1, 107, 3, note_name, names, NULL), 0);
+        assert_string_equal(names, "765"); /* the newest first, of what is due */
+        names[0] = '\0';
+        assert_int_equal(journal_fresh(j, m, 107, 1000, 3, note_name, names, NULL), 0);
+        assert_string_equal(names, "98");
         assert_int_equal(journal_next_due(j, m, PATH_PENDING, &due, NULL), 1);
         assert_int_equal(due, 100);
         assert_int_equal(journal_next_due(j, m, PATH_GONE, &due, NULL), 0);
