@@ -28,6 +28,7 @@ class Bench:
     def __init__(self, options):
         self.base = trees.prepare_base(options.dir or trees.default_base())
         self.rounds, self.only = options.rounds, options.only
+        self.versions = tools.versions()
 
     def sink(self):
         """On the port of the run before, if it is free: journals that are kept know their service by its address."""
@@ -36,14 +37,20 @@ class Bench:
         file.write_text(str(port))
         return Sink(self.base / "sink", port)
 
-    def wanted(self, tools_of_row):
-        return [tool for tool in tools_of_row if not self.only or tool in self.only]
+    def work(self):
+        """An empty folder for one run."""
+        return trees.emptied(self.base / "run")
 
-    def interleaved(self, tools_of_row, run):
-        """run(tool) for each by turns: [{tool, round, ...}]"""
+    def wanted(self, programs):
+        """Those that are to run, and can: npm has azcopy for amd64 alone."""
+        there = [name for name in programs if name not in tools.TOOLS or name.split("-")[0] in self.versions]
+        return [name for name in there if not self.only or name in self.only]
+
+    def interleaved(self, programs, run):
+        """run(name) for each by turns: [{tool, round, ...}]"""
         results = []
         for n in range(self.rounds):
-            for tool in self.wanted(tools_of_row):
+            for tool in self.wanted(programs):
                 result = {"tool": tool, "round": n, **run(tool)}
                 print(f"  {n + 1} {tool:10}", *(f"{key} {value:.2f}" for key, value in result.items()
                                                 if isinstance(value, float)), flush=True)
@@ -51,11 +58,11 @@ class Bench:
         return results
 
 
-def machine():
+def machine(versions):
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     kernel = ".".join(platform.release().split("-")[0].split(".")[:2])
     return {"cores": os.cpu_count(), "memory_gib": round(memory), "kernel": kernel,
-            "system": platform.freedesktop_os_release().get("PRETTY_NAME", "?"), "versions": tools.versions()}
+            "system": platform.freedesktop_os_release().get("PRETTY_NAME", "?"), "versions": versions}
 
 
 def read(path):
@@ -70,8 +77,8 @@ def save(path, results):
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="one of " + ", ".join(ROWS) + "; all if none is named; or "
-                        "report: write docs/performance.md")
+    parser.add_argument("rows", nargs="*", metavar="ROW",
+                        help=f"one of {', '.join(ROWS)}; all if none is named; or report: write docs/performance.md")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often each program runs ({ROUNDS})")
     parser.add_argument("--only", type=lambda text: text.split(","), help="these programs alone: azsyncd,azcopy,...")
     parser.add_argument("--dir", type=pathlib.Path, help="where trees and states are made and kept")
@@ -90,7 +97,7 @@ def main():
         report.write(read(options.results))
         return
     bench, results = Bench(options), read(options.results)
-    results["machine"] = machine()
+    results["machine"] = machine(bench.versions)
     for name in options.rows or ROWS:
         print(f"{name}: {ROWS[name].__doc__}", flush=True)
         with trees.alone(bench.base):

@@ -109,4 +109,7 @@ def settled(base, folder, sink):
         print(f"  the journal that was kept is of no use: {e}", flush=True)
         return False
     counts = sink.counts()
-    return counts["blobs"] * 10 < state["files"] and "list" not in counts
+    if counts["blobs"] * 10 > state["files"] or "list" in counts:
+        print(f"  the journal that was kept is of no use: {counts}", flush=True)
+        return False
+    return True

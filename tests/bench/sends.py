@@ -5,27 +5,33 @@ import trees
 FAR = 0.02  # a cloud region's distance
 
 
-def send(bench, folder, files, size, programs, delay=0.0, md5=False):
+def send(bench, folder, files, size, delay=0.0, md5=False, reference=()):
+    """`reference`: a command that does a part of the work alone."""
+    def run(tool):
+        if reference and tool == reference[0]:
+            return tools.reference(bench.work(), *reference)
+        return tools.run(tool, bench.work(), folder, sink, md5, files, size)
+
     trees.warm(folder, content=True)
     with bench.sink() as sink:
         sink.set(delay_s=delay)
-        return bench.interleaved(programs,
-                                 lambda tool: tools.run(tool, bench.base / "run", folder, sink, md5, files, size))
+        return bench.interleaved([*tools.TOOLS, *reference[:1]], run)
 
 
 def small(bench):
     """10,000 files of 4 KiB, the sink answers at once"""
-    return send(bench, trees.small(bench.base), 10_000, 10_000 * 4096, tools.TOOLS)
+    return send(bench, trees.small(bench.base), 10_000, 10_000 * 4096)
 
 
 def small_far(bench):
     """10,000 files of 4 KiB, the sink answers after 20 ms"""
-    return send(bench, trees.small(bench.base), 10_000, 10_000 * 4096, tools.TOOLS, delay=FAR)
+    return send(bench, trees.small(bench.base), 10_000, 10_000 * 4096, delay=FAR)
 
 
 def big(bench):
     """one file of 1 GiB, with the MD5 of the whole"""
-    return send(bench, trees.big(bench.base), 1, 1 << 30, tools.TOOLS, md5=True)
+    folder = trees.big(bench.base)
+    return send(bench, folder, 1, 1 << 30, md5=True, reference=("md5sum", str(folder / "file.bin")))
 
 
 ROWS = {"small": small, "small-far": small_far, "big": big}

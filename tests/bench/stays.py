@@ -1,6 +1,7 @@
 """The rows in which a daemon stays: how soon it is there, what it costs, what it asks of the service."""
 import json
 import os
+import pathlib
 import random
 import shutil
 import socket
@@ -9,19 +10,13 @@ import time
 
 import trees
 from life import Life, kept
-from tools import LIMIT, Command, Measured, environment
+from tools import LIMIT, Command, Measured, environment, reference
 
 CHANGES = 200
 IDLE_SECONDS = 60
+WATCHES = pathlib.Path("/proc/sys/fs/inotify/max_user_watches")
 MANY = 10_000
 OPEN_GUARD = {"files": 1_000_000, "percent": 100}
-
-
-def fresh(bench, name):
-    folder = bench.base / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return folder
 
 
 # --- start to ready ---
@@ -82,12 +77,15 @@ def start_watchman(base, folder):
 def watch(bench):
     """100,000 folders with 200,000 files watched and compared, nothing changed: start to in sync"""
     folder = trees.wide(bench.base)
+    if int(WATCHES.read_text()) < 110_000:
+        print(f"  {WATCHES} is too low: azsyncd will poll, the others fail")
     with bench.sink() as sink:
         state = kept(bench, sink, folder) if bench.wanted(["azsyncd"]) else None
         trees.warm(folder, content=False)
         starts = {"azsyncd": lambda: start_azsyncd(state, folder, sink),
-                  "lsyncd": lambda: start_lsyncd(fresh(bench, "run"), folder),
-                  "watchman": lambda: start_watchman(fresh(bench, "run"), folder)}
+                  "lsyncd": lambda: start_lsyncd(bench.work(), folder),
+                  "watchman": lambda: start_watchman(bench.work(), folder),
+                  "du": lambda: reference(bench.work(), "du", "-s", str(folder))}
         return bench.interleaved(starts, lambda tool: starts[tool]())
 
 
@@ -95,9 +93,11 @@ def restart(bench):
     """1,000,000 files, restart, nothing changed: start to in sync"""
     folder = trees.million(bench.base)
     with bench.sink() as sink:
-        state = kept(bench, sink, folder)
+        state = kept(bench, sink, folder) if bench.wanted(["azsyncd"]) else None
         trees.warm(folder, content=False)
-        return bench.interleaved(["azsyncd"], lambda tool: start_azsyncd(state, folder, sink))
+        starts = {"azsyncd": lambda: start_azsyncd(state, folder, sink),
+                  "du": lambda: reference(bench.work(), "du", "-s", str(folder))}
+        return bench.interleaved(starts, lambda tool: starts[tool]())
 
 
 # --- while it runs ---
@@ -107,10 +107,10 @@ def offline(bench):
     files = trees.pending(bench.base)
 
     def run(tool):
-        folder = fresh(bench, "offline-folder")
+        folder = trees.emptied(bench.base / "offline-folder")
         sink.empty()
         sink.set(away=False)
-        with Life(fresh(bench, "run"), folder, sink) as life:
+        with Life(bench.work(), folder, sink) as life:
             life.wait()
             sink.set(away=True)
             files.rename(folder / "files")
@@ -154,8 +154,8 @@ def change(bench):
         for at, key in sink.stamps():
             first.setdefault(key, at)
         took = sorted((first[key] - at) * 1000 for key, at in closed.items())
-        return {"cpu": cost["cpu"], "rss": cost["rss"], "median_ms": statistics.median(took), "p99_ms": took[int(len(took) * 0.99) - 1],
-                "worst_ms": took[-1], "requests": sink.counts()}
+        return {"cpu": cost["cpu"], "rss": cost["rss"], "median_ms": statistics.median(took),
+                "p99_ms": took[int(len(took) * 0.99) - 1], "worst_ms": took[-1], "requests": sink.counts()}
 
     with bench.sink() as sink:
         state = kept(bench, sink, folder)
@@ -166,11 +166,11 @@ def moved(bench, move, blobs):
     """10,000 files in a folder beside 100 others are in sync; then move(folder): what the service is asked until they
     are in sync again."""
     def run(tool):
-        folder = fresh(bench, "many-folder")
+        folder = trees.emptied(bench.base / "many-folder")
         trees.fill_folder(folder / "kept", 100, 16)
         trees.fill_folder(folder / "many", MANY, 16)
         sink.empty()
-        with Life(fresh(bench, "run"), folder, sink, delete_guard=OPEN_GUARD) as life:
+        with Life(bench.work(), folder, sink, delete_guard=OPEN_GUARD) as life:
             life.wait()
             sink.reset()
             began = time.monotonic()

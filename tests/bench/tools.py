@@ -3,7 +3,6 @@ anything is measured: wall time, CPU time of all its processes, peak memory."""
 import collections
 import os
 import pathlib
-import shutil
 import subprocess
 import time
 
@@ -103,8 +102,6 @@ class Measured:
 
 def run(tool, base, folder, sink, md5, files, size):
     """One tool's whole transfer into the empty sink; it counts only if everything arrived."""
-    shutil.rmtree(base, ignore_errors=True)
-    base.mkdir(parents=True)
     sink.empty()
     command = TOOLS[tool](base, folder, sink, md5)
     if tool == "azcopy":  # which makes no container
@@ -119,6 +116,12 @@ def run(tool, base, folder, sink, md5, files, size):
         raise RuntimeError(f"{tool}: {counts['blobs']} blobs of {counts['size']} bytes arrived: {program.output()}")
     # azcopy looks for its end every two seconds only, so what had arrived when is told, too
     return {**result, "arrived": counts["last"] - program.began, "requests": counts, "sink_cpu": sink.cpu() - cpu}
+
+
+def reference(base, *arguments):
+    """A program that does a part of the work alone, to tell how near to the machine's limit the others are."""
+    with Measured(Command(arguments, environment(base)), base) as program:
+        return program.end()
 
 
 def versions():

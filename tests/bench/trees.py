@@ -41,6 +41,12 @@ def alone(base):
         yield
 
 
+def emptied(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
 def tree(base, name, fill):
     """base/name, made by fill(folder) unless it is there whole."""
     folder, part = base / name, base / f"{name}.part"
