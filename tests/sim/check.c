@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define PATHS_MAX 160
-#define REAL_ROOM 16384u /* a power of two */
+#define REAL_ROOM 65536u /* a power of two */
 
 static Path paths[PATHS_MAX];
 static unsigned n_paths;
