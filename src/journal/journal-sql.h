@@ -8,7 +8,7 @@
 #define ROW_COLUMNS                                                                                                       \
         "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                 \
         "state, content, doubt, unrest, marked, gen, due, first, attempts, seen_ino, reason, approved, moved, tallied, "            \
-        "held, changed, sum"
+        "held, changed, seen_ctime, sum"
 
 #define MAPPING_COLUMNS "id, name, destination, root, paused, scan, contacted, suspect, last_sync, sum"
 #define WINDOW_COLUMNS "mapping, minute, deletions, overwrites, sum"
@@ -28,7 +28,7 @@
                 "suspect = ?7, last_sync = ?8, sum = ?9 WHERE id = ?1")                                                                           \
         X(ROW_GET, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name = ?2")                              \
         X(ROW_PUT, HOT, "INSERT INTO path (mapping, " ROW_COLUMNS ") VALUES "                                             \
-                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30) " \
+                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31) " \
                 "ON CONFLICT (mapping, name) DO UPDATE SET etag = excluded.etag, foreign_blob = excluded.foreign_blob, "  \
                 "md5 = excluded.md5, size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime, "              \
                 "btime = excluded.btime, ino = excluded.ino, mode = excluded.mode, uid = excluded.uid, gid = excluded.gid, " \
@@ -36,7 +36,7 @@
                 "unrest = excluded.unrest, marked = excluded.marked, "                                                       \
                 "gen = excluded.gen, due = excluded.due, first = excluded.first, attempts = excluded.attempts, "          \
                 "seen_ino = excluded.seen_ino, reason = excluded.reason, approved = excluded.approved, moved = excluded.moved, " \
-                "tallied = excluded.tallied, held = excluded.held, changed = excluded.changed, sum = excluded.sum")                             \
+                "tallied = excluded.tallied, held = excluded.held, changed = excluded.changed, seen_ctime = excluded.seen_ctime, sum = excluded.sum")                             \
         X(ROW_FORGET, HOT, "DELETE FROM path WHERE mapping = ?1 AND name = ?2")                                           \
         X(ROW_DUE, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 AND due <= ?3 ORDER BY due LIMIT ?4") \
         X(ROW_FRESH, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?5 AND due <= ?3 ORDER BY due DESC LIMIT ?4") \
@@ -54,7 +54,7 @@
         X(QUEUE_MANY, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND +state > 0 "            \
                 "ORDER BY name LIMIT ?3")                                                                                 \
         X(BY_INODE, HOT, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_inode WHERE mapping = ?1 AND ino = ?2 LIMIT ?3")                     \
-        X(SEEN_INODE, HOT, "SELECT 1 FROM path INDEXED BY path_seen WHERE mapping = ?1 AND seen_ino = ?2 AND state IN (1, 2) LIMIT 1")         \
+        X(SEEN_INODE, HOT, "SELECT 1 FROM path INDEXED BY path_seen WHERE mapping = ?1 AND seen_ino = ?2 AND ino IS NOT ?2 AND state IN (1, 2) LIMIT 1")         \
         X(RELEASE, HOT, "UPDATE path SET sum = resum(sum, 1, state, 1), state = 1, due = 0, gen = gen + 1, attempts = 0, "                               \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND name IN "                      \
                 "(SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?4 AND due < 9223372036854775807 LIMIT ?5)") \
@@ -108,7 +108,7 @@
         "  unrest INTEGER NOT NULL, marked INTEGER NOT NULL,"                                                             \
         "  gen INTEGER NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, attempts INTEGER NOT NULL,"                \
         "  seen_ino INTEGER, reason TEXT, approved INTEGER NOT NULL, moved INTEGER NOT NULL, tallied INTEGER NOT NULL,"   \
-        "  held INTEGER NOT NULL, changed INTEGER NOT NULL, sum INTEGER NOT NULL, listed INTEGER NOT NULL DEFAULT 0,"                                                      \
+        "  held INTEGER NOT NULL, changed INTEGER NOT NULL, seen_ctime INTEGER NOT NULL, sum INTEGER NOT NULL, listed INTEGER NOT NULL DEFAULT 0,"                                                      \
         "  PRIMARY KEY (mapping, name)) STRICT, WITHOUT ROWID;"                                                           \
         "CREATE TABLE window (mapping INTEGER NOT NULL, minute INTEGER NOT NULL, deletions INTEGER NOT NULL,"             \
         "  overwrites INTEGER NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (mapping, minute)) STRICT, WITHOUT ROWID;"                            \

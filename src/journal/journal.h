@@ -99,6 +99,8 @@ typedef struct JournalPage {
                 size_t path; /* offset in `paths` */
                 size_t size;
                 Stamp stamp;
+                uint64_t seen_ino;
+                int64_t seen_ctime;
                 PathState state;
                 bool confirmed, intact; /* !intact: wrong checksum */
         } rows[512];                    /* last: it need not be cleared */
@@ -124,7 +126,7 @@ int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit
 /* The first few rows confirmed with this inode. */
 int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, JournalRowFn fn, void *userdata,
                      Error *e) _must_check_;
-/* 1: an unconfirmed file with this inode was looked at: its rename's source must stay for now. */
+/* 1: a file with this inode was looked at under a name not confirmed with it: its rename's source must stay for now. */
 int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) _must_check_;
 /* The guard (pitfalls 7.4): what was carried out within the hour that ends with `minute` of the wall clock, and what is
  * held. What is older is forgotten with the next addition. */

@@ -30,17 +30,33 @@ bool row_expected(const Row *row) {
         return row->confirmed && !row->doubt && !row->approved && !row->kept && row->state != PATH_GONE;
 }
 
+/* Something has happened since the last look: the confirmed file may have been here. */
+static void row_unseen(Row *row) {
+        row->seen_ino = row->stamp.ino;
+        row->seen_ctime = 0;
+}
+
 void row_hint(Row *row, bool content, int64_t due, int64_t first) {
         row->gen++;
-        row->content |= content;
+        if (row->state == PATH_CLEAN || content)
+                row_unseen(row);
+        row_age(row, content, first);
         row->due = due;
-        if (row->first == 0)
-                row->first = first;
         if (row->state == PATH_CLAIMED)
                 return; /* the job sees the generation when it ends */
         row->state = PATH_PENDING;
         row->attempts = 0;
         set_reason(row, NULL);
+}
+
+void row_age(Row *row, bool content, int64_t first) {
+        row->content |= content;
+        row->first = row->first == 0 ? first : MIN(row->first, first);
+}
+
+void row_saw(Row *row, const Stamp *stamp) {
+        row->seen_ino = stamp ? stamp->ino : 0;
+        row->seen_ctime = stamp ? stamp->ctime_ns : 0;
 }
 
 void row_claim(Row *row) {
@@ -55,6 +71,7 @@ void row_release(Row *row, uint64_t gen, int64_t due, bool attempted, bool doubt
         if (row->gen != gen) {
                 row->attempts = 0; /* due was set by the hint */
                 set_reason(row, NULL);
+                row_unseen(row);
                 return;
         }
         row->due = due;
@@ -71,6 +88,7 @@ static bool overtaken(Row *row, uint64_t gen, int64_t claimed) {
         row->first = claimed;
         row->attempts = 0;
         set_reason(row, NULL);
+        row_unseen(row);
         return true;
 }
 
@@ -80,7 +98,7 @@ static void row_clean(Row *row) {
         row->due = 0;
         row->first = 0;
         row->attempts = 0;
-        row->seen_ino = 0;
+        row_saw(row, NULL);
         set_reason(row, NULL);
 }
 
@@ -143,6 +161,7 @@ void row_park(Row *row, uint64_t gen, PathState state, int64_t due, const char *
 
         if (row->gen != gen) {
                 row->state = PATH_PENDING;
+                row_unseen(row);
                 return;
         }
         if (state == PATH_GONE && row->held && !row->approved && !row->moved)

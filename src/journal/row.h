@@ -54,8 +54,10 @@ typedef struct Row {
         int64_t due;   /* boot ns */
         int64_t first; /* wall ns of the oldest unsynced change, unique and rising within the journal; 0 when clean */
         unsigned attempts; /* failed ones since then */
-        uint64_t seen_ino; /* of a looked-at file that is not confirmed yet: protects the source of its rename. Failed
-                              or in conflict: of the file that was looked at; 0: none, or it could not be read */
+        /* The file that the last look found here, if the row is not clean (then it is the stamp's): what else has seen
+         * it needs no news of it. Both 0: there was none. A ctime of 0 alone: nothing is known of it. */
+        uint64_t seen_ino;
+        int64_t seen_ctime;
         char reason[ROW_REASON_ROOM];
 
         /* as stored, for the journal's counters */
@@ -69,6 +71,9 @@ typedef struct Row {
 /* Something may have changed: a new generation, due at `due`. Cancels a pending deletion, a failure, a hold, a
  * conflict. */
 void row_hint(Row *row, bool content, int64_t due, int64_t first);
+/* What an older change means for it will be seen by a look that is to come anyway: unsynced since then. */
+void row_age(Row *row, bool content, int64_t first);
+void row_saw(Row *row, const Stamp *stamp); /* a look has found that file here; NULL: none */
 void row_claim(Row *row);
 /* The job's end without a result: back to pending at `due`, or when a newer hint than `gen` says. `attempted` counts
  * it; `doubt`: a write may have happened. */

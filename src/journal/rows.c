@@ -74,8 +74,9 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
         row->tallied = sqlite3_column_int(stmt, 25);
         row->held = sqlite3_column_int(stmt, 26);
         row->changed = sqlite3_column_int64(stmt, 27);
+        row->seen_ctime = sqlite3_column_int64(stmt, 28);
         row_remember(row);
-        return (uint64_t) sqlite3_column_int64(stmt, 28) == row_checksum(row);
+        return (uint64_t) sqlite3_column_int64(stmt, 29) == row_checksum(row);
 }
 
 int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) {
@@ -173,6 +174,7 @@ int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
         (void) sqlite3_bind_int(stmt, c++, row->tallied);
         (void) sqlite3_bind_int(stmt, c++, row->held);
         (void) sqlite3_bind_int64(stmt, c++, row->changed);
+        (void) sqlite3_bind_int64(stmt, c++, row->seen_ctime);
         (void) sqlite3_bind_int64(stmt, c++, (int64_t) row_checksum(row));
         r = journal_step(j, STMT_ROW_PUT, e, "writing");
         if (r < 0)
@@ -303,6 +305,8 @@ static int page_add(JournalPage *page, sqlite3_stmt *stmt, Row *row) {
         page->rows[page->n++] = (struct JournalSeen){ .path = page->paths_size,
                                                       .size = row->path_size,
                                                       .stamp = row->stamp,
+                                                      .seen_ino = row->seen_ino,
+                                                      .seen_ctime = row->seen_ctime,
                                                       .state = row->state,
                                                       .confirmed = row->confirmed,
                                                       .intact = intact };

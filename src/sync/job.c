@@ -459,8 +459,10 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
         job->looked_at = clock_boot();
         job->look = answer->look;
         job->stamp = answer->stamp;
-        if (answer->look != LOOK_NO_ROOT && answer->look != LOOK_UNKNOWN && answer->look != LOOK_UNREADABLE)
+        if (answer->look != LOOK_NO_ROOT && answer->look != LOOK_UNKNOWN && answer->look != LOOK_UNREADABLE) {
                 links_former(job);
+                jobs_saw(job, answer->look == LOOK_REGULAR ? &answer->stamp : NULL);
+        }
         switch (answer->look) {
         case LOOK_NO_ROOT:
                 mapping_block(m, BLOCK_ROOT, "%s", answer->error.text);
@@ -481,8 +483,6 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                         job_release(job, job_pause(job), true, false, "another name of it has seen a later state");
                         return;
                 }
-                jobs_set_inode(job,
-                               job->row.confirmed && job->row.stamp.ino == answer->stamp.ino ? 0 : answer->stamp.ino);
                 job->fuzzy = answer->read == SOURCE_CHANGED;
                 if (job->fuzzy && !job_may_mark(job)) {
                         job_release(job, job_pause(job), true, false, "it changed while it was read");

@@ -39,9 +39,14 @@ static void drop(Job *job, JobKey key) {
         job->keys[key].there = false;
 }
 
+static void add_inode(Job *job) {
+        if (job->row.seen_ino != 0)
+                add(job, JOB_INODE, job->row.seen_ino);
+}
+
 void jobs_add(Job *job) {
         add(job, JOB_PATH, hash_path(job->row.path));
-        jobs_set_inode(job, job->row.seen_ino);
+        add_inode(job);
 }
 
 void jobs_remove(Job *job) {
@@ -65,15 +70,14 @@ bool jobs_set_source(Job *job, const char *path) {
         return true;
 }
 
-void jobs_set_inode(Job *job, uint64_t ino) {
+void jobs_saw(Job *job, const Stamp *stamp) {
         drop(job, JOB_INODE);
-        job->row.seen_ino = ino;
-        if (ino != 0)
-                add(job, JOB_INODE, ino);
+        row_saw(&job->row, stamp);
+        add_inode(job);
 }
 
-const Job *jobs_at(const Mapping *m, const char *path) {
-        const Job *job = *bucket(m, JOB_PATH, hash_path(path));
+Job *jobs_at(const Mapping *m, const char *path) {
+        Job *job = *bucket(m, JOB_PATH, hash_path(path));
 
         while (job && strcmp(job->row.path, path) != 0)
                 job = job->keys[JOB_PATH].next;
@@ -88,10 +92,19 @@ bool jobs_busy_with(const Mapping *m, const char *path) {
         return job || jobs_at(m, path);
 }
 
-bool jobs_see_inode(const Mapping *m, uint64_t ino) {
-        const Job *job = *bucket(m, JOB_INODE, ino);
+const Job *jobs_of_inode(const Mapping *m, uint64_t ino, const Job *last) {
+        const Job *job = last ? last->keys[JOB_INODE].next : *bucket(m, JOB_INODE, ino);
 
         while (job && job->row.seen_ino != ino)
                 job = job->keys[JOB_INODE].next;
-        return job != NULL;
+        return job;
+}
+
+bool jobs_want_inode(const Mapping *m, uint64_t ino) {
+        const Job *job = NULL;
+
+        while ((job = jobs_of_inode(m, ino, job)))
+                if (job->row.stamp.ino != ino)
+                        return true;
+        return false;
 }

@@ -193,6 +193,7 @@ static int hint_parent(Mapping *m, const char *path) {
 
 void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64_t first) {
         Sync *s = m->sync;
+        Job *job;
         Row row;
         int r;
 
@@ -205,8 +206,24 @@ void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64
                 row_hint(&row, content, due, first > 0 ? first : journal_sequence(s->journal, clock_wall()));
                 r = journal_put(s->journal, m->record.id, &row, NULL);
         }
+        job = first > 0 && row.state == PATH_CLAIMED ? jobs_at(m, path) : NULL;
+        if (job) /* which is to leave behind what is that old */
+                job->claimed = MIN(job->claimed, first);
         sync_touch(s);
         sync_kick(s);
+}
+
+void mapping_age(Mapping *m, const char *path, bool content, int64_t first) {
+        Journal *j = m->sync->journal;
+        Row row;
+        int r = journal_get(j, m->record.id, path, strlen(path), &row, NULL);
+
+        if (r > 0) {
+                row_age(&row, content, first);
+                r = journal_put(j, m->record.id, &row, NULL);
+        }
+        if (r >= 0)
+                sync_touch(m->sync);
 }
 
 /* --- watching --- */

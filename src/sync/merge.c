@@ -249,19 +249,16 @@ static int merge_advance(struct Merge *g, const char *key, size_t size) {
 
 /* --- what was seen --- */
 
-static bool is_up_to_date(const Seen *seen, PathState state, bool confirmed, const Stamp *stamp) {
-        switch (state) {
+static bool is_up_to_date(const Seen *seen, const struct JournalSeen *row) {
+        switch (row->state) {
         case PATH_CLEAN:
-                return confirmed && stamp_equal(stamp, &seen->stamp);
-        case PATH_CONFLICT:
-                return stamp_equal(stamp, &seen->stamp);
+                return row->confirmed && stamp_equal(&row->stamp, &seen->stamp);
         case PATH_PENDING:
                 return true; /* a job will look */
-        case PATH_GONE:
-        case PATH_HELD:
-                return seen->stamp.size == 0; /* emptied, and waits for delete-delay or a person: nothing new */
-        default:
-                return false;
+        case PATH_FAILED:
+                return false; /* tried again */
+        default:              /* it waits, for delete-delay or a person: nothing new */
+                return row->seen_ino == seen->stamp.ino && row->seen_ctime == seen->stamp.ctime_ns;
         }
 }
 
@@ -269,7 +266,7 @@ static bool is_up_to_date(const Seen *seen, PathState state, bool confirmed, con
  * gone, may by now be confirmed as it was before this sight. */
 static bool is_page_enough(const Seen *seen, const struct JournalSeen *known) {
         return known && known->intact && (known->state == PATH_CLEAN || known->state == PATH_CONFLICT) &&
-               is_up_to_date(seen, known->state, known->confirmed, &known->stamp);
+               is_up_to_date(seen, known);
 }
 
 /* `known`: its row in the page, or NULL. */
@@ -283,7 +280,12 @@ static void merge_file(struct Merge *g, const Seen *seen, const struct JournalSe
                 return;
         if (believe && row.state == PATH_CLAIMED && !is_overtaken(g, row.path, &seen->stamp))
                 return;
-        if (believe && row.exists && is_up_to_date(seen, row.state, row.confirmed, &row.stamp))
+        if (believe && row.exists &&
+            is_up_to_date(seen, &(struct JournalSeen){ .stamp = row.stamp,
+                                                       .seen_ino = row.seen_ino,
+                                                       .seen_ctime = row.seen_ctime,
+                                                       .state = row.state,
+                                                       .confirmed = row.confirmed }))
                 return;
         hint(g, &row);
 }

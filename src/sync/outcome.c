@@ -106,15 +106,6 @@ void job_park(Job *job, PathState state, int64_t due, const char *reason) {
                 guard_done(m, &job->row);
         else
                 job_adopt(job);
-        if (!job->row.confirmed && job->look == LOOK_REGULAR)
-                job->row.stamp = job->stamp; /* what could not be stored: a scan sees when it changes */
-        /* links.c: what stopped it is its blob, so news of the file that stands, or stood, here change nothing */
-        if (state != PATH_FAILED && state != PATH_CONFLICT)
-                job->row.seen_ino = job->look == LOOK_REGULAR ? job->row.seen_ino : 0;
-        else if (job->look == LOOK_REGULAR)
-                job->row.seen_ino = job->stamp.ino;
-        else
-                job->row.seen_ino = job->look == LOOK_UNREADABLE ? 0 : job->row.stamp.ino;
         row_park(&job->row, job->gen, state, due, reason);
         if ((state == PATH_FAILED || state == PATH_CONFLICT) && m->logged_failures++ < LOGGED_FAILURES) {
                 LogRecord l = LOG_HERE;

@@ -24,8 +24,8 @@ static int on_candidate(const Row *row, void *userdata) {
             strcmp(row->path, c->job->row.path) == 0 || !stamp_moved(&row->stamp, &c->job->stamp))
                 return 0;
         /* bytes may have changed without the stamp telling (4.3): then only the MD5 proves it */
-        if ((row->content || c->job->row.content) &&
-            !(c->job->have_bytes && row->has_md5 && memcmp(row->md5, c->job->md5, sizeof(row->md5)) == 0))
+        if (c->job->have_bytes && row->has_md5 ? memcmp(row->md5, c->job->md5, sizeof(row->md5)) != 0
+                                               : row->content || c->job->row.content)
                 return 0;
         c->row = *row;
         c->found = true;

@@ -295,6 +295,7 @@ void mapping_unblock(Mapping *m);
 void mapping_save(Mapping *m, bool durable);
 /* Marks a path; `due` boot ns; `first`: as old as that change, 0: a new one. */
 void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64_t first);
+void mapping_age(Mapping *m, const char *path, bool content, int64_t first); /* row_age() */
 bool mapping_excluded(const Mapping *m, const char *path, bool folder);
 int64_t mapping_delete_delay(const Mapping *m); /* from proven absence to the deletion */
 bool mapping_runs(const Mapping *m);            /* neither paused nor blocked */
@@ -348,11 +349,13 @@ int64_t uploader_next(Sync *s, int64_t now); /* boot ns of the next thing due af
 /* jobs.c */
 void jobs_add(Job *job);
 void jobs_remove(Job *job);
-bool jobs_set_source(Job *job, const char *path);       /* copied; NULL: none. False: no memory */
-void jobs_set_inode(Job *job, uint64_t ino);            /* job->row.seen_ino */
-const Job *jobs_at(const Mapping *m, const char *path); /* NULL: none */
+bool jobs_set_source(Job *job, const char *path); /* copied; NULL: none. False: no memory */
+void jobs_saw(Job *job, const Stamp *stamp);      /* row_saw() */
+Job *jobs_at(const Mapping *m, const char *path); /* NULL: none */
+/* Those whose look, this one or the last, has found that inode: NULL: the first, or no more. */
+const Job *jobs_of_inode(const Mapping *m, uint64_t ino, const Job *last);
 bool jobs_busy_with(const Mapping *m, const char *path);
-bool jobs_see_inode(const Mapping *m, uint64_t ino);
+bool jobs_want_inode(const Mapping *m, uint64_t ino); /* found it under a name that is not confirmed with it */
 
 /* job.c */
 int job_new(Job **ret, Mapping *m, const Row *row) _must_check_;

@@ -47,7 +47,7 @@ void uploader_ready(Job *job) {
 static bool stored_elsewhere_soon(const Mapping *m, const Row *row) {
         if (row->stamp.ino == 0)
                 return false;
-        if (jobs_see_inode(m, row->stamp.ino))
+        if (jobs_want_inode(m, row->stamp.ino))
                 return true;
         return journal_inode_wanted(m->sync->journal, m->record.id, row->stamp.ino, NULL) != 0;
 }

@@ -14,11 +14,19 @@ void sync_touch(Sync *s) {
 void sync_kick(Sync *s) {
 }
 
-const Job *jobs_at(const Mapping *m, const char *path) {
-        for (const Job *job = m->jobs; job; job = job->next)
+Job *jobs_at(const Mapping *m, const char *path) {
+        for (Job *job = m->jobs; job; job = job->next)
                 if (strcmp(job->row.path, path) == 0)
                         return job;
         return NULL;
+}
+
+const Job *jobs_of_inode(const Mapping *m, uint64_t ino, const Job *last) {
+        const Job *job = last ? last->next : m->jobs;
+
+        while (job && job->row.seen_ino != ino)
+                job = job->next;
+        return job;
 }
 
 static Sync sync_of;
@@ -47,7 +55,7 @@ static inline int close_journal(void **state) {
 
 static inline Stamp stamp_of(unsigned version) {
         return (Stamp){
-                .size = version, .mtime_ns = 5, .ctime_ns = 6, .btime_ns = 7, .ino = 8, .mode = S_IFREG | 0644
+                .size = version, .mtime_ns = 5, .ctime_ns = 6 + version, .btime_ns = 7, .ino = 8, .mode = S_IFREG | 0644
         };
 }
 
@@ -85,6 +93,8 @@ static inline void make_row(const char *path, PathState state, bool confirmed, u
                 break;
         default:
                 row->first = 0;
+                /* what waits with a file of size 0 was emptied; with any other, it is gone */
+                row_saw(row, state == PATH_CONFLICT || (confirmed && version == 0) ? &stamp : NULL);
                 row_park(row, row->gen, state, 1, "as it was");
                 break;
         }

@@ -12,11 +12,19 @@ void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64
         store(row);
 }
 
+void mapping_age(Mapping *m, const char *path, bool content, int64_t first) {
+        Row *row = get(path);
+
+        row_age(row, content, first);
+        store(row);
+}
+
 static Job *look(const char *path, unsigned version) {
         static Job job;
 
         job = (Job){ .mapping = &mapping, .row = *get(path), .stamp = stamp_of(version), .look = LOOK_REGULAR };
         job.stamp.nlink = 2;
+        job.row.first = 2000;
         return &job;
 }
 
@@ -27,11 +35,15 @@ static bool wakes(const char *path, const char *other, unsigned version) {
         return get(other)->gen != gen;
 }
 
-static void state_is(const char *path, PathState state, const char *reason) {
+/* As a look that found that version (NONE_THERE: no file) has left it. */
+#define NONE_THERE 99u
+
+static void state_is(const char *path, PathState state, unsigned version) {
         Row *row = get(path);
 
-        row_hint(row, false, 1, 1);
-        row_park(row, row->gen, state, 1, reason);
+        row_hint(row, false, 1, 1000);
+        row_saw(row, version == NONE_THERE ? NULL : &look(path, version)->stamp);
+        row_park(row, row->gen, state, 1, "as it was");
         store(row);
 }
 
@@ -44,22 +56,28 @@ static void test_names_that_have_not_seen_it(void **state) {
         assert_int_equal(get("a")->state, PATH_CLEAN);
 }
 
-/* No file stands there any more: saving the others, however often, does not put its deletion off. */
+/* No file stands there any more: saving the others, however often, does not put its deletion off; but it is as old as
+ * what was saved, for its blob is behind that. */
 static void test_deletion_is_not_put_off(void **state) {
-        static const PathState states[] = { PATH_GONE, PATH_HELD };
+        static const PathState states[] = { PATH_GONE, PATH_HELD, PATH_SKIPPED };
 
         make_row("a", PATH_CLEAN, true, 1);
         make_row("b", PATH_CLEAN, true, 1);
-        for (size_t i = 0; i < ELEMENTSOF(states); i++)
-                for (unsigned content = 0; content < 2; content++) {
-                        state_is("b", states[i], NULL);
-                        Row *row = get("b");
-                        row->content = content;
-                        store(row);
-                        assert_false(wakes("a", "b", 2));
-                        assert_false(wakes("a", "b", 0));
-                        assert_int_equal(get("b")->state, states[i]);
-                }
+        for (size_t i = 0; i < ELEMENTSOF(states); i++) {
+                Job *job;
+
+                state_is("b", states[i], NONE_THERE);
+                assert_false(wakes("a", "b", 2));
+                assert_false(wakes("a", "b", 0));
+                assert_int_equal(get("b")->state, states[i]);
+                assert_true(get("b")->first > 9);
+                job = look("a", 2);
+                job->row.first = 9;
+                job->stamp.nlink = 1;
+                assert_false(links_hint(job));
+                assert_int_equal(get("b")->first, states[i] == PATH_SKIPPED ? 1000 : 9);
+                make_row("b", PATH_CLEAN, true, 1);
+        }
 }
 
 /* It stands in the middle of its look, or found nothing. */
@@ -69,24 +87,46 @@ static void test_deletion_under_way_is_not_put_off(void **state) {
         make_row("a", PATH_CLEAN, true, 1);
         make_row("b", PATH_CLAIMED, true, 1);
         other = (Job){ .mapping = &mapping, .row = *get("b"), .was_gone = true, .look = LOOK_ABSENT };
+        row_saw(&other.row, NULL);
         mapping.jobs = &other;
         assert_false(wakes("a", "b", 2));
         other.look = LOOK_REGULAR; /* it is there, as it was before */
-        other.stamp = stamp_of(1);
+        other.stamp = look("b", 1)->stamp;
+        row_saw(&other.row, &other.stamp);
         assert_true(wakes("a", "b", 2));
         mapping.jobs = NULL;
 }
 
-/* Emptied through all its names at once (5.9): they wait, and wake no other until something is written. */
-static void test_emptied(void **state) {
+/* What waits, for delete-delay or a person, has seen its file all the same (5.9: emptied ones do): it is woken when
+ * there is more to see, and once. */
+static void test_what_waits_is_woken_once(void **state) {
+        static const PathState states[] = { PATH_GONE, PATH_HELD, PATH_SKIPPED, PATH_CONFLICT, PATH_FAILED };
+
         make_row("a", PATH_CLEAN, true, 1);
         make_row("b", PATH_CLEAN, true, 1);
-        state_is("b", PATH_GONE, "emptied here; waits for delete-delay");
-        assert_false(wakes("a", "b", 0));
-        assert_true(wakes("a", "b", 2));
-        state_is("b", PATH_SKIPPED, "its deletion was rejected: the blob stays");
-        assert_false(wakes("a", "b", 0));
-        assert_true(wakes("a", "b", 2));
+        for (size_t i = 0; i < ELEMENTSOF(states); i++) {
+                state_is("b", states[i], 3);
+                assert_false(wakes("a", "b", 3));
+                assert_int_equal(get("b")->state, states[i]);
+                assert_true(wakes("a", "b", 4));
+        }
+}
+
+/* Another look settles it; if it does not, the clock was set back. */
+static void test_later_state(void **state) {
+        Job *job;
+        uint64_t gen;
+
+        make_row("a", PATH_CLEAN, true, 1);
+        make_row("b", PATH_CLEAN, true, 1);
+        state_is("b", PATH_CONFLICT, 3);
+        gen = get("b")->gen;
+        job = look("a", 2);
+        assert_true(links_hint(job));
+        assert_int_equal(get("b")->gen, gen);
+        job->row.attempts = 2;
+        assert_false(links_hint(job));
+        assert_true(get("b")->gen > gen);
 }
 
 /* Its pause is not cut short: two of them, leased, would ask the service without one. */
@@ -97,34 +137,14 @@ static void test_pending_keeps_its_pause(void **state) {
         assert_false(wakes("b", "a", 2));
 }
 
-/* What the blob stopped is not for another name to settle; what could not be read may be readable now. */
-static void test_parked(void **state) {
-        static const PathState states[] = { PATH_FAILED, PATH_CONFLICT };
-
-        make_row("a", PATH_CLEAN, true, 1);
-        make_row("b", PATH_CLEAN, true, 1);
-        for (size_t i = 0; i < ELEMENTSOF(states); i++) {
-                Row *row;
-
-                state_is("b", states[i], "as it was");
-                row = get("b");
-                row->seen_ino = stamp_of(2).ino;
-                store(row);
-                assert_false(wakes("a", "b", 2));
-                row = get("b");
-                row->seen_ino = 0;
-                store(row);
-                assert_true(wakes("a", "b", 2));
-        }
-}
-
 /* "a" was written to, and then replaced or removed: the event named "a" alone, and the file is still there as "b". */
 static void test_former_names(void **state) {
         static const Look looks[] = { LOOK_REGULAR, LOOK_ABSENT };
 
         make_row("a", PATH_CLEAN, true, 1);
         make_row("b", PATH_CLEAN, true, 1);
-        make_row("c", PATH_GONE, true, 1);
+        make_row("c", PATH_CLEAN, true, 1);
+        state_is("c", PATH_GONE, NONE_THERE);
         for (size_t i = 0; i < ELEMENTSOF(looks); i++) {
                 uint64_t gen = get("b")->gen, gone = get("c")->gen;
                 Job *job = look("a", 2), other;
@@ -134,15 +154,13 @@ static void test_former_names(void **state) {
                 links_former(job); /* no event told of bytes */
                 assert_int_equal(get("b")->gen, gen);
                 job->row.content = true;
-                job->was_gone = true;
-                links_former(job); /* told before */
+                row_saw(&job->row, NULL);
+                links_former(job); /* it was not there at the last look either: told then */
                 assert_int_equal(get("b")->gen, gen);
-                job->was_gone = false;
-                job->row.kept = true;
-                links_former(job); /* rejected: told before, or two names would wake each other for ever */
-                assert_int_equal(get("b")->gen, gen);
-                job->row.kept = false;
+                row_hint(&job->row, true, 1, 1);
                 other = (Job){ .mapping = &mapping, .row = *get("d"), .stamp = stamp_of(1), .look = LOOK_REGULAR };
+                row_saw(&other.row, &other.stamp);
+                other.row.state = PATH_CLAIMED;
                 mapping.jobs = &other;
                 links_former(job);
                 mapping.jobs = NULL;
@@ -150,11 +168,10 @@ static void test_former_names(void **state) {
                 assert_true(get("b")->content); /* the stamp may not tell (4.3) */
                 assert_true(get("d")->gen > other.row.gen);
                 assert_int_equal(get("c")->gen, gone);
-                state_is("b", PATH_GONE, NULL);
                 make_row("b", PATH_CLEAN, true, 1);
         }
         Job *job = look("a", 2); /* it is still the same file: links_hint() sees to it */
-        job->row.content = true;
+        row_hint(&job->row, true, 1, 1);
         uint64_t gen = get("b")->gen;
         links_former(job);
         assert_int_equal(get("b")->gen, gen);
@@ -185,8 +202,12 @@ static void test_same_stamp_other_bytes(void **state) {
         assert_true(get("b")->gen > gen);
         assert_true(get("b")->content);
         gen = get("b")->gen;
-        links_stored(job); /* it will read it anyway */
+        row = get("b");
+        row->content = false;
+        store(row);
+        links_stored(job); /* its look is to come, and will read it now */
         assert_int_equal(get("b")->gen, gen);
+        assert_true(get("b")->content);
 }
 
 int main(void) {
@@ -194,9 +215,9 @@ int main(void) {
                 WITH_JOURNAL(test_names_that_have_not_seen_it),
                 WITH_JOURNAL(test_deletion_is_not_put_off),
                 WITH_JOURNAL(test_deletion_under_way_is_not_put_off),
-                WITH_JOURNAL(test_emptied),
+                WITH_JOURNAL(test_what_waits_is_woken_once),
+                WITH_JOURNAL(test_later_state),
                 WITH_JOURNAL(test_pending_keeps_its_pause),
-                WITH_JOURNAL(test_parked),
                 WITH_JOURNAL(test_former_names),
                 WITH_JOURNAL(test_same_stamp_other_bytes),
         };
