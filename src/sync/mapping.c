@@ -17,6 +17,7 @@
 #include <openssl/sha.h>
 
 #define WORKERS 2u
+#define TOLD_MOST ((size_t) 1024 * 1024)
 #define BUSY_PATHS 4096u /* remembered by settle */
 
 /* azsyncd's application id for machine-id(5): ids derived from it tell nothing of the machine */
@@ -197,6 +198,8 @@ void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64
         Row row;
         int r;
 
+        if (content)
+                m->told_more |= buf_append(&m->told, path, strlen(path) + 1) < 0;
         r = journal_get(s->journal, m->record.id, path, strlen(path), &row, NULL);
         if (r == -ENAMETOOLONG)
                 return; /* the scanner has named the branch */
@@ -211,6 +214,16 @@ void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64
                 job->claimed = MIN(job->claimed, first);
         sync_touch(s);
         sync_kick(s);
+}
+
+void mapping_tell_again(Mapping *m) {
+        Buf told = m->told;
+
+        m->told = BUF_INIT(told.ceiling);
+        m->record.reread |= m->told_more;
+        for (size_t at = 0; at < told.size; at += strlen(told.data + at) + 1)
+                mapping_hint(m, told.data + at, true, clock_boot(), 0);
+        buf_done(&told);
 }
 
 void mapping_age(Mapping *m, const char *path, bool content, int64_t first) {
@@ -363,6 +376,7 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
         s->rates_until = 0;
         for (Line line = LINE_SMALL; line <= LINE_LARGE; line++)
                 m->lines[line].last = &m->lines[line].first;
+        m->told = BUF_INIT(TOLD_MOST);
         m->fs_name = "?";
         m->fs_tells = true;
         destination(config, here, sizeof(here));
@@ -423,6 +437,7 @@ Mapping *mapping_free(Mapping *m) {
                 account_forget(m->account);
         }
         listing_drop(m);
+        buf_done(&m->told);
         free(m->identity);
         free(m->url);
         free(m);

@@ -49,9 +49,11 @@ static void go_on(Mapping *m) {
         /* jobs that ended meanwhile could not say so; one that is still at work says it when it ends */
         if (journal_unclaim(s->journal, m->record.id, NULL) < 0)
                 return;
+        mapping_tell_again(m);
         mapping_save(m, true); /* what was decided meanwhile */
         listing_drop(m);       /* its marks went with what could not be written */
         mapping_scan(m, "");
+        waits_restarted(s, m->config->name); /* all of that is as old as it was, and has a new place in the sequence */
 }
 
 static void on_recover(void *userdata) {

@@ -148,6 +148,11 @@ struct Mapping {
         int64_t scan_not_before; /* boot ns */
         int64_t walked_from;     /* boot ns: when the last complete walk of the whole tree began; 0: there was none */
 
+        /* Paths of which an event told that bytes changed, each ended by NUL, since the last commit: a lost transaction
+         * must not take with it what no stamp need tell (pitfalls 4.3). */
+        Buf told;
+        bool told_more; /* than `told` has room for */
+
         /* contact with the container; as long as record.contacted is false, nothing else is sent */
         enum { CONTACT_NONE, CONTACT_CREATE, CONTACT_LIST, CONTACT_COMPARE } contact;
         BlobCall *contact_call;
@@ -296,6 +301,7 @@ void mapping_save(Mapping *m, bool durable);
 /* Marks a path; `due` boot ns; `first`: as old as that change, 0: a new one. */
 void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64_t first);
 void mapping_age(Mapping *m, const char *path, bool content, int64_t first); /* row_age() */
+void mapping_tell_again(Mapping *m);                                         /* what was lost with a transaction */
 bool mapping_excluded(const Mapping *m, const char *path, bool folder);
 int64_t mapping_delete_delay(const Mapping *m); /* from proven absence to the deletion */
 bool mapping_runs(const Mapping *m);            /* neither paused nor blocked */
