@@ -216,7 +216,13 @@ void check_tree_changed(void) {
 }
 
 void check_looked(const char *path, bool regular) {
+        Entry *e = tree_entry(path);
         Path *p;
+
+        if (e) {
+                e->told = 0;
+                unknown_end(&e->inode->unnamed);
+        }
 
         if (excluded(path))
                 return;
@@ -262,7 +268,7 @@ void check_rejected(void) {
 
 /* Nobody could know by then what bytes it had. */
 static bool is_unknowable(const Inode *i, int64_t since) {
-        return i && since >= i->untold_since && (i->untold || since < i->told);
+        return i && (unknown_at(&i->untold, since) || unknown_at(&i->unnamed, since));
 }
 
 /* Whatever stood at each path at `since` is in the cloud, or what came later. */

@@ -88,6 +88,8 @@ void check_written(const Blob *before, const Blob *b) {
                 fail("torn", "%s is no state that its file ever had", b->name);
         if (b->content.total == 0 && before->there && before->content.total > 0)
                 count_deletion(p, before);
+        if (tree_entry(p->name))
+                tree_entry(p->name)->stored = true;
         p->approved = p->moved = p->kept = false;
 }
 

@@ -62,7 +62,7 @@ static void make_calm(void) {
                 if (i->unreadable)
                         i->ctime = stamp_now();
                 i->unreadable = false;
-                if (i->untold) { /* what no event and no stamp told, and never will: somebody saves it once more */
+                if (i->untold.now) { /* what no event and no stamp told, and never will: somebody saves it once more */
                         tree_touched(i, true);
                         tree_says(i, WATCH_CONTENT | WATCH_CLOSED);
                 }

@@ -81,8 +81,16 @@ typedef struct Entry {
         struct Entry *next; /* in the order of their names */
         Inode *inode;
         uint64_t id;
+        int64_t told; /* when other bytes were first told of under this name since it was last looked at; 0: never */
+        bool stored;  /* the daemon has written a blob of this name since it is there */
         char name[NAME_ROOM];
 } Entry;
+
+/* A time in which nobody could know what bytes a file has. */
+typedef struct Unknown {
+        bool now;
+        int64_t since, until;
+} Unknown;
 
 struct Inode {
         Inode *next; /* of all */
@@ -93,11 +101,11 @@ struct Inode {
         Content content;
         bool unreadable;   /* EACCES */
         bool page_dirty;   /* stores through a mapping leave no stamp now (pitfalls 4.3) */
-        bool untold;       /* a store left no stamp, and its CLOSE_WRITE is still to come or was lost: nobody knows */
+        Unknown untold;    /* a store left no stamp, and its CLOSE_WRITE is still to come or was lost */
+        Unknown unnamed;   /* a change was told of under a new name, which was gone before anybody looked (5.4) */
         bool unreported;   /* a store whose event is still to come */
         int64_t unstamped; /* when the first store since the last stamp left none; 0: none did */
-        int64_t untold_since, told; /* from when to when (or still) nobody could know of its last bytes */
-        unsigned writers;           /* write(2) under way: it holds the inode's lock */
+        unsigned writers;  /* write(2) under way: it holds the inode's lock */
         Entry *entries;
         Inode *parent;
         int wd; /* 0: not watched */
@@ -137,13 +145,16 @@ bool tree_remove(const char *path, bool deep);
 bool tree_rename(const char *from, const char *to);
 bool tree_link(const char *from, const char *to);
 void tree_touched(Inode *i, bool content); /* stamps */
-void tree_told(Inode *i, bool told);       /* of its bytes, or nobody will be until the next event or stamp */
+void unknown_begin(Unknown *u, int64_t since);
+void unknown_end(Unknown *u);
+bool unknown_at(const Unknown *u, int64_t at);
 void tree_told_nothing(void);
 void tree_says(Inode *file, unsigned news); /* an event for a file that is open, under the name it has by now */
 void tree_mount(Mounted m);
 void tree_replace_root(void);
 /* Calls for every file and folder; path without a leading slash. */
 void tree_each(void (*fn)(const char *path, Inode *i, void *data), void *data);
+Entry *tree_entry(const char *path);
 Inode *parent_of(const char *path, const char **ret_name);
 
 /* --- watching.c: the kernel's queue, the watcher, the mounts --- */

@@ -112,19 +112,26 @@ void tree_touched(Inode *i, bool content) {
         i->unstamped = 0;
 }
 
-void tree_told(Inode *i, bool told) {
-        if (i->untold && told)
-                i->told = now();
-        else if (!i->untold && !told)
-                i->untold_since = i->unstamped;
-        i->untold = !told;
+void unknown_begin(Unknown *u, int64_t since) {
+        if (!u->now)
+                *u = (Unknown){ .now = true, .since = since };
+}
+
+void unknown_end(Unknown *u) {
+        if (u->now)
+                u->until = now();
+        u->now = false;
+}
+
+bool unknown_at(const Unknown *u, int64_t at) {
+        return at >= u->since && (u->now || at < u->until);
 }
 
 /* What was told may not have been kept: what left no stamp is seen by nobody now. */
 void tree_told_nothing(void) {
         for (Inode *i = world.all; i; i = i->next)
                 if (i->unstamped > 0)
-                        tree_told(i, false);
+                        unknown_begin(&i->untold, i->unstamped);
 }
 
 /* --- names --- */
@@ -178,6 +185,13 @@ Inode *parent_of(const char *path, const char **ret_name) {
         return inode_is_folder(i) ? i : NULL;
 }
 
+Entry *tree_entry(const char *path) {
+        const char *name;
+        const Inode *folder = parent_of(path, &name);
+
+        return folder ? entry_of(folder, name) : NULL;
+}
+
 static Entry *add(Inode *folder, const char *name, Inode *i) {
         Entry *e = calloc(1, sizeof(*e)), **at = &folder->entries;
 
@@ -199,6 +213,8 @@ static Inode *take_away(Inode *folder, Entry *e) {
         Entry **at = &folder->entries;
         Inode *i = e->inode;
 
+        if (e->told > 0 && !e->stored)
+                unknown_begin(&i->unnamed, e->told);
         while (*at != e)
                 at = &(*at)->next;
         *at = e->next;

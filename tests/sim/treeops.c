@@ -57,10 +57,14 @@ static bool says_under(Inode *file, unsigned news, bool any) {
                 for (Entry *e = i->entries; e; e = e->next)
                         if (e->inode == file && (any || !strstr(e->name, ".tmp"))) {
                                 kernel_says(i, e->name, news);
-                                if (news & WATCH_CONTENT)
+                                if (news & WATCH_CONTENT) {
                                         file->unreported = false;
-                                if (file->unstamped == 0 || (news & WATCH_CONTENT))
-                                        tree_told(file, file->unstamped == 0 || kernel_hears(i));
+                                        e->told = e->told > 0 ? e->told : now();
+                                }
+                                if (file->unstamped == 0 || ((news & WATCH_CONTENT) && kernel_hears(i)))
+                                        unknown_end(&file->untold);
+                                else if (news & WATCH_CONTENT)
+                                        unknown_begin(&file->untold, file->unstamped);
                                 return true;
                         }
         return false;
@@ -285,7 +289,7 @@ static void on_store(void *data) {
                 tree_touched(i, true);
         else {
                 i->unstamped = i->unstamped > 0 ? i->unstamped : now();
-                tree_told(i, false);
+                unknown_begin(&i->untold, i->unstamped);
         }
         i->page_dirty = i->unreported = true;
         check_tree_changed();
