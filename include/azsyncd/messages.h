@@ -30,3 +30,4 @@
 #define MSG_UNHEALTHY "6b1c0d5fa7a44a8f8d0e3b6f2a9c4e42"
 #define MSG_UNLOADABLE "6b1c0d5fa7a44a8f8d0e3b6f2a9c4e16"
 #define MSG_TWO_HOSTS "6b1c0d5fa7a44a8f8d0e3b6f2a9c4e1d"
+#define MSG_NO_CRC64 "6b1c0d5fa7a44a8f8d0e3b6f2a9c4e43"

@@ -3,6 +3,7 @@
 #include "azure/call.h"
 
 #include "azure/properties.h"
+#include "chunk/crc64.h"
 #include "util/clock.h"
 #include "util/encode.h"
 #include "util/log.h"
@@ -364,13 +365,18 @@ int blob_put(BlobClient *c, const char *container, const char *blob, const void 
 }
 
 int blob_put_block(BlobClient *c, const char *container, const char *blob, const char *block_id, const void *body,
-                   size_t size, const uint8_t md5[static 16], BlobFn fn, void *userdata, BlobCall **ret) {
+                   size_t size, const BlobCheck *check, BlobFn fn, void *userdata, BlobCall **ret) {
         BlobCall *call = call_new(c, VERB_PUT_BLOCK, "PUT", fn, userdata);
-        char text[BASE64_ROOM(16)];
+        char text[BASE64_ROOM(16)], crc[13];
 
         if (!call)
                 return -ENOMEM;
-        add_md5(call, md5, text);
+        if (check->md5)
+                add_md5(call, check->md5, text);
+        else {
+                crc64_text(check->crc64, crc);
+                request_header(&c->request, "x-ms-content-crc64", crc);
+        }
         request_query(&c->request, "comp", "block");
         request_query(&c->request, "blockid", block_id);
         return call_send(call, container, blob, body, size, 0, ret);

@@ -70,8 +70,13 @@ typedef void (*BlobFn)(const BlobAnswer *answer, void *userdata);
 int blob_put(BlobClient *c, const char *container, const char *blob, const void *body, size_t size,
              const uint8_t md5[static 16], const char *content_type, const BlobMeta *meta,
              const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
+/* By which the service checks a block (pitfalls 10.17). */
+typedef struct BlobCheck {
+        uint64_t crc64;     /* CRC-64/NVME, chunk/crc64.h */
+        const uint8_t *md5; /* 16 bytes: in its place; NULL: none */
+} BlobCheck;
 int blob_put_block(BlobClient *c, const char *container, const char *blob, const char *block_id, const void *body,
-                   size_t size, const uint8_t md5[static 16], BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
+                   size_t size, const BlobCheck *check, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;
 int blob_put_block_list(BlobClient *c, const char *container, const char *blob, const char *const *ids, size_t n,
                         const uint8_t md5[static 16], const char *content_type, const BlobMeta *meta,
                         const BlobCondition *condition, BlobFn fn, void *userdata, BlobCall **ret) _must_check_;

@@ -12,7 +12,7 @@
 #define MAPPINGS_MAX 1000u
 #define ACCOUNTS_MAX 64u
 #define MEMORY_USUAL (UINT64_C(64) << 20)
-#define MEMORY_LEAST (UINT64_C(8) << 20) /* a block of a large file, and as much for small ones beside it */
+#define MEMORY_LEAST (UINT64_C(16) << 20) /* a block of a large file, and as much for small ones beside it */
 #define MEMORY_MOST (UINT64_C(64) << 30)
 #define PATIENCE (2 * NSEC_PER_SEC) /* the loop stands still meanwhile, should a mount hang */
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"

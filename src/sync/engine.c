@@ -85,6 +85,7 @@ static void on_work(void *userdata) {
         int64_t now = clock_boot(), next; /* one now for both, or what comes due between them is nobody's */
 
         retry_more(s);
+        job_memory(s);
         uploader_run(s, now);
         next = journal_broken(s->journal) ? INT64_MAX : uploader_next(s, now);
         if (next == INT64_MAX)

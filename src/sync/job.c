@@ -72,6 +72,7 @@ Job *job_free(Job *job) {
                 deletions_drop(job);
         jobs_remove(job);
         upload_free(job->upload);
+        blocks_done(&job->blocks);
         job_give_back(job);
         m->n_started -= job->started;
         m->n_apart -= job->apart;

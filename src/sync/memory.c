@@ -91,6 +91,7 @@ bool job_want_memory(Job *job, Line line, size_t least, size_t most, void (*resu
         job->next_ready = NULL;
         *l->last = job;
         l->last = &job->next_ready;
+        sync_kick(job->mapping->sync); /* what it has just given back may be what somebody before it waits for */
         return false;
 }
 

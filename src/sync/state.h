@@ -5,6 +5,7 @@
 #include "azure/blob.h"
 #include "config/config.h"
 #include "journal/journal.h"
+#include "sync/blocks.h"
 #include "sync/engine.h"
 #include "sync/pace.h"
 #include "sync/plan.h"
@@ -97,6 +98,7 @@ struct Account {
         unsigned n_large;     /* large files under way */
         int64_t single_until; /* boot ns: it refused a batch, and is not asked to take one before */
         Error why;            /* while the gate is not open */
+        bool no_crc64;        /* the service has refused one that was right */
         bool keep;            /* engine_apply() */
 };
 
@@ -239,11 +241,15 @@ struct Job {
         struct Batch *batch; /* in which it waits or travels, at its place there, to delete the blob of this etag */
         unsigned batch_at;
         const char *batch_etag;
-        bool waiting;                /* an answer of source is still to come */
-        struct Upload *upload;       /* large files */
-        unsigned id_size, staged_id; /* bytes of our block ids, 0: the usual; of somebody else's that are staged */
-        bool by_blocks;              /* a small file that has to be sent like a large one */
-        uint64_t sent_before;        /* of finished blocks, for progress */
+        bool waiting;                     /* an answer of source is still to come */
+        struct Upload *upload;            /* large files */
+        Blocks blocks;                    /* of its blob, as far as asked */
+        bool blocks_asked, blocks_unsure; /* Get Block List was answered; what it said may be out of date */
+        unsigned refused_id_size;         /* the service takes no ids of so many bytes; 0: it has not said so */
+        unsigned average_least;           /* cuts of a smaller average make too many blocks; 0: not known */
+        int64_t read_ns;                  /* how long reading and hashing took */
+        bool by_blocks;                   /* a small file that has to be sent like a large one */
+        uint64_t sent_before;             /* of finished blocks, for progress */
 };
 
 /* engine.c */
@@ -415,7 +421,9 @@ void throttle_serve(void *sync);                    /* a TimerFn */
 uint64_t throttle_rate(Mapping *m);                 /* bytes per second that it may have now; 0: no limit */
 
 /* upload.c: a large file, by blocks */
-void upload_start(Job *job, bool hash_only);    /* ends in job_plan() with the whole's MD5 */
+/* Ends in job_plan() with the whole's MD5. `hash_first`: nothing is sent before that, unless by blocks that are known.
+ */
+void upload_start(Job *job, bool hash_first);
 bool upload_staged(const Job *job);             /* every block is there: only the commit is missing */
 void upload_commit(Job *job, const char *etag); /* NULL: If-None-Match: * */
 void upload_free(struct Upload *u);

@@ -2,6 +2,7 @@
 
 #include "util/workers.h"
 #include "watch/read.h"
+#include "watch/reading.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -9,7 +10,10 @@
 
 /* A Task is one call: made on the loop, run in a worker, answered on the loop. It holds all that the worker needs, so
  * that one which is stuck in the kernel can outlive the Source. What a SourceFile has open is shared between the handle
- * and the task under way, and goes with the later of the two. */
+ * and the tasks under way, and goes with the last of them.
+ *
+ * A block passes through two stages, each of which has one block at a time: it is read, cut and hashed, then added to
+ * the MD5 of the whole. So two workers are busy with one file, and the slower stage sets the pace. */
 
 typedef struct Folder {
         atomic_uint refs;
@@ -19,10 +23,17 @@ typedef struct Folder {
 typedef struct OpenFile {
         atomic_uint refs;
         atomic_bool abandoned; /* nobody waits for it: do not go on */
-        ReadFile *read;        /* only the task under way touches it */
+        ReadFile *read;        /* only the tasks under way touch it */
 } OpenFile;
 
-typedef enum TaskKind { TASK_LOOK, TASK_READ, TASK_FILE_OPEN, TASK_FILE_READ, TASK_FILE_FINISH } TaskKind;
+typedef enum TaskKind {
+        TASK_LOOK,
+        TASK_READ,
+        TASK_FILE_OPEN,
+        TASK_FILE_READ,
+        TASK_FILE_SUM,
+        TASK_FILE_FINISH
+} TaskKind;
 
 typedef struct Task {
         Work work;
@@ -30,12 +41,15 @@ typedef struct Task {
         Folder *folder;
         RootId pinned;
         size_t room;
+        Cuts cuts;
+        bool md5;
         OpenFile *open;
         bool again; /* the worker has more to do, but others may have their turn first */
         char *data;
         SourceAnswer answer;
         /* the loop's */
-        SourceFile *file; /* NULL: not of one, or it was closed */
+        SourceFile *file;  /* NULL: not of one, or it was closed */
+        struct Task *next; /* of those that wait for a stage */
         SourceFn fn;
         void *userdata;
         char path[];
@@ -48,10 +62,15 @@ struct Source {
         RootId pinned;
 };
 
+typedef struct Stage {
+        Task *task;         /* under way */
+        Task *first, *last; /* wait */
+} Stage;
+
 struct SourceFile {
         Source *source;
         OpenFile *open;
-        Task *task; /* under way */
+        Stage read, sum;
 };
 
 static void folder_unref(Folder *f) {
@@ -91,8 +110,11 @@ static void run_file(Task *t, OpenFile *o) {
         if (t->kind == TASK_FILE_OPEN)
                 read_file_open(o->read, &t->answer);
         else if (t->kind == TASK_FILE_READ)
-                read_file_block(o->read, t->room, &t->answer, &t->data);
-        else
+                read_file_block(o->read, &t->cuts, t->md5, &t->answer, &t->data);
+        else if (t->kind == TASK_FILE_SUM) {
+                if (t->data && !read_file_sum(o->read, t->data, t->answer.size))
+                        t->answer = (SourceAnswer){ .look = LOOK_UNKNOWN };
+        } else
                 t->again = !read_file_finish(o->read, &t->answer);
 }
 
@@ -108,6 +130,35 @@ static void task_run(Work *work) {
                 read_look(t->folder->path, &t->pinned, t->path, &t->answer);
 }
 
+static void stage_run(Stage *stage, Task *t) {
+        stage->task = t;
+        workers_submit(t->file->source->workers, &t->work);
+}
+
+static void stage_add(Stage *stage, Task *t) {
+        if (!stage->task) {
+                stage_run(stage, t);
+                return;
+        }
+        if (stage->last)
+                stage->last->next = t;
+        else
+                stage->first = t;
+        stage->last = t;
+}
+
+static void stage_next(Stage *stage) {
+        Task *t = stage->first;
+
+        stage->task = NULL;
+        if (!t)
+                return;
+        stage->first = TAKE_PTR(t->next);
+        if (!stage->first)
+                stage->last = NULL;
+        stage_run(stage, t);
+}
+
 static void task_done(Work *work) {
         Task *t = (Task *) work;
 
@@ -115,8 +166,14 @@ static void task_done(Work *work) {
                 workers_submit(t->file->source->workers, work);
                 return;
         }
-        if (t->file)
-                t->file->task = NULL; /* before the callback, which may ask for the next block, or close the file */
+        if (t->file) { /* before the callback, which may ask for the next block, or close the file */
+                stage_next(t->kind == TASK_FILE_SUM ? &t->file->sum : &t->file->read);
+                if (t->kind == TASK_FILE_READ) {
+                        t->kind = TASK_FILE_SUM;
+                        stage_add(&t->file->sum, t);
+                        return;
+                }
+        }
         if (t->fn)
                 t->fn(&t->answer, t->userdata);
         task_free(t);
@@ -143,7 +200,7 @@ int source_new(Source **ret, sd_event *loop, const char *folder, const RootId *p
 
         assert(ret && loop && folder[0] == '/');
 
-        r = read_setup(e);
+        r = reading_setup(e);
         if (r < 0)
                 return r;
         s = calloc(1, sizeof(*s));
@@ -213,19 +270,19 @@ char *source_take_buffer(const SourceAnswer *answer) {
         return TAKE_PTR(t->data);
 }
 
-static int submit_file(SourceFile *f, TaskKind kind, size_t room, SourceFn fn, void *userdata) {
+static int submit_file(SourceFile *f, TaskKind kind, const Cuts *cuts, bool md5, SourceFn fn, void *userdata) {
         Task *t;
 
-        assert(!f->task && f->source->workers);
+        assert(f->source->workers);
 
         t = task_new(kind, "", fn, userdata);
         if (!t)
                 return -ENOMEM;
         t->open = open_ref(f->open);
-        t->room = room;
+        t->cuts = cuts ? *cuts : (Cuts){ 0 };
+        t->md5 = md5;
         t->file = f;
-        f->task = t;
-        workers_submit(f->source->workers, &t->work);
+        stage_add(&f->read, t);
         return 0;
 }
 
@@ -242,7 +299,7 @@ int source_file_open(Source *s, const char *path, SourceFn fn, void *userdata, S
                 return -ENOMEM;
         f->source = s;
         f->open = o;
-        r = submit_file(f, TASK_FILE_OPEN, 0, fn, userdata);
+        r = submit_file(f, TASK_FILE_OPEN, NULL, false, fn, userdata);
         if (r < 0)
                 return r;
         o = NULL; /* f has it */
@@ -251,23 +308,34 @@ int source_file_open(Source *s, const char *path, SourceFn fn, void *userdata, S
         return 0;
 }
 
-int source_file_read(SourceFile *f, size_t size, SourceFn fn, void *userdata) {
-        return submit_file(f, TASK_FILE_READ, size, fn, userdata);
+int source_file_read(SourceFile *f, const Cuts *cuts, bool md5, SourceFn fn, void *userdata) {
+        return submit_file(f, TASK_FILE_READ, cuts, md5, fn, userdata);
 }
 
 int source_file_finish(SourceFile *f, SourceFn fn, void *userdata) {
-        return submit_file(f, TASK_FILE_FINISH, 0, fn, userdata);
+        return submit_file(f, TASK_FILE_FINISH, NULL, false, fn, userdata);
+}
+
+static void stage_close(Stage *stage, bool workers) {
+        Task *t;
+
+        /* After source_free() the task is gone, or belongs to a thread that is stuck. */
+        if (stage->task && workers) {
+                stage->task->file = NULL;
+                stage->task->fn = NULL;
+        }
+        while ((t = stage->first)) {
+                stage->first = t->next;
+                task_free(t);
+        }
 }
 
 SourceFile *source_file_close(SourceFile *f) {
         if (!f)
                 return NULL;
         atomic_store(&f->open->abandoned, true);
-        /* After source_free() the task is gone, or belongs to a thread that is stuck. */
-        if (f->task && f->source->workers) {
-                f->task->file = NULL;
-                f->task->fn = NULL;
-        }
+        stage_close(&f->read, f->source->workers);
+        stage_close(&f->sum, f->source->workers);
         open_unref(f->open);
         source_unref(f->source);
         free(f);

@@ -3,6 +3,7 @@
  * back on the loop. Decides nothing. sync/job is its user; the simulator in tests/sim stands in for source.c. */
 #pragma once
 
+#include "chunk/cut.h"
 #include "util/error.h"
 #include "util/stamp.h"
 #include "watch/root.h"
@@ -42,8 +43,10 @@ typedef struct SourceAnswer {
         Stamp stamp;        /* of the first fstat; for REGULAR, SYMLINK, FOLDER, SPECIAL */
         size_t size;        /* bytes in the buffer: stamp.size for WHOLE and PREFIX; others if it changed */
         bool end;           /* SourceFile: this was the last block */
-        uint8_t md5[16];    /* source_read, source_file_read: of these bytes; source_file_finish: of the whole file */
+        uint8_t md5[16];    /* source_read, source_file_finish: of the whole file; source_file_read: of this block, if
+                               asked for */
         uint8_t sha256[32]; /* source_file_read: of this block */
+        uint64_t crc64;     /* likewise */
         Error error;        /* for UNREADABLE, UNKNOWN, NO_ROOT */
 } SourceAnswer;
 
@@ -68,12 +71,13 @@ char *
 source_take_buffer(const SourceAnswer *answer); /* only inside the callback; caller frees; NULL if there is none */
 
 /* A large file: open (tick, fstat, SEEK_HOLE, sync_file_range; read is UNREAD, or CHANGED if finish will say so
- * anyway), then blocks in order, then finish (fstat, statx of the path: read is WHOLE, PREFIX or CHANGED). One call at
- * a time per file. */
+ * anyway), then its blocks, then, when all of them have come, finish (fstat, statx of the path: read is WHOLE, PREFIX
+ * or CHANGED). */
 int source_file_open(Source *s, const char *path, SourceFn fn, void *userdata, SourceFile **ret) _must_check_;
-/* Reads up to `size` bytes at the present position; fewer only at the end, and a short file is SOURCE_CHANGED. A file
- * that grows is followed until it has twice its size at first. Buffer as with source_read(). */
-int source_file_read(SourceFile *f, size_t size, SourceFn fn, void *userdata) _must_check_;
+/* The next block, cut by its content (chunk/cut.h). Several may be asked for: while one is summed up the next is read.
+ * They come in order; after the last one, none, with `end`. A short file is SOURCE_CHANGED. A file that grows is
+ * followed until it has twice its size at first. `md5`: of each block, too. Buffer as with source_read(). */
+int source_file_read(SourceFile *f, const Cuts *cuts, bool md5, SourceFn fn, void *userdata) _must_check_;
 int source_file_finish(SourceFile *f, SourceFn fn, void *userdata) _must_check_;
-SourceFile *source_file_close(SourceFile *f); /* any time; a read under way is abandoned, its callback does not come */
+SourceFile *source_file_close(SourceFile *f); /* any time; what is under way is abandoned, its callbacks do not come */
 DEFINE_CLEANUP(SourceFile *, source_file_close);

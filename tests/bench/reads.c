@@ -6,6 +6,7 @@
  * there, as the daemon's workers do. The linker has the library's calls come by here (--wrap), where they are timed. */
 #include "util/clock.h"
 #include "watch/read.h"
+#include "watch/reading.h"
 
 #include <err.h>
 #include <fcntl.h>
@@ -87,7 +88,7 @@ int main(int argc, char *argv[]) {
         size_t size;
         char *data;
 
-        if (argc != 5 || argv[1][0] != '/' || read_setup(NULL) < 0)
+        if (argc != 5 || argv[1][0] != '/' || reading_setup(NULL) < 0)
                 errx(2, "reads /DIR FILES SIZE THREADS");
         folder = argv[1];
         files = strtol(argv[2], NULL, 10);

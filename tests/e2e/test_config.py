@@ -20,7 +20,7 @@ BAD = [
     ("wrong type", GOOD, MAPPING + "exclude: {a: b}\n", DOCS, 4, ["exclude"]),
     ("wrong word", GOOD, MAPPING + "deletes: perhaps\n", DOCS, 4, ["deletes", "mirror", "keep"]),
     ("bad duration", GOOD, MAPPING + "delete-delay: soon\n", DOCS, 4, ["delete-delay"]),
-    ("memory", GOOD + "memory: 1MiB\n", MAPPING, MAIN, 4, ["memory", "8MiB", "64GiB"]),
+    ("memory", GOOD + "memory: 1MiB\n", MAPPING, MAIN, 4, ["memory", "16MiB", "64GiB"]),
     ("bandwidth", GOOD + "bandwidth: 20MB/s\n", MAPPING, MAIN, 4, ["bandwidth", "20MiB/s"]),
     ("bandwidth that overlaps", GOOD, MAPPING + "bandwidth:\n  Fri 22:00-06:00: 1MiB/s\n  Sat: 2MiB/s\n", DOCS, 6,
      ["bandwidth", "overlaps"]),

@@ -8,6 +8,7 @@
  * there was a torn one. */
 #include "util/clock.h"
 #include "watch/read.h"
+#include "watch/reading.h"
 #include "writer.h"
 
 #include <err.h>
@@ -74,6 +75,7 @@ static pid_t start_writer(WriterKind kind, const char *path, size_t size, unsign
 static ssize_t read_once(const char *folder, const char *name, char *into, size_t room) {
         _cleanup_(read_file_freep) ReadFile *f = NULL;
         _cleanup_free_ char *small = NULL;
+        const Cuts cuts = cuts_of(22);
         SourceAnswer a;
         size_t n = 0;
 
@@ -93,9 +95,11 @@ static ssize_t read_once(const char *folder, const char *name, char *into, size_
         do {
                 _cleanup_free_ char *block = NULL;
 
-                read_file_block(f, SMALL, &a, &block);
+                read_file_block(f, &cuts, false, &a, &block);
                 if (a.look != LOOK_REGULAR || a.read == SOURCE_CHANGED || n + a.size > room)
                         return -1;
+                if (block && !read_file_sum(f, block, a.size))
+                        errx(2, "out of memory");
                 memcpy(into + n, block, a.size);
                 n += a.size;
         } while (!a.end);
@@ -148,7 +152,7 @@ int main(int argc, char *argv[]) {
         size_t size;
         pid_t pid;
 
-        if ((kind < 0 && !later) || argv[2][0] != '/' || read_setup(NULL) < 0)
+        if ((kind < 0 && !later) || argv[2][0] != '/' || reading_setup(NULL) < 0)
                 errx(2, "torn KIND /PATH SIZE READS SECONDS [PAUSE_US [WITHOUT]]");
         (void) snprintf(folder, sizeof(folder), "%s", argv[2]);
         name = strrchr(folder, '/');

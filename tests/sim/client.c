@@ -403,7 +403,7 @@ int blob_put(BlobClient *client, const char *container, const char *blob, const 
 }
 
 int blob_put_block(BlobClient *client, const char *container, const char *blob, const char *block_id, const void *body,
-                   size_t size, const uint8_t md5[static 16], BlobFn fn, void *userdata, BlobCall **ret) {
+                   size_t size, const BlobCheck *check, BlobFn fn, void *userdata, BlobCall **ret) {
         BlobCall *c = call_new(client, VERB_PUT_BLOCK, blob, fn, userdata);
 
         take_content(c, body, size);

@@ -44,6 +44,10 @@ struct SourceFile {
         Source *source;
         Reading reading;
         Task *task;
+        unsigned waiting; /* blocks that are asked for after that, all by `fn` */
+        SourceFn fn;
+        void *userdata;
+        bool ended;
         char path[PATH_ROOM];
 };
 
@@ -125,11 +129,18 @@ static int64_t a_while(void) {
         return between(BY_READ, 5000, SECOND / 200);
 }
 
+static void start(Source *s, Kind kind, const char *path, size_t room, SourceFile *file, SourceFn fn, void *userdata);
+
 static void answer(Task *t) {
         Source *s = t->source;
 
-        if (t->file)
+        if (t->file) {
                 t->file->task = NULL;
+                if (t->file->waiting > 0) {
+                        t->file->waiting--;
+                        start(s, FILE_READ, t->path, 0, t->file, t->file->fn, t->file->userdata);
+                }
+        }
         for (Task **at = &s->tasks; *at; at = &(*at)->next)
                 if (*at == t) {
                         *at = t->next;
@@ -306,6 +317,10 @@ static void file_read(Task *t) {
 
         t->answer.look = LOOK_REGULAR;
         t->answer.stamp = r->first;
+        t->answer.read = SOURCE_WHOLE;
+        t->answer.end = true;
+        if (t->file->ended)
+                return;
         read_part(r);
         while (follow(r) && r->got.n > at && r->got.size[at] < r->inode->content.size[at])
                 read_part(r);
@@ -316,7 +331,7 @@ static void file_read(Task *t) {
                 r->cut = true; /* other bytes than those of its beginning: too short a block */
         t->answer.size = (size_t) part.total;
         t->answer.read = r->cut ? SOURCE_CHANGED : SOURCE_WHOLE;
-        t->answer.end = r->cut || r->position == r->first.size;
+        t->answer.end = t->file->ended = r->cut || r->position == r->first.size;
         content_md5(&part, t->answer.md5);
         memcpy(t->answer.sha256, t->answer.md5, 16);
         t->data = bytes_of(&part);
@@ -369,12 +384,9 @@ static void on_task(void *data) {
 
 /* --- watch/source.h --- */
 
-static int submit(Source *s, Kind kind, const char *path, size_t room, SourceFile *file, SourceFn fn, void *userdata) {
-        Task *t;
+static void start(Source *s, Kind kind, const char *path, size_t room, SourceFile *file, SourceFn fn, void *userdata) {
+        Task *t = calloc(1, sizeof(*t));
 
-        if (chance(BY_READ, badness / 10))
-                return -ENOMEM;
-        t = calloc(1, sizeof(*t));
         assert(t && strlen(path) < PATH_ROOM);
         *t = (Task){ .next = s->tasks, .source = s, .kind = kind, .room = room, .file = file, .fn = fn };
         t->userdata = userdata;
@@ -385,6 +397,12 @@ static int submit(Source *s, Kind kind, const char *path, size_t room, SourceFil
                 file->task = t;
         s->tasks = t;
         later(t, a_while());
+}
+
+static int submit(Source *s, Kind kind, const char *path, size_t room, SourceFile *file, SourceFn fn, void *userdata) {
+        if (chance(BY_READ, badness / 10))
+                return -ENOMEM;
+        start(s, kind, path, room, file, fn, userdata);
         return 0;
 }
 
@@ -448,9 +466,16 @@ int source_file_open(Source *s, const char *path, SourceFn fn, void *userdata, S
         return 0;
 }
 
-int source_file_read(SourceFile *f, size_t size, SourceFn fn, void *userdata) {
-        assert(!f->task && size >= PART_SIZE);
-        return submit(f->source, FILE_READ, f->path, size, f, fn, userdata);
+/* Cut at fixed places: by content is tests/unit/test-cut.c's business. */
+int source_file_read(SourceFile *f, const Cuts *cuts, bool md5, SourceFn fn, void *userdata) {
+        assert(cuts->maximum >= PART_SIZE);
+
+        if (!f->task)
+                return submit(f->source, FILE_READ, f->path, 0, f, fn, userdata);
+        f->waiting++;
+        f->fn = fn;
+        f->userdata = userdata;
+        return 0;
 }
 
 int source_file_finish(SourceFile *f, SourceFn fn, void *userdata) {

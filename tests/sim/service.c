@@ -189,7 +189,8 @@ static Verdict act_copy(BlobCall *c, Blob *b) {
         service.copies++;
         check_copied(from);
         content = from->content;
-        b->n_ids = 0;
+        memcpy(b->ids, from->ids, sizeof(b->ids)); /* they survive the copy (azure-blob.md 7) */
+        b->n_ids = from->n_ids;
         memcpy(md5, from->md5, 16);
         (void) written(c, b, &content, from->has_md5 ? md5 : NULL);
         b->pending_copy = c->fate == FATE_PENDING;

@@ -3,6 +3,7 @@
 #include "util/clock.h"
 #include "watch/look.h"
 #include "watch/read.h"
+#include "watch/reading.h"
 
 #include <limits.h>
 #include <linux/filter.h>
@@ -391,7 +392,7 @@ int main(int argc, char **argv) {
         const struct CMUnitTest again[] = { cmocka_unit_test(test_without_openat2) };
         Error e = ERROR_NULL;
 
-        if (read_setup(&e) < 0) {
+        if (reading_setup(&e) < 0) {
                 print_error("%s\n", e.text);
                 return 1;
         }

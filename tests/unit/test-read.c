@@ -3,11 +3,14 @@
 #include "scratch.h"
 #include "util/clock.h"
 #include "watch/read.h"
+#include "watch/reading.h"
 
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
+
+#define FIXED(size) ((Cuts){ 64, 64, (size) }) /* blocks of so many bytes, if those are few */
 
 #define RACE_NS (3 * NSEC_PER_SEC / 2) /* at most */
 #define RACE_READS 4000U
@@ -186,8 +189,9 @@ static SourceAnswer read_in_blocks(void (*change)(void), unsigned when, char **r
 
                 if (i == when)
                         change();
-                read_file_block(f, 3, &a, &data);
+                read_file_block(f, &FIXED(3), true, &a, &data);
                 assert_non_null(data);
+                assert_true(read_file_sum(f, data, a.size));
                 assert_int_equal(EVP_Digest(data, a.size, sha256, NULL, EVP_sha256(), NULL), 1);
                 assert_memory_equal(a.sha256, sha256, sizeof(sha256));
                 assert_md5(a.md5, data, a.size);
@@ -277,7 +281,8 @@ static void test_folder_goes_while_reading(void **state) {
                 (void) snprintf(dir, sizeof(dir), "%s", at("d"));
                 (void) snprintf(away, sizeof(away), "%s", at("away"));
                 read_file_open(f, &a);
-                read_file_block(f, 7, &a, &data);
+                read_file_block(f, &FIXED(7), false, &a, &data);
+                assert_true(read_file_sum(f, data, a.size));
                 assert_int_equal(a.read, SOURCE_WHOLE);
                 assert_int_equal(rename(dir, away), 0);
                 if (i == 1) {
@@ -318,9 +323,11 @@ static void test_large_prefix(void **state) {
         assert_int_equal(truncate(at("f"), (off_t) size), 0);
         read_file_open(f, &a);
         do {
+                const Cuts cuts = cuts_of(22);
                 _cleanup_free_ char *data = NULL;
 
-                read_file_block(f, 8 << 20, &a, &data);
+                read_file_block(f, &cuts, false, &a, &data);
+                assert_true(read_file_sum(f, data, a.size));
                 assert_int_equal(a.read, SOURCE_WHOLE);
         } while (!a.end);
         grow();
@@ -347,7 +354,8 @@ static void test_mmap(void **state) {
         map[0] = 'C';
         read_file_open(f, &a);
         assert_int_equal(a.look, LOOK_REGULAR);
-        read_file_block(f, 7, &a, &data);
+        read_file_block(f, &FIXED(7), false, &a, &data);
+        assert_true(read_file_sum(f, data, a.size));
         assert_memory_equal(data, "Content", 7);
         map[1] = 'O';
         while (!read_file_finish(f, &a))
@@ -525,7 +533,7 @@ int main(void) {
         };
         Error e = ERROR_NULL;
 
-        if (read_setup(&e) < 0) {
+        if (reading_setup(&e) < 0) {
                 print_error("%s\n", e.text);
                 return 1;
         }

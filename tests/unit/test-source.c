@@ -2,6 +2,8 @@
 #include "scratch.h"
 #include "watch/source.h"
 
+#define FIXED(size) ((Cuts){ 64, 64, (size) }) /* blocks of so many bytes, if those are few */
+
 #define PATIENCE UINT64_C(20000000) /* us, for what comes at once */
 
 static RootId id_of_root(void) {
@@ -73,11 +75,11 @@ static void test_through_workers(void **state) {
         assert_int_equal(source_file_open(s, "f", on_answer, &g, &f), 0);
         run_until(loop, &g, 3);
         assert_int_equal(g.a.stamp.size, 7);
-        assert_int_equal(source_file_read(f, 4, on_answer, &g), 0);
+        assert_int_equal(source_file_read(f, &FIXED(4), false, on_answer, &g), 0);
         run_until(loop, &g, 4);
         assert_memory_equal(g.data, "cont", 4);
         assert_false(g.a.end);
-        assert_int_equal(source_file_read(f, 4, on_answer, &g), 0);
+        assert_int_equal(source_file_read(f, &FIXED(4), false, on_answer, &g), 0);
         run_until(loop, &g, 5);
         assert_memory_equal(g.data, "ent", 3);
         assert_true(g.a.end);
@@ -109,7 +111,7 @@ static void test_endings(void **state) {
                 assert_int_equal(source_new(&s, loop, root, NULL, 1 + i % 3, NULL), 0);
                 assert_int_equal(source_file_open(s, "f", on_answer, &g, &f), 0);
                 run_until(loop, &g, 1);
-                assert_int_equal(source_file_read(f, 4, on_answer, &g), 0);
+                assert_int_equal(source_file_read(f, &FIXED(4), false, on_answer, &g), 0);
                 if (how >= 3) { /* from the callback */
                         g.file = how == 3 ? &f : NULL;
                         g.source = &s;

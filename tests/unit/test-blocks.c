@@ -1,0 +1,83 @@
+/* Ids of blocks, and which of them the service has (azure-blob.md 7: id and size both). */
+#include "sync/blocks.h"
+
+#include "chunk/cut.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const uint8_t sha256[32] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18 };
+
+static void foreign(size_t size, char ret[static BLOCK_ID_ROOM]) {
+        uint8_t bytes[BLOCK_ID_MOST] = "0000000";
+
+        base64_encode(bytes, size, ret);
+}
+
+static void test_ids(void **state) {
+        char id[BLOCK_ID_ROOM], other[BLOCK_ID_ROOM];
+
+        for (unsigned size = BLOCK_ID_LEAST; size <= BLOCK_ID_MOST; size++) {
+                uint8_t bytes[BLOCK_ID_MOST + 2];
+                size_t n;
+
+                block_id(sha256, 22, size, id);
+                assert_int_equal(base64_decode(id, strlen(id), bytes, sizeof(bytes), &n), 0);
+                assert_int_equal(n, size);
+                assert_int_equal(bytes[0], CUT_VERSION);
+                assert_int_equal(bytes[1], 22);
+                assert_memory_equal(bytes + 2, sha256, MIN(size, BLOCK_ID_SIZE) - 2);
+                block_id(sha256, 23, size, other);
+                assert_string_not_equal(id, other); /* cut in another way: another blob's business */
+        }
+}
+
+static void test_known(void **state) {
+        Blocks b = { 0 };
+        char id[BLOCK_ID_ROOM], theirs[BLOCK_ID_ROOM];
+
+        block_id(sha256, 24, BLOCK_ID_SIZE, id);
+        foreign(BLOCK_ID_SIZE, theirs);
+        assert_false(blocks_have(&b, id, 5));
+        assert_int_equal(blocks_known(&b, theirs, 5, true), 0);
+        assert_false(blocks_have(&b, theirs, 5)); /* what is not ours says nothing about its content */
+        assert_int_equal(b.average_log2, 0);
+        assert_int_equal(b.id_size, 0); /* committed: it does not stay */
+        assert_int_equal(blocks_known(&b, id, 5, true), 0);
+        assert_int_equal(blocks_known(&b, id, 5, false), 0);
+        assert_int_equal(b.average_log2, 24);
+        assert_int_equal(b.id_size, BLOCK_ID_SIZE);
+        assert_true(blocks_have(&b, id, 5));
+        assert_false(blocks_have(&b, id, 6));
+        assert_int_equal(blocks_known(&b, "?!", 5, false), 0);
+        blocks_done(&b);
+        assert_false(blocks_have(&b, id, 5));
+}
+
+/* Unfinished ids decide about the length of ours, whatever order they are listed in. */
+static void test_lengths(void **state) {
+        for (unsigned staged_first = 0; staged_first < 2; staged_first++) {
+                Blocks b = { 0 };
+                char id[BLOCK_ID_ROOM], theirs[BLOCK_ID_ROOM];
+
+                block_id(sha256, 22, BLOCK_ID_SIZE, id);
+                foreign(48, theirs);
+                if (staged_first)
+                        assert_int_equal(blocks_known(&b, theirs, 5, false), 0);
+                assert_int_equal(blocks_known(&b, id, 5, true), 0);
+                if (!staged_first)
+                        assert_int_equal(blocks_known(&b, theirs, 5, false), 0);
+                assert_int_equal(b.id_size, 48);
+                blocks_done(&b);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = { cmocka_unit_test(test_ids), cmocka_unit_test(test_known),
+                                            cmocka_unit_test(test_lengths) };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
