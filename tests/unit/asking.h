@@ -19,6 +19,7 @@ typedef struct Outcome {
         size_t body_size;
         unsigned calls;
         CURLcode result;
+        int64_t latency_ns;
         bool sent;
         char headers[16385], body[256], error[CURL_ERROR_SIZE];
 } Outcome;
@@ -62,6 +63,7 @@ static inline void note(const HttpAnswer *a, void *userdata) {
         o->sent = a->sent;
         o->body_sent = a->body_sent;
         o->body_size = a->body_size;
+        o->latency_ns = a->latency_ns;
         (void) snprintf(o->headers, sizeof(o->headers), "%s", a->headers);
         (void) snprintf(o->body, sizeof(o->body), "%s", a->body);
         (void) snprintf(o->error, sizeof(o->error), "%s", a->error);

@@ -122,6 +122,52 @@ static void queue(void **state) {
         assert_int_equal(server.n_requests, 9);
 }
 
+static unsigned seen[16]; /* requests that the server had met when the n-th ended */
+
+static void note_seen(const HttpAnswer *a, void *userdata) {
+        note(a, userdata);
+        seen[finished] = server_count(&server, &server.n_requests);
+}
+
+/* A higher limit lets those in that wait; a lower one ends nothing, and nothing more begins until it is kept. */
+static void limits(void **state) {
+        Outcome o[10] = { 0 };
+
+        server_start(&server, play_gate);
+        start_with(&(HttpPoolOptions){ .max_connections = 2 });
+        for (unsigned i = 0; i < ELEMENTSOF(o); i++)
+                ask(&(HttpSend){ .body = "1", .body_size = 1, .fn = note_seen }, &o[i]);
+        run_until_count(&server.n_waiting, 2);
+        http_pool_limit(pool, 5);
+        run_until_count(&server.n_waiting, 5);
+        assert_int_equal(server_count(&server, &server.n_requests), 5);
+        http_pool_limit(pool, 1);
+        server_open(&server);
+        run_until(ELEMENTSOF(o));
+        server_stop(&server);
+        for (unsigned i = 1; i <= ELEMENTSOF(o); i++)
+                assert_int_equal(seen[i], MAX(i, 5U));
+        assert_int_equal(server.n_peers, 5);
+}
+
+#define TAKES (20 * NSEC_PER_MSEC)
+
+static bool play_slow(Peer *p) {
+        struct timespec t = { .tv_nsec = TAKES };
+
+        return peer_body(p) && nanosleep(&t, NULL) == 0 && (strcmp(p->name, "cut") != 0) &&
+               peer_say(p, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+}
+
+/* What the service took; of what came back broken, or was sent twice, nobody knows. */
+static void latency(void **state) {
+        server_start(&server, play_slow);
+        for (unsigned i = 0; i < 3; i++)
+                assert_true(once(&(HttpSend){ .body = "1", .body_size = 1 }).latency_ns >= TAKES);
+        assert_true(once(&(HttpSend){ .method = "DELETE" }).latency_ns >= TAKES);
+        assert_int_equal(once(&(HttpSend){ .body = "1", .body_size = 1, .url = url("cut") }).latency_ns, 0);
+}
+
 /* --- callbacks that start and cancel --- */
 
 static HttpRequest *victim;
@@ -349,6 +395,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(repeats, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refused, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(queue, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(limits, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(latency, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(callbacks, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(silence, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(progress, set_up, tear_down),
