@@ -95,7 +95,7 @@ static void walk(Work *work) {
         RootId id;
         uint64_t mnt;
 
-        (void) root_open(w->mapping->folder, NULL, &w->root, &id, &mnt, NULL);
+        (void) root_open(w->mapping->folder, NULL, &w->root, &id, &mnt, NULL, NULL);
         walk_branch(&walk, "", &w->end);
         closep(&w->root);
         w->root = -1;

@@ -11,13 +11,11 @@
 
 bool look_enter(LookRoot *root, const char *folder, const RootId *pinned, SourceAnswer *ret) {
         *root = (LookRoot){ .folder = folder, .fd = -1 };
-        ret->root_state = root_open(folder, pinned, &root->fd, &root->id, &root->mnt, &ret->error);
+        ret->root_state = root_open(folder, pinned, &root->fd, &root->id, &root->mnt, &root->fs, &ret->error);
         if (ret->root_state != ROOT_OK) {
                 ret->look = root_is_shortage(&ret->error) ? LOOK_UNKNOWN : LOOK_NO_ROOT;
                 return false;
         }
-        root->inodes_stable = root_fs_inodes_stable(root->fd);
-        root->stores_hide = root_fs_stores_hide(root->fd);
         return true;
 }
 
@@ -50,7 +48,7 @@ bool glance_equal(const Glance *a, const Glance *b) {
 Stamp look_stamp(const LookRoot *root, const Glance *g) {
         Stamp stamp = g->stamp;
 
-        if (!root->inodes_stable)
+        if (!root->fs->inodes_stable)
                 stamp.ino = 0;
         return stamp;
 }

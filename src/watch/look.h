@@ -12,7 +12,7 @@ typedef struct LookRoot {
         int fd;
         RootId id;
         uint64_t mnt;
-        bool inodes_stable, stores_hide; /* of its file system: watch/root.h */
+        const RootFs *fs;
 } LookRoot;
 
 #define LOOK_ROOT_NULL ((LookRoot){ .fd = -1 }) /* _cleanup_(look_leave) */

@@ -191,7 +191,7 @@ bool reading_begin(Reading *f, const LookRoot *root, const char *path, uint64_t 
                 return false;
         }
         ret->stamp = look_stamp(root, &f->first);
-        f->twice = root->stores_hide;
+        f->twice = root->fs->stores_hide;
         if (f->first.stamp.size > room)
                 return false;
         f->md5 = md_begin();

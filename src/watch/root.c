@@ -32,78 +32,50 @@ struct fsuuid2 {
 #define FS_IOC_GETFSUUID _IOR(0x15, 0, struct fsuuid2)
 #endif
 
-typedef struct FileSystem {
-        const char *name;
-        uint32_t magic;
-        bool tells;         /* every change is reported by inotify, since none can be made elsewhere (pitfalls 2.4) */
-        bool inodes_stable; /* over a remount and over time (4.1) */
-} FileSystem;
-
-static const FileSystem file_systems[] = {
-        { "ext2/3/4", 0xef53, true, true },
-        { "xfs", 0x58465342, true, true },
-        { "btrfs", 0x9123683e, true, true },
-        { "tmpfs", 0x01021994, true, true },
-        { "f2fs", 0xf2f52010, true, true },
-        { "zfs", 0x2fc12fc1, true, true },
-        { "bcachefs", 0xca451a4e, true, true },
-        { "overlay", 0x794c7630, false, true }, /* changes made in its layers are not reported (2.3) */
-        { "nfs", 0x6969, false, true },
-        { "ceph", 0x00c36400, false, true },
-        { "gfs2", 0x01161970, false, true },
-        { "ocfs2", 0x7461636f, false, true },
-        { "reiserfs", 0x52654973, false, true },
-        { "jfs", 0x3153464a, false, true },
-        { "nilfs2", 0x3434, false, true },
-        { "ntfs3", 0x7366746e, false, true },
-        { "ramfs", 0x858458f6, false, true },
-        { "squashfs", 0x73717368, false, true },
-        { "erofs", 0xe0f5e1e2, false, true },
-        { "iso9660", 0x9660, false, false },
-        { "udf", 0x15013346, false, false },
-        { "vfat", 0x4d44, false, false },
-        { "exfat", 0x2011bab0, false, false },
-        { "ntfs", 0x5346544e, false, false },
-        { "fuse", 0x65735546, false, false },
-        { "smb", 0x517b, false, false },
-        { "cifs", 0xff534d42, false, false },
-        { "smb2", 0xfe534d42, false, false },
-        { "9p", 0x01021997, false, false },
-        { "afs", 0x5346414f, false, false },
-        { "vboxsf", 0x786f4256, false, false },
+static const RootFs file_systems[] = {
+        { "ext2/3/4", 0xef53, true, true, false },
+        { "xfs", 0x58465342, true, true, false },
+        { "btrfs", 0x9123683e, true, true, false },
+        { "tmpfs", 0x01021994, true, true, true },
+        { "f2fs", 0xf2f52010, true, true, false },
+        { "zfs", 0x2fc12fc1, true, true, false },
+        { "bcachefs", 0xca451a4e, true, true, false },
+        { "overlay", 0x794c7630, false, true, false }, /* changes made in its layers are not reported (2.3) */
+        { "nfs", 0x6969, false, true, false },
+        { "ceph", 0x00c36400, false, true, false },
+        { "gfs2", 0x01161970, false, true, false },
+        { "ocfs2", 0x7461636f, false, true, false },
+        { "reiserfs", 0x52654973, false, true, false },
+        { "jfs", 0x3153464a, false, true, false },
+        { "nilfs2", 0x3434, false, true, false },
+        { "ntfs3", 0x7366746e, false, true, false },
+        { "ramfs", 0x858458f6, false, true, true },
+        { "squashfs", 0x73717368, false, true, false },
+        { "erofs", 0xe0f5e1e2, false, true, false },
+        { "iso9660", 0x9660, false, false, false },
+        { "udf", 0x15013346, false, false, false },
+        { "vfat", 0x4d44, false, false, false },
+        { "exfat", 0x2011bab0, false, false, false },
+        { "ntfs", 0x5346544e, false, false, false },
+        { "fuse", 0x65735546, false, false, false },
+        { "smb", 0x517b, false, false, false },
+        { "cifs", 0xff534d42, false, false, false },
+        { "smb2", 0xfe534d42, false, false, false },
+        { "9p", 0x01021997, false, false, false },
+        { "afs", 0x5346414f, false, false, false },
+        { "vboxsf", 0x786f4256, false, false, false },
 };
 
-static const FileSystem *file_system(int fd, uint32_t *ret_magic) {
-        static const FileSystem unknown = { "?", 0, false, false };
+const RootFs *root_fs(int fd) {
+        static const RootFs unknown = { .name = "?" };
         struct statfs st;
 
         if (fstatfs(fd, &st) < 0)
                 return &unknown;
-        if (ret_magic)
-                *ret_magic = (uint32_t) st.f_type;
         for (size_t i = 0; i < ELEMENTSOF(file_systems); i++)
                 if (file_systems[i].magic == (uint32_t) st.f_type)
                         return file_systems + i;
         return &unknown;
-}
-
-bool root_fs_tells(int fd, const char **ret_name) {
-        const FileSystem *fs = file_system(fd, NULL);
-
-        if (ret_name)
-                *ret_name = fs->name;
-        return fs->tells;
-}
-
-bool root_fs_inodes_stable(int fd) {
-        return file_system(fd, NULL)->inodes_stable;
-}
-
-bool root_fs_stores_hide(int fd) {
-        uint32_t magic = 0;
-
-        (void) file_system(fd, &magic);
-        return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
 }
 
 /* ---- opening ---- */
@@ -297,52 +269,58 @@ static bool uuid_by_link(uint32_t major, uint32_t minor, uint8_t ret[static 16])
         return found;
 }
 
-/* Before Linux 6.9 the link has to be searched for, in each piece of work: remember the last answer. It holds only for
- * the same mount of the same device showing the same root, so that it cannot outlive a change of disks. */
-static bool uuid_by_link_remembered(const struct statx *stx, uint64_t mnt, const RootId *id, uint8_t ret[static 16]) {
-        static _Thread_local struct {
-                uint64_t mnt;
-                uint32_t major, minor;
-                RootId id; /* fs_uuid: the answer */
-        } last;
-
-        if (id->btime_ns != 0 && last.mnt == mnt && mnt != 0 && last.major == stx->stx_dev_major &&
-            last.minor == stx->stx_dev_minor && last.id.ino == id->ino && last.id.btime_ns == id->btime_ns) {
-                memcpy(ret, last.id.fs_uuid, 16);
-                return true;
-        }
-        if (!uuid_by_link(stx->stx_dev_major, stx->stx_dev_minor, ret))
-                return false;
-        last.mnt = mnt;
-        last.major = stx->stx_dev_major;
-        last.minor = stx->stx_dev_minor;
-        last.id = *id;
-        memcpy(last.id.fs_uuid, ret, 16);
-        return true;
-}
-
 static const char type_tag[4] = { 't', 'y', 'p', 'e' };
 
-static void identify(int fd, const struct statx *stx, uint64_t mnt, RootId *ret) {
+static void identify(int fd, const struct statx *stx, const RootFs *fs, RootId *ret) {
         struct btrfs_ioctl_fs_info_args info = { 0 };
         struct fsuuid2 uuid = { 0 };
-        uint32_t magic = 0;
-        const FileSystem *fs = file_system(fd, &magic);
         Stamp stamp;
 
         stamp_from_statx(&stamp, stx);
         *ret = (RootId){ .ino = fs->inodes_stable ? stamp.ino : 0, .btime_ns = stamp.btime_ns };
         if (ioctl(fd, FS_IOC_GETFSUUID, &uuid) == 0 && uuid.len > 0 && uuid.len <= sizeof(ret->fs_uuid)) {
                 memcpy(ret->fs_uuid, uuid.uuid, uuid.len);
-        } else if (magic == BTRFS_SUPER_MAGIC) { /* no device of its own, so no link leads to it; this ioctl is older */
+        } else if (fs->magic ==
+                   BTRFS_SUPER_MAGIC) { /* no device of its own, so no link leads to it; this ioctl is older */
                 if (ioctl(fd, BTRFS_IOC_FS_INFO, &info) == 0)
                         memcpy(ret->fs_uuid, info.fsid, sizeof(ret->fs_uuid));
-        } else if (!uuid_by_link_remembered(stx, mnt, ret, ret->fs_uuid) && !fs->inodes_stable) {
+        } else if (!uuid_by_link(stx->stx_dev_major, stx->stx_dev_minor, ret->fs_uuid) && !fs->inodes_stable) {
+                struct statfs st;
+                uint32_t magic = fs->magic == 0 && fstatfs(fd, &st) == 0 ? (uint32_t) st.f_type : fs->magic;
+
                 /* FUSE and the like have nothing that lasts over a remount. So that the empty folder left behind by an
                  * unmount is still told apart, their type stands for the UUID. */
                 memcpy(ret->fs_uuid, type_tag, sizeof(type_tag));
                 memcpy(ret->fs_uuid + sizeof(type_tag), &magic, sizeof(magic));
         }
+}
+
+/* The root is opened for each piece of work, and what kind of file system it is on takes five more calls (or a search
+ * for its link, before Linux 6.9): remember the last answer. It holds only for the same mount of the same device
+ * showing the same root, so that it cannot outlive a change of disks. */
+static const RootFs *identify_remembered(int fd, const struct statx *stx, uint64_t mnt, RootId *ret) {
+        static _Thread_local struct {
+                uint64_t mnt, ino;
+                uint32_t major, minor;
+                struct statx_timestamp btime;
+                const RootFs *fs;
+                RootId id;
+        } last;
+        bool born = (stx->stx_mask & STATX_BTIME) && (stx->stx_btime.tv_sec != 0 || stx->stx_btime.tv_nsec != 0);
+
+        if (!born || mnt == 0 || last.mnt != mnt || last.ino != stx->stx_ino || last.major != stx->stx_dev_major ||
+            last.minor != stx->stx_dev_minor || last.btime.tv_sec != stx->stx_btime.tv_sec ||
+            last.btime.tv_nsec != stx->stx_btime.tv_nsec) {
+                last.fs = root_fs(fd);
+                identify(fd, stx, last.fs, &last.id);
+                last.mnt = born && last.fs->magic != 0 ? mnt : 0;
+                last.ino = stx->stx_ino;
+                last.major = stx->stx_dev_major;
+                last.minor = stx->stx_dev_minor;
+                last.btime = stx->stx_btime;
+        }
+        *ret = last.id;
+        return last.fs;
 }
 
 static bool uuid_known(const RootId *id) {
@@ -395,8 +373,9 @@ bool root_is_shortage(const Error *e) {
 }
 
 RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootId *ret_id, uint64_t *ret_mnt,
-                    Error *e) {
+                    const RootFs **ret_fs, Error *e) {
         _cleanup_close_ int fd = -1;
+        const RootFs *fs;
         struct statx stx;
         uint64_t mnt;
         RootId id;
@@ -410,7 +389,7 @@ RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootI
         if (statx(fd, "", AT_EMPTY_PATH, STAMP_MASK, &stx) < 0)
                 return failed(folder, errno == ENOENT ? EIO : errno, e);
         mnt = root_mount(fd, &stx);
-        identify(fd, &stx, mnt, &id);
+        fs = identify_remembered(fd, &stx, mnt, &id);
 
         if (pinned && !root_id_is_null(pinned) && !root_id_equal(pinned, &id)) {
                 (void) error_set(e, -ESTALE, ERROR_OS, ESTALE, "the folder %s is %s", PATH_SHOWN(folder),
@@ -421,5 +400,7 @@ RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootI
         *ret_fd = TAKE_FD(fd);
         *ret_id = id;
         *ret_mnt = mnt;
+        if (ret_fs)
+                *ret_fs = fs;
         return ROOT_OK;
 }

@@ -25,9 +25,21 @@ typedef enum RootState {
         ROOT_UNREADABLE, /* EACCES, EIO, ESTALE, ...: unknown, never empty */
 } RootState;
 
+typedef struct RootFs {
+        const char *name; /* for status, static; "?" if unknown */
+        uint32_t magic;
+        bool tells;         /* every change is reported by inotify, since none can be made elsewhere (pitfalls 2.4) */
+        bool inodes_stable; /* over a remount and over time (4.1) */
+        bool stores_hide;   /* a store through a mapping never shows in the time stamps (4.3) */
+} RootFs;
+
+const RootFs *root_fs(int fd); /* static */
+
 /* Opens `folder` (absolute) from "/" without following any symlink and compares its identity with `pinned`. On ROOT_OK
- * sets *ret_fd (a readable directory), *ret_id, and *ret_mnt (STATX_MNT_ID). Otherwise `e` says why. */
-RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootId *ret_id, uint64_t *ret_mnt, Error *e);
+ * sets *ret_fd (a readable directory), *ret_id, *ret_mnt (STATX_MNT_ID) and *ret_fs (NULL: not wanted). Otherwise `e`
+ * says why. */
+RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootId *ret_id, uint64_t *ret_mnt,
+                    const RootFs **ret_fs, Error *e);
 
 /* `e` of ROOT_UNREADABLE tells of this process (no descriptor, no memory), not of the folder: ask again soon (11.2). */
 bool root_is_shortage(const Error *e) _pure_;
@@ -41,10 +53,3 @@ int root_openat(int dirfd, const char *path, int flags);
 /* The mount that `fd` is on: STATX_MNT_ID (pitfalls 2.5), or what /proc says on kernels before 5.8; 0 if neither. */
 struct statx;
 uint64_t root_mount(int fd, const struct statx *stx);
-
-/* The file system tells of changes by inotify and has stable inodes: ext2/3/4, xfs, btrfs, tmpfs, f2fs, zfs, bcachefs
- * (pitfalls 2.4). `ret_name`: its name for status, static; "?" if unknown. */
-bool root_fs_tells(int fd, const char **ret_name);
-bool root_fs_inodes_stable(int fd);
-/* A store through a mapping never shows in the time stamps: tmpfs (pitfalls 4.3). */
-bool root_fs_stores_hide(int fd);

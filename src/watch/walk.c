@@ -497,7 +497,7 @@ static void check_root_again(const State *s, ScanEnd *end) {
         RootId id;
         uint64_t mnt = 0;
 
-        state = root_open(s->walk->folder, &end->root_id, &fd, &id, &mnt, &e);
+        state = root_open(s->walk->folder, &end->root_id, &fd, &id, &mnt, NULL, &e);
         if (state == ROOT_OK && mnt != s->root_mnt) {
                 state = ROOT_REPLACED;
                 (void) error_set(&e, -ESTALE, ERROR_OS, ESTALE, "the folder %s was mounted over while it was scanned",
@@ -511,16 +511,19 @@ static void check_root_again(const State *s, ScanEnd *end) {
 
 void walk_branch(const Walk *walk, const char *path, ScanEnd *ret) {
         _cleanup_(state_done) State s = { .walk = walk, .end = ret, .root_fd = -1 };
+        const RootFs *fs;
 
         assert(walk && walk->folder && walk->alive && walk->emit && path && path[0] != '/' && ret);
 
         *ret = (ScanEnd){ .fs_name = "?" };
-        ret->root_state = root_open(walk->folder, &walk->pinned, &s.root_fd, &ret->root_id, &s.root_mnt, &ret->error);
+        ret->root_state =
+                root_open(walk->folder, &walk->pinned, &s.root_fd, &ret->root_id, &s.root_mnt, &fs, &ret->error);
         if (ret->root_state != ROOT_OK)
                 return;
         s.path = BUF_INIT(WALK_PATH_MAX + NAME_MAX + 2);
-        s.inodes_stable = root_fs_inodes_stable(s.root_fd);
-        ret->fs_tells = root_fs_tells(s.root_fd, &ret->fs_name);
+        s.inodes_stable = fs->inodes_stable;
+        ret->fs_tells = fs->tells;
+        ret->fs_name = fs->name;
         s.buffer = malloc(LISTING_ROOM);
         if (s.buffer) {
                 begin(&s, path);

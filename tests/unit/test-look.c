@@ -180,7 +180,7 @@ static RootId id_of_root(void) {
         RootId id = { 0 };
         uint64_t mnt;
 
-        assert_int_equal(root_open(root, NULL, &fd, &id, &mnt, NULL), ROOT_OK);
+        assert_int_equal(root_open(root, NULL, &fd, &id, &mnt, NULL, NULL), ROOT_OK);
         return id;
 }
 
