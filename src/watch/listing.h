@@ -11,6 +11,7 @@ typedef struct ListingEntry {
         const char *name;
         uint16_t size; /* of name */
         uint8_t type;  /* DT_REG, DT_DIR, ...; DT_UNKNOWN if even a look did not say, and it may be a folder */
+        bool ahead;    /* the walk's own mark: another thread was asked to do it */
 } ListingEntry;
 
 typedef struct Listing {

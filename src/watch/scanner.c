@@ -17,6 +17,7 @@
 #define BATCH_PATHS ((size_t) 256 * 1024) /* a batch is handed over when its paths take that much */
 #define BATCHES_MAX 4u                    /* the walker waits while so many have not been taken */
 #define STACK_SIZE ((size_t) 256 * 1024)
+#define ALONE 16u /* folders */
 
 typedef struct Batch {
         struct Batch *next;
@@ -180,6 +181,13 @@ static void put_end(Shared *s, const ScanEnd *end) {
         (void) pthread_mutex_unlock(&s->lock);
 }
 
+/* What is not cached yet is waited for most of the time, so there are more than processors (4.10). */
+static unsigned helpers(void) {
+        long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+        return (unsigned) MIN(MAX(2 * processors, 4L), 8L) - 1;
+}
+
 static void scan(Shared *s, const char *branch, const RootId *pinned) {
         Walk walk = {
                 .folder = s->folder,
@@ -189,6 +197,8 @@ static void scan(Shared *s, const char *branch, const RootId *pinned) {
                 .filter = s->filter ? on_filter : NULL,
                 .emit = on_emit,
                 .userdata = s,
+                .threads = helpers(),
+                .alone = ALONE,
         };
         ScanEnd end;
 

@@ -1,37 +1,34 @@
+/* The order of a walk, and what it tells. What is done in one folder is folder.c; which are done by other threads
+ * meanwhile, ahead.c. */
 #include "watch/walk.h"
 
 #include "util/buf.h"
 #include "util/path.h"
+#include "watch/ahead.h"
 
 #include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
 
 #define OPEN_MAX_LEVELS                                                                              \
         32u /* folders kept open; those further up are opened again when the walk comes back to them \
              */
-#define EAGAIN_TRIES 8u
-#define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC)
 
 typedef struct Level {
-        int fd;
-        Listing listing;
+        Folder folder;
         size_t at;        /* next entry */
         size_t path_size; /* of the folder's path */
+        size_t offered;   /* entries before this one are, or need not be */
+        unsigned ahead;   /* of them, those still to come */
 } Level;
 
 typedef struct State {
         const Walk *walk;
         ScanEnd *end;
-        int root_fd;
-        uint64_t root_mnt;
-        bool inodes_stable;
-        bool no_openat2;
+        WalkRoot root;
+        Ahead *ahead; /* NULL: one thread */
         bool stopped;
         Buf path; /* of the folder in work; then of the entry */
         Level *levels;
@@ -40,16 +37,13 @@ typedef struct State {
 } State;
 
 static void state_done(State *s) {
-        while (s->n > 0) {
-                Level *level = &s->levels[--s->n];
-
-                closep(&level->fd);
-                listing_done(&level->listing);
-        }
+        ahead_free(s->ahead); /* first: it uses the rest */
+        while (s->n > 0)
+                folder_done(&s->levels[--s->n].folder);
         free(s->levels);
         free(s->buffer);
         buf_done(&s->path);
-        closep(&s->root_fd);
+        closep(&s->root.fd);
 }
 
 static const char *path_of(const State *s) {
@@ -76,6 +70,13 @@ static void stop(State *s, int err, const char *doing) {
         (void) error_os(&s->end->error, err, "%s", doing);
 }
 
+static bool path_add(State *s, const ListingEntry *e) {
+        if ((s->path.size == 0 || buf_puts(&s->path, "/") >= 0) && buf_append(&s->path, e->name, e->size) >= 0)
+                return true;
+        stop(s, ENOMEM, "walking the folder");
+        return false;
+}
+
 static void emit(State *s, SeenKind kind, bool folder, int err, const Stamp *stamp) {
         Seen seen = { .path = path_of(s), .size = s->path.size, .kind = kind, .folder = folder, .error = err };
 
@@ -86,116 +87,9 @@ static void emit(State *s, SeenKind kind, bool folder, int err, const Stamp *sta
                 s->stopped = true;
 }
 
-/* Gone, or another kind of thing by now: not seen, and not said to be absent either. Its event, or the next scan, tells
- * what came instead. */
-static bool is_gone(int err) {
-        return err == ENOENT || err == ENOTDIR || err == ELOOP;
-}
-
-static int look(const State *s, int fd, const char *name, int flags, Stamp *ret, uint64_t *ret_mnt) {
-        struct statx stx;
-
-        if (statx(fd, name, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STAMP_MASK, &stx) < 0)
-                return -errno;
-        stamp_from_statx(ret, &stx);
-        if (!s->inodes_stable)
-                ret->ino = 0;
-        /* before Linux 5.8: a file that is a mount by itself is not recognised; a folder is, by root_mount() */
-        *ret_mnt = stx.stx_mask & STATX_MNT_ID ? stx.stx_mnt_id
-                   : flags & AT_EMPTY_PATH     ? root_mount(fd, &stx)
-                                               : s->root_mnt;
-        return 0;
-}
-
-/* Opens a child folder. -EXDEV: another mount stands there (2.5); it is not even touched then, be it dead. */
-static int open_child(State *s, int parent, const char *name) {
-        struct open_how how = {
-                .flags = FOLDER_FLAGS,
-                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
-        };
-        _cleanup_close_ int fd = -1;
-        uint64_t mnt = 0;
-        Stamp stamp = { 0 };
-        int r;
-
-        for (unsigned tries = 0; !s->no_openat2; tries++) {
-                fd = (int) syscall(SYS_openat2, parent, name, &how, sizeof(how));
-                if (fd >= 0)
-                        return TAKE_FD(fd);
-                if (errno == ENOSYS || errno == EPERM) /* EPERM: perhaps a seccomp filter that does not know the call */
-                        break;
-                if (errno != EAGAIN || tries == EAGAIN_TRIES) /* a rename or mount somewhere else just now */
-                        return -errno;
-        }
-        s->no_openat2 = s->no_openat2 || errno == ENOSYS;
-        fd = root_openat(parent, name, FOLDER_FLAGS);
-        r = fd < 0 ? fd : look(s, fd, "", AT_EMPTY_PATH, &stamp, &mnt);
-        if (r < 0)
-                return r;
-        return mnt != s->root_mnt ? -EXDEV : TAKE_FD(fd);
-}
-
-/* Opens a folder by its whole path, for coming back to it and for the parent of a branch. */
-static int open_path(const State *s, const char *path) {
-        _cleanup_close_ int fd = root_openat(s->root_fd, path[0] ? path : ".", FOLDER_FLAGS);
-        uint64_t mnt = 0;
-        Stamp stamp = { 0 };
-        int r;
-
-        if (fd < 0)
-                return fd;
-        r = look(s, fd, "", AT_EMPTY_PATH, &stamp, &mnt);
-        if (r < 0)
-                return r;
-        return mnt != s->root_mnt ? -EXDEV : TAKE_FD(fd);
-}
-
-/* --- watching --- */
-
-static bool still_there(const char *path, int fd, void *userdata) {
-        const State *s = userdata;
-        _cleanup_close_ int other = root_openat(s->root_fd, path[0] ? path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        struct stat a, b;
-
-        return other >= 0 && fstat(other, &a) == 0 && fstat(fd, &b) == 0 && a.st_dev == b.st_dev &&
-               a.st_ino == b.st_ino;
-}
-
-static void watch(State *s, int fd) {
-        ScanEnd *end = s->end;
-        bool first = end->unwatched == 0; /* its reason stands for all: 100,000 of them need not be put in words */
-        WatchAdd added;
-
-        if (!s->walk->watcher || !alive(s))
-                return;
-        added = watcher_add(s->walk->watcher, path_of(s), fd, still_there, s, first ? &end->error : NULL);
-        end->unwatched += added != WATCH_ADDED && added != WATCH_MOVED;
-}
-
 static void unwatch(State *s) {
-        if (s->walk->watcher && alive(s))
-                watcher_remove(s->walk->watcher, path_of(s));
-}
-
-/* What the kernel did not say because its queue was full is put right here (1.7). */
-static void unwatch_others(State *s, const Listing *l) {
-        _cleanup_free_ const char **names = NULL;
-        size_t n = 0;
-
-        if (!s->walk->watcher || !alive(s))
-                return;
-        for (size_t i = 0; i < l->n; i++)
-                n += l->entries[i].type == DT_DIR || l->entries[i].type == DT_UNKNOWN;
-        if (n > 0) {
-                names = calloc(n, sizeof(*names));
-                if (!names)
-                        return; /* stale watches cost a little memory, no more */
-                n = 0;
-                for (size_t i = 0; i < l->n; i++)
-                        if (l->entries[i].type == DT_DIR || l->entries[i].type == DT_UNKNOWN)
-                                names[n++] = l->entries[i].name;
-        }
-        watcher_keep_only(s->walk->watcher, path_of(s), names, n);
+        if (alive(s))
+                folder_unwatch(&s->root, path_of(s));
 }
 
 /* Every folder from "/" down to the one that the root is in. */
@@ -217,10 +111,12 @@ static void watch_above(const State *s) {
                 (void) close(fds[i]);
 }
 
-/* --- looking --- */
+/* --- what was seen --- */
 
-static void see(State *s, const Stamp *stamp, uint64_t mnt) {
-        if (mnt != s->root_mnt)
+static void see(State *s, const Sight *sight) {
+        const Stamp *stamp = &sight->stamp;
+
+        if (sight->mnt != s->root.mnt)
                 emit(s, SEEN_MOUNT, false, 0, stamp);
         else if (S_ISREG(stamp->mode))
                 emit(s, SEEN_FILE, false, 0, stamp);
@@ -230,154 +126,170 @@ static void see(State *s, const Stamp *stamp, uint64_t mnt) {
                 emit(s, SEEN_SPECIAL, false, 0, stamp);
 }
 
-static void see_empty_folder(State *s, int fd) {
-        uint64_t mnt = 0;
-        Stamp stamp = { 0 };
-        int r = look(s, fd, "", AT_EMPTY_PATH, &stamp, &mnt);
-
-        if (r < 0)
-                emit(s, SEEN_UNKNOWN, true, -r, NULL);
-        else
-                emit(s, SEEN_EMPTY_FOLDER, true, 0, &stamp);
-}
-
-static int push(State *s, int fd, const Listing *l) {
+static void push(State *s, Folder *f) {
         if (s->n == s->room) {
                 size_t room = s->room * 2 + 16;
                 Level *levels = reallocarray(s->levels, room, sizeof(*levels));
 
-                if (!levels)
-                        return -ENOMEM;
+                if (!levels) {
+                        folder_done(f);
+                        stop(s, ENOMEM, "walking the folder");
+                        return;
+                }
                 s->levels = levels;
                 s->room = room;
         }
         if (s->n >= OPEN_MAX_LEVELS) {
                 Level *far = &s->levels[s->n - OPEN_MAX_LEVELS];
 
-                closep(&far->fd);
-                far->fd = -1;
+                if (far->ahead > 0)
+                        ahead_release(s->ahead, s->n - OPEN_MAX_LEVELS, false);
+                closep(&far->folder.fd);
+                far->folder.fd = -1;
         }
-        s->levels[s->n++] = (Level){ .fd = fd, .listing = *l, .path_size = s->path.size };
-        return 0;
+        s->levels[s->n++] = (Level){ .folder = *f, .path_size = s->path.size };
 }
 
-/* Deleted since it was opened: then its listing is no broken one (4.12), but of nothing. */
-static bool is_deleted(int fd) {
-        struct stat st;
+static void pop(State *s) {
+        Level *level = &s->levels[s->n - 1];
 
-        return fstat(fd, &st) == 0 && st.st_nlink == 0;
+        if (level->ahead > 0)
+                ahead_release(s->ahead, s->n - 1, true);
+        folder_done(&level->folder);
+        s->n--;
 }
 
-/* The open folder at the present path: watch first, then list (1.1). Takes `fd`. A negative errno: nothing can be said
- * of what is in it. */
-static int enter(State *s, int folder_fd) {
-        _cleanup_close_ int fd = folder_fd;
-        _cleanup_(listing_done) Listing listing = { 0 };
-        int r;
+/* What became of the folder at the present path; takes it. */
+static void enter(State *s, Folder *f) {
+        s->end->unwatched += f->unwatched;
+        s->end->folders += f->outcome == FOLDER_LISTED || f->outcome == FOLDER_EMPTY;
+        switch (f->outcome) {
+        case FOLDER_LISTED:
+                push(s, f);
+                return;
+        case FOLDER_EMPTY:
+                if (s->path.size > 0 && f->self.error)
+                        emit(s, SEEN_UNKNOWN, true, f->self.error, NULL);
+                else if (s->path.size > 0)
+                        emit(s, SEEN_EMPTY_FOLDER, true, 0, &f->self.stamp);
+                break;
+        case FOLDER_MOUNT:
+                emit(s, SEEN_MOUNT, true, 0, NULL);
+                break;
+        case FOLDER_UNKNOWN:
+                emit(s, SEEN_UNKNOWN, true, f->error, NULL);
+                break;
+        case FOLDER_GONE:
+                break;
+        }
+        folder_done(f);
+}
 
-        watch(s, fd);
-        if (s->stopped)
-                return 0;
-        r = listing_read(&listing, fd, s->buffer, s->walk->getdents);
-        if (r == -ENOENT && s->path.size > 0 && is_deleted(fd)) {
-                unwatch(s);
-                return 0;
-        }
-        if (r < 0)
-                return r;
-        s->end->folders++;
-        unwatch_others(s, &listing);
-        if (listing.n == 0) {
-                if (s->path.size > 0)
-                        see_empty_folder(s, fd);
-                return 0;
-        }
-        r = push(s, fd, &listing);
-        if (r < 0)
-                return r;
-        (void) TAKE_FD(fd);
-        listing = (Listing){ 0 };
-        return 0;
+/* --- in order --- */
+
+static ScanFilter judge(State *s, bool folder) {
+        if (s->path.size > WALK_PATH_MAX)
+                return SCAN_TOO_LONG;
+        return s->walk->filter ? s->walk->filter(path_of(s), s->path.size, folder, s->walk->userdata) : SCAN_TAKE;
 }
 
 /* Returns false if the entry is not to be looked at. */
 static bool filter(State *s, bool folder) {
-        ScanFilter verdict = SCAN_TAKE;
+        ScanFilter v = judge(s, folder);
 
-        if (s->path.size > WALK_PATH_MAX)
-                verdict = SCAN_TOO_LONG;
-        else if (s->walk->filter)
-                verdict = s->walk->filter(path_of(s), s->path.size, folder, s->walk->userdata);
-        if (verdict == SCAN_TAKE)
+        if (v == SCAN_TAKE)
                 return true;
         if (folder)
                 unwatch(s);
-        emit(s, verdict == SCAN_EXCLUDE ? SEEN_EXCLUDED : SEEN_TOO_LONG, folder, 0, NULL);
+        emit(s, v == SCAN_EXCLUDE ? SEEN_EXCLUDED : SEEN_TOO_LONG, folder, 0, NULL);
         return false;
 }
 
 static void visit_folder(State *s, int parent, const char *name) {
-        int fd = open_child(s, parent, name), r;
+        Folder f;
 
-        if (fd == -EXDEV || is_gone(-fd))
-                unwatch(s);
-        if (fd == -EXDEV)
-                emit(s, SEEN_MOUNT, true, 0, NULL);
-        if (fd == -EXDEV || is_gone(-fd))
-                return;
-        r = fd < 0 ? fd : enter(s, fd);
-        if (r < 0) /* ENOENT too, if it is still there: a listing that is cut short proves nothing (4.12) */
-                emit(s, SEEN_UNKNOWN, true, -r, NULL);
+        folder_visit(&s->root, parent, name, path_of(s), s->buffer, &f);
+        enter(s, &f);
 }
 
-static void visit_other(State *s, int parent, const char *name, bool unknown) {
-        uint64_t mnt = 0;
-        Stamp stamp = { 0 };
-        int r = look(s, parent, name, 0, &stamp, &mnt);
+/* `known`: what another thread saw, or NULL. */
+static void visit_other(State *s, int parent, const char *name, bool unknown, const Sight *known) {
+        Sight sight;
 
-        if (r < 0 && !is_gone(-r))
-                emit(s, SEEN_UNKNOWN, unknown, -r, NULL);
-        else if (r >= 0 && !S_ISDIR(stamp.mode))
-                see(s, &stamp, mnt);
-        else if (r >= 0 && unknown) /* else it is a folder only since it was listed: as is_gone() */
+        if (known)
+                sight = *known;
+        else
+                folder_look(&s->root, parent, name, 0, &sight);
+        if (sight.error && !folder_gone(sight.error))
+                emit(s, SEEN_UNKNOWN, unknown, sight.error, NULL);
+        else if (!sight.error && !S_ISDIR(sight.stamp.mode))
+                see(s, &sight);
+        else if (!sight.error && unknown) /* else it is a folder only since it was listed: as folder_gone() */
                 visit_folder(s, parent, name);
 }
 
-static void visit(State *s, int parent, const ListingEntry *e) {
-        bool folder = e->type == DT_DIR || e->type == DT_UNKNOWN;
+static bool is_sighted(const Level *level, size_t at) {
+        return at < level->folder.n_sights && !folder_perhaps(&level->folder.listing.entries[at]);
+}
 
-        if ((s->path.size > 0 && buf_puts(&s->path, "/") < 0) || buf_append(&s->path, e->name, e->size) < 0) {
-                stop(s, ENOMEM, "walking the folder");
+/* The entry `at` of the uppermost level. */
+static void visit(State *s, size_t at) {
+        Level *level = &s->levels[s->n - 1];
+        const ListingEntry *e = &level->folder.listing.entries[at];
+        const Sight *known = is_sighted(level, at) ? &level->folder.sights[at] : NULL;
+        Folder f;
+
+        if (!path_add(s, e) || !filter(s, folder_perhaps(e)))
                 return;
-        }
-        if (!filter(s, folder))
-                return;
-        if (e->type == DT_DIR)
-                visit_folder(s, parent, e->name);
+        level->ahead -= e->ahead;
+        if (e->ahead && ahead_take(s->ahead, s->n - 1, at, s->buffer, &f))
+                enter(s, &f);
+        else if (e->type == DT_DIR)
+                visit_folder(s, level->folder.fd, e->name);
         else
-                visit_other(s, parent, e->name, folder);
+                visit_other(s, level->folder.fd, e->name, folder_perhaps(e), known);
 }
 
 /* Opens the level's folder again. If that fails, what is left in it is unknown, name by name: something beneath it has
  * been reported already, so the folder itself cannot be any more, in the order that is promised. */
 static bool reopen(State *s, Level *level) {
-        const ListingEntry *e = &level->listing.entries[level->at];
-        int fd = open_path(s, path_of(s));
+        const ListingEntry *e = &level->folder.listing.entries[level->at];
+        int fd = folder_open(&s->root, path_of(s));
 
         if (fd >= 0) {
-                level->fd = fd;
+                level->folder.fd = fd;
                 return true;
         }
-        if (is_gone(-fd)) {
-                level->at = level->listing.n;
+        if (folder_gone(-fd)) {
+                level->at = level->folder.listing.n;
                 return false;
         }
         level->at++;
-        if ((s->path.size > 0 && buf_puts(&s->path, "/") < 0) || buf_append(&s->path, e->name, e->size) < 0)
-                stop(s, ENOMEM, "walking the folder");
-        else
-                emit(s, SEEN_UNKNOWN, e->type == DT_DIR || e->type == DT_UNKNOWN, -fd, NULL);
+        if (path_add(s, e))
+                emit(s, SEEN_UNKNOWN, folder_perhaps(e), -fd, NULL);
         return false;
+}
+
+/* The next folders in this one, but for the one that the walk is about to enter itself. */
+static void offer(State *s, Level *level) {
+        const Listing *l = &level->folder.listing;
+        unsigned room;
+
+        if (!s->ahead || level->offered == l->n || level->ahead > AHEAD_OF_ONE / 2 || s->end->folders < s->walk->alone)
+                return;
+        level->offered = MAX(level->offered, level->at + 1);
+        for (room = ahead_room(s->ahead); level->offered < l->n && level->ahead < room; level->offered++) {
+                ListingEntry *e = &l->entries[level->offered];
+
+                if (e->type != DT_DIR)
+                        continue;
+                if (!path_add(s, e))
+                        return;
+                e->ahead = judge(s, true) == SCAN_TAKE &&
+                           ahead_offer(s->ahead, s->n - 1, level->offered, level->folder.fd, e->name, path_of(s));
+                level->ahead += e->ahead;
+                path_cut(s, level->path_size);
+        }
 }
 
 static void walk_levels(State *s) {
@@ -385,12 +297,14 @@ static void walk_levels(State *s) {
                 Level *level = &s->levels[s->n - 1];
 
                 path_cut(s, level->path_size);
-                if (level->at == level->listing.n) {
-                        closep(&level->fd);
-                        listing_done(&level->listing);
-                        s->n--;
-                } else if (level->fd >= 0 || reopen(s, level))
-                        visit(s, level->fd, &level->listing.entries[level->at++]);
+                if (level->at == level->folder.listing.n)
+                        pop(s);
+                else if (is_sighted(level, level->at))
+                        visit(s, level->at++);
+                else if (level->folder.fd >= 0 || reopen(s, level)) {
+                        offer(s, level);
+                        visit(s, level->at++);
+                }
         }
 }
 
@@ -423,30 +337,31 @@ static void begin_at(State *s, const char *path) {
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
         _cleanup_free_ char *above = strndup(path, slash ? (size_t) (slash - path) : 0);
         _cleanup_close_ int parent = -1;
-        uint64_t mnt = 0;
-        Stamp stamp = { 0 };
-        int r;
+        Sight sight;
+        int err;
 
         if (!above) {
                 stop(s, ENOMEM, "walking the folder");
                 return;
         }
-        parent = open_path(s, above);
-        r = parent < 0 ? parent : look(s, parent, name, 0, &stamp, &mnt);
-        if (is_gone(-r)) {
+        parent = folder_open(&s->root, above);
+        if (parent >= 0)
+                folder_look(&s->root, parent, name, 0, &sight);
+        err = parent < 0 ? -parent : sight.error;
+        if (folder_gone(err)) {
                 unwatch(s); /* moved out, or deleted: or files that left the tree would be heard of (1.5) */
-        } else if (r == -EXDEV) {
+        } else if (err == EXDEV) {
                 unwatch(s);
                 emit(s, SEEN_MOUNT, true, 0, NULL);
-        } else if (r < 0) {
-                emit(s, SEEN_UNKNOWN, true, -r, NULL);
-        } else if (S_ISDIR(stamp.mode)) {
+        } else if (err) {
+                emit(s, SEEN_UNKNOWN, true, err, NULL);
+        } else if (S_ISDIR(sight.stamp.mode)) {
                 if (filter(s, true))
                         visit_folder(s, parent, name);
         } else {
                 unwatch(s);
                 if (filter(s, false))
-                        see(s, &stamp, mnt);
+                        see(s, &sight);
         }
 }
 
@@ -462,7 +377,8 @@ static size_t within_reach(const char *path) {
 
 static void begin(State *s, const char *path) {
         _cleanup_free_ char *reach = strndup(path, within_reach(path));
-        int r;
+        Folder f;
+        int fd;
 
         if (!reach || buf_puts(&s->path, reach) < 0) {
                 stop(s, ENOMEM, "walking the folder");
@@ -477,16 +393,18 @@ static void begin(State *s, const char *path) {
                         begin_at(s, reach);
                 return;
         }
-        r = open_path(s, "");
-        if (r >= 0)
+        fd = folder_open(&s->root, "");
+        if (fd >= 0) {
                 watch_above(s);
-        if (r >= 0)
-                r = enter(s, r);
-        if (r < 0) {
-                s->end->root_state = ROOT_UNREADABLE;
-                (void) error_os(&s->end->error, -r, "listing the folder %s", PATH_SHOWN(s->walk->folder));
-                s->stopped = true;
+                folder_enter(&s->root, fd, "", s->buffer, &f);
         }
+        if (fd < 0 || f.outcome == FOLDER_UNKNOWN) {
+                s->end->root_state = ROOT_UNREADABLE;
+                (void) error_os(&s->end->error, fd < 0 ? -fd : f.error, "listing the folder %s",
+                                PATH_SHOWN(s->walk->folder));
+                s->stopped = true;
+        } else
+                enter(s, &f);
 }
 
 /* Mounted over or replaced while we walked? Then what was not seen proves nothing (2.1). */
@@ -498,7 +416,7 @@ static void check_root_again(const State *s, ScanEnd *end) {
         uint64_t mnt = 0;
 
         state = root_open(s->walk->folder, &end->root_id, &fd, &id, &mnt, NULL, &e);
-        if (state == ROOT_OK && mnt != s->root_mnt) {
+        if (state == ROOT_OK && mnt != s->root.mnt) {
                 state = ROOT_REPLACED;
                 (void) error_set(&e, -ESTALE, ERROR_OS, ESTALE, "the folder %s was mounted over while it was scanned",
                                  PATH_SHOWN(s->walk->folder));
@@ -510,26 +428,31 @@ static void check_root_again(const State *s, ScanEnd *end) {
 }
 
 void walk_branch(const Walk *walk, const char *path, ScanEnd *ret) {
-        _cleanup_(state_done) State s = { .walk = walk, .end = ret, .root_fd = -1 };
+        _cleanup_(state_done) State s = { .walk = walk, .end = ret, .root = { .walk = walk, .fd = -1 } };
+        WalkRoot *root = &s.root;
         const RootFs *fs;
 
         assert(walk && walk->folder && walk->alive && walk->emit && path && path[0] != '/' && ret);
 
         *ret = (ScanEnd){ .fs_name = "?" };
         ret->root_state =
-                root_open(walk->folder, &walk->pinned, &s.root_fd, &ret->root_id, &s.root_mnt, &fs, &ret->error);
+                root_open(walk->folder, &walk->pinned, &root->fd, &ret->root_id, &root->mnt, &fs, &ret->error);
         if (ret->root_state != ROOT_OK)
                 return;
         s.path = BUF_INIT(WALK_PATH_MAX + NAME_MAX + 2);
-        s.inodes_stable = fs->inodes_stable;
+        root->inodes_stable = fs->inodes_stable;
         ret->fs_tells = fs->tells;
         ret->fs_name = fs->name;
         s.buffer = malloc(LISTING_ROOM);
+        s.ahead = walk->threads > 0 ? ahead_new(root, walk->threads) : NULL;
         if (s.buffer) {
                 begin(&s, path);
                 walk_levels(&s);
         } else
                 stop(&s, ENOMEM, "walking the folder");
+        s.ahead = ahead_free(s.ahead); /* from here on `root` is this thread's alone */
+        if (ret->unwatched > 0 && ret->error.code == 0)
+                ret->error = root->why;
         if (!s.stopped)
                 check_root_again(&s, ret);
 }

@@ -1,6 +1,6 @@
 /* The blocking walk of one branch: open, watch, list, look, descend (pitfalls 1.1), in the order of scanner.h. Runs in
- * the scanner's thread; knows neither the loop nor batches. Iterative, with a bounded number of open folders, so that a
- * tree may be as deep as it likes (6.7). */
+ * the scanner's thread, with others that do folders ahead of it; knows neither the loop nor batches. Iterative, with a
+ * bounded number of open folders, so that a tree may be as deep as it likes (6.7). */
 #pragma once
 
 #include "watch/listing.h"
@@ -15,7 +15,9 @@ typedef struct Walk {
         ScanFilter (*filter)(const char *path, size_t size, bool folder, void *userdata); /* NULL: take everything */
         bool (*emit)(const Seen *seen, void *userdata); /* false: end; `seen` is borrowed for the call */
         void *userdata;
-        ListingReadFn getdents; /* NULL but in tests */
+        unsigned threads;       /* besides the caller's; 0: none */
+        unsigned alone;         /* so many folders are done without them: most branches are small */
+        ListingReadFn getdents; /* NULL but in tests; in any of the threads */
 } Walk;
 
 /* A longer path than this is not descended into: no blob can have that name, whatever its prefix. */

@@ -1,13 +1,14 @@
 /* The folder table between three threads. The reader's thread (reader.c) gathers (wd, name) and knows no path. The loop
- * turns them into paths and tells them. The scanner's thread adds and removes watches.
+ * turns them into paths and tells them. The scanner's threads add and remove watches.
  *
  * Why nothing is lost in between: the scanner adds a watch, then puts it into the table, and only then lists the
  * folder. An event whose watch is not in the table is either older than the listing, which shows what it was about, or
  * of a folder that left; then the event of its parent tells, and if it came back somewhere, the scan of that place
  * watches it anew and lists it after that. So an unknown wd may be dropped (pitfalls 1.1, 1.6, 1.8).
  *
- * Only the scanner's thread removes watches from the kernel. If the loop did too, it could remove one that the scanner
- * had just been given again for the same folder. The loop merely forgets those which the kernel has dropped. */
+ * Only the scanner's threads remove watches from the kernel, and only one of them at a time adds or removes. Else one
+ * could remove a watch that another had just been given again for the same folder. The loop merely forgets those which
+ * the kernel has dropped. */
 #include "watch/watcher.h"
 
 #include "util/path.h"
@@ -50,7 +51,8 @@ struct Watcher {
         atomic_uint refs;
         int inotify_fd; /* open as long as anyone may add to it: the number must not come to mean another instance */
         WatcherAddFn add;
-        pthread_mutex_t lock; /* guards `tree` and `above`; held for memory operations only (2.6) */
+        pthread_mutex_t adding; /* the scanner's threads among themselves; may be held for as long as a mount hangs */
+        pthread_mutex_t lock;   /* guards `tree` and `above`; held for memory operations only (2.6) */
         Tree *tree;
         int above[WATCH_ABOVE_MAX]; /* watches of the folders above the root */
         size_t n_above;
@@ -318,6 +320,7 @@ int watcher_new_on(Watcher **ret, sd_event *loop, int inotify_fd, WatcherAddFn a
         w->fn = fn;
         w->userdata = userdata;
         w->last = &w->first;
+        w->adding = (pthread_mutex_t) PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP; /* mostly for less than a sleep costs */
         (void) pthread_mutex_init(&w->lock, NULL);
         r = watcher_start(w, loop, e);
         if (r < 0)
@@ -352,6 +355,7 @@ Watcher *watcher_unref(Watcher *w) {
         pending_free(w->set);
         free(w->tellings);
         free(w->paths);
+        (void) pthread_mutex_destroy(&w->adding);
         (void) pthread_mutex_destroy(&w->lock);
         free(w);
         return NULL;
@@ -405,7 +409,7 @@ unsigned watcher_watches(const Watcher *w) {
         return (unsigned) watches((Watcher *) w);
 }
 
-/* --- the scanner's thread --- */
+/* --- the scanner's threads: under `adding` --- */
 
 /* Without the lock: removing a watch may be what frees a deleted folder on disk. */
 static void remove_watches(Watcher *w, TreeNode *dropped) {
@@ -490,13 +494,11 @@ static int known_elsewhere(Watcher *w, const char *path, int wd, char **ret_path
         return r;
 }
 
-WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const char *path, int fd, void *userdata),
-                     void *userdata, Error *e) {
+static WatchAdd add(Watcher *w, const char *path, int fd, bool (*exists)(const char *path, int fd, void *userdata),
+                    void *userdata, Error *e) {
         _cleanup_free_ char *other = NULL;
         WatchAdd added = WATCH_ADDED;
         int wd, r;
-
-        assert(w && path && path[0] != '/' && fd >= 0);
 
         wd = w->add(w->inotify_fd, fd, MASK);
         /* A folder that is watched already gives its number even then. So a watch that we know here is of one that
@@ -516,7 +518,7 @@ WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const 
                                          "the folder %s is also at another path of the mapping (a bind mount?) and can "
                                          "be watched at one of them only",
                                          PATH_SHOWN(path[0] ? path : "."));
-                        watcher_remove(w, path); /* whatever folder was here before */
+                        (void) cut(w, path, false); /* whatever folder was here before */
                         return WATCH_SHARED;
                 }
                 added = WATCH_MOVED;
@@ -530,10 +532,23 @@ WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const 
         return added;
 }
 
+WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const char *path, int fd, void *userdata),
+                     void *userdata, Error *e) {
+        WatchAdd added;
+
+        assert(w && path && path[0] != '/' && fd >= 0);
+
+        (void) pthread_mutex_lock(&w->adding);
+        added = add(w, path, fd, exists, userdata, e);
+        (void) pthread_mutex_unlock(&w->adding);
+        return added;
+}
+
 void watcher_above(Watcher *w, const int *fds, size_t n) {
         int now[WATCH_ABOVE_MAX], before[WATCH_ABOVE_MAX];
         size_t n_now = 0, n_before;
 
+        (void) pthread_mutex_lock(&w->adding);
         for (size_t i = 0; i < MIN(n, (size_t) WATCH_ABOVE_MAX); i++) {
                 int wd = w->add(w->inotify_fd, fds[i], IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR);
 
@@ -554,12 +569,15 @@ void watcher_above(Watcher *w, const int *fds, size_t n) {
                 if (!kept)
                         (void) inotify_rm_watch(w->inotify_fd, before[i]); /* as in remove_watches() */
         }
+        (void) pthread_mutex_unlock(&w->adding);
 }
 
 void watcher_remove(Watcher *w, const char *path) {
         assert(w && path && path[0] != '/');
 
+        (void) pthread_mutex_lock(&w->adding);
         (void) cut(w, path, false);
+        (void) pthread_mutex_unlock(&w->adding);
 }
 
 void watcher_keep_only(Watcher *w, const char *path, const char *const *names, size_t n) {
@@ -567,10 +585,12 @@ void watcher_keep_only(Watcher *w, const char *path, const char *const *names, s
 
         assert(w && path && path[0] != '/' && (names || n == 0));
 
+        (void) pthread_mutex_lock(&w->adding);
         (void) pthread_mutex_lock(&w->lock);
         node = tree_find(w->tree, path);
         if (node)
                 tree_keep_only(w->tree, node, names, n, &dropped);
         (void) pthread_mutex_unlock(&w->lock);
         remove_watches(w, dropped);
+        (void) pthread_mutex_unlock(&w->adding);
 }

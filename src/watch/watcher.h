@@ -41,7 +41,7 @@ int watcher_barrier(Watcher *w, WatcherBarrierFn fn, void *userdata) _must_check
 int64_t watcher_stuck(Watcher *w);          /* as reader_stuck() */
 unsigned watcher_watches(const Watcher *w); /* folders watched now */
 
-/* --- for the scanner, from its thread --- */
+/* --- for the scanner, from its threads --- */
 typedef enum WatchAdd {
         WATCH_ADDED,   /* new, or known already under this very path */
         WATCH_MOVED,   /* was known under another path that is gone: the whole branch moved here, in one update (1.4) */
@@ -50,7 +50,7 @@ typedef enum WatchAdd {
         WATCH_REFUSED, /* anything else; `e` says why */
 } WatchAdd;
 
-/* One thread at a time calls the following. Watches the open folder `fd`, which is at `path`; to be listed afterwards,
+/* Watches the open folder `fd`, which is at `path`; to be listed afterwards,
  * never before (1.1). `exists` is asked, outside any lock, whether the folder is still at another path it was known
  * under; NULL: it is not. */
 WatchAdd watcher_add(Watcher *w, const char *path, int fd, bool (*exists)(const char *path, int fd, void *userdata),

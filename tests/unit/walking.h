@@ -33,8 +33,13 @@ static inline bool on_alive(void *userdata) {
         return !dead;
 }
 
+/* The tests of the walk run once without other threads, and once with so many. */
+#ifndef WALK_THREADS
+#define WALK_THREADS 0
+#endif
+
 static inline Walk walk_of(void) {
-        return (Walk){ .folder = root, .alive = on_alive, .emit = on_emit };
+        return (Walk){ .folder = root, .alive = on_alive, .emit = on_emit, .threads = WALK_THREADS };
 }
 
 static inline ScanEnd scan_with(const Walk *walk, const char *path) {
