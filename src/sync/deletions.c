@@ -13,8 +13,9 @@
 
 #include <assert.h>
 
-#define FOLLOWS (50 * NSEC_PER_MSEC)       /* what becomes due so soon after another travels with it, */
-#define FOLLOWS_MOST NSEC_PER_SEC          /* but nothing that is due waits longer for more */
+#define FOLLOWS (100 * NSEC_PER_MSEC)      /* what becomes due so soon after another travels with it, */
+#define FOLLOWS_LEAST NSEC_PER_SEC         /* but nothing waits for more for longer than this, */
+#define FOLLOWS_MOST (5 * NSEC_PER_SEC)    /* or than `delete-delay` again, which is no more than this */
 #define WAIT_MOST (250 * NSEC_PER_MSEC)    /* from the first look in a batch to its departure */
 #define LOOK_HOLDS (NSEC_PER_SEC)          /* if the loop itself was held up: looked at anew */
 #define TRAVELLING_MOST 4u                 /* batches at once; a job has 12 KiB */
@@ -288,13 +289,13 @@ void deletions_join(Job *job, const char *etag) {
 
 bool deletions_follow(Mapping *m, int64_t now) {
         Journal *j = m->sync->journal;
-        int64_t due, id = m->record.id;
+        int64_t due, id = m->record.id, most = MIN(mapping_delete_delay(m), FOLLOWS_MOST);
 
         if (now < m->follow_until)
                 return true;
         if (m->gathering || now < m->account->single_until)
                 return false;
-        if (journal_next_due(j, id, PATH_GONE, &due, NULL) <= 0 || now - due >= FOLLOWS_MOST)
+        if (journal_next_due(j, id, PATH_GONE, &due, NULL) <= 0 || now - due >= MAX(most, FOLLOWS_LEAST))
                 return false;
         if (journal_nth_due(j, id, PATH_GONE, now, 0, &due, NULL) <= 0 || due - now > FOLLOWS)
                 return false;
