@@ -96,15 +96,16 @@ def main():
     if options.rows == ["report"]:
         report.write(read(options.results))
         return
-    bench, results = Bench(options), read(options.results)
-    results["machine"] = machine(bench.versions)
+    bench = Bench(options)
     for name in options.rows or ROWS:
         print(f"{name}: {ROWS[name].__doc__}", flush=True)
         with trees.alone(bench.base):
             load = os.getloadavg()[0]
             runs = ROWS[name](bench)
-        results["rows"][name] = {"date": datetime.date.today().isoformat(), "load": load, "runs": runs}
-        save(options.results, results)
+            results = read(options.results)  # now: another run may have added to it
+            results["machine"] = machine(bench.versions)
+            results["rows"][name] = {"date": datetime.date.today().isoformat(), "load": load, "runs": runs}
+            save(options.results, results)
         report.say(runs)
 
 

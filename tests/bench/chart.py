@@ -15,7 +15,7 @@ PANELS = [  # row, figure, its title, unit
 ]
 WIDTH, LABEL, BAR, STEP, HEAD, GAP = 440, 76, 280, 20, 26, 18
 OURS, THEIRS, INK = "#0a66b7", "#9aa5b1", "#1f2933"
-CUT = 4  # a bar is never longer than so many times the median of the others
+CUT = 4  # a bar is never longer than so many times the next one
 
 
 def text(x, y, words, size=12, weight="normal"):
@@ -25,7 +25,7 @@ def text(x, y, words, size=12, weight="normal"):
 def panel(x, y, title, values, unit):
     """Bars for {tool: value}; one that dwarfs the rest is cut, and its end left open."""
     rest = sorted(values.values())
-    top = min(rest[-1], CUT * rest[len(rest) // 2 - 1] if len(rest) > 1 else rest[-1]) or 1
+    top = (min(rest[-1], CUT * rest[-2]) if len(rest) > 2 else rest[-1]) or 1
     out = [text(x, y + 14, title, weight="bold")]
     for n, (tool, value) in enumerate(values.items()):
         at, cut = y + HEAD + n * STEP, value > top * 1.001
