@@ -82,7 +82,8 @@ def kept(bench, sink, folder):
     nobody asks for. A journal of an earlier run of this build directory is taken if it is still in sync."""
     base = bench.base / f"state-{folder.name}-{hashlib.sha256(str(BUILD).encode()).hexdigest()[:8]}"
     whole = base / "whole"
-    if whole.exists() and not settled(base, folder, sink):
+    # a build with another schema puts the journal aside and sends all of it anew: that is as good as a first transfer
+    if whole.exists() and not settled(base, folder, sink) and not settled(base, folder, sink):
         whole.unlink()
     if not whole.exists():
         shutil.rmtree(base, ignore_errors=True)
@@ -97,7 +98,7 @@ def kept(bench, sink, folder):
 
 
 def settled(base, folder, sink):
-    """Whether a daemon comes into sync with the journal as it is; that also warms the caches."""
+    """Whether a daemon comes into sync by the journal as it is; that also warms the caches."""
     sink.empty()
     create_container(sink)
     try:
@@ -106,10 +107,10 @@ def settled(base, folder, sink):
             state = life.status()
             life.end()
     except RuntimeError as e:
-        print(f"  the journal that was kept is of no use: {e}", flush=True)
+        print(f"  not in sync by the journal that was kept: {e}", flush=True)
         return False
     counts = sink.counts()
     if counts["blobs"] * 10 > state["files"] or "list" in counts:
-        print(f"  the journal that was kept is of no use: {counts}", flush=True)
+        print(f"  the journal that was kept has been made anew: {counts}", flush=True)
         return False
     return True
