@@ -3,6 +3,7 @@
  * change that arrives while a job runs is never covered by that job's confirmation. */
 #pragma once
 
+#include "util/macro.h"
 #include "util/stamp.h"
 
 #define ROW_ETAG_ROOM 128
@@ -25,7 +26,6 @@ typedef enum PathState {
 const char *path_state_name(PathState state); /* as in queue: "pending", "held", ...; static */
 
 typedef struct Row {
-        char path[ROW_PATH_MAX + 1];
         size_t path_size;
         bool exists; /* false: not in the journal (yet) */
 
@@ -66,7 +66,14 @@ typedef struct Row {
                 bool file, marked, counted, tallied;
                 uint64_t size;
         } stored;
+
+        char path[ROW_PATH_MAX + 1]; /* ended by NUL; last, so that a copy need not have room for more than is in it */
 } Row;
+
+/* Bytes of a copy of `row`. */
+static inline size_t row_size(const Row *row) {
+        return offsetof(Row, path) + row->path_size + 1;
+}
 
 /* Something may have changed: a new generation, due at `due`. Cancels a pending deletion, a failure, a hold, a
  * conflict. */

@@ -95,7 +95,7 @@ int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row 
         }
         if (rc != SQLITE_DONE)
                 return journal_fail(j, rc, e, "reading");
-        memset((char *) ret + offsetof(Row, path_size), 0, sizeof(*ret) - offsetof(Row, path_size));
+        memset(ret, 0, offsetof(Row, path));
         memcpy(ret->path, path, size);
         ret->path[size] = '\0';
         ret->path_size = size;

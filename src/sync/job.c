@@ -25,12 +25,12 @@
 static void job_read(Job *job);
 
 int job_new(Job **ret, Mapping *m, const Row *row) {
-        Job *job = calloc(1, sizeof(*job));
+        Job *job = calloc(1, offsetof(Job, row) + row_size(row));
 
         if (!job)
                 return -ENOMEM;
         job->mapping = m;
-        job->row = *row;
+        memcpy(&job->row, row, row_size(row));
         job->gen = row->gen;
         job->claimed = journal_sequence_last(m->sync->journal);
         job->unlooked = true;

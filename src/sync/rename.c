@@ -27,7 +27,7 @@ static int on_candidate(const Row *row, void *userdata) {
         if (c->job->have_bytes && row->has_md5 ? memcmp(row->md5, c->job->md5, sizeof(row->md5)) != 0
                                                : row->content || c->job->row.content)
                 return 0;
-        c->row = *row;
+        memcpy(&c->row, row, row_size(row));
         c->found = true;
         return 0;
 }

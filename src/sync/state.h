@@ -214,7 +214,6 @@ struct Job {
                 uint64_t hash;
                 bool there;
         } keys[_JOB_KEYS];
-        Row row;
         uint64_t gen;    /* when it was claimed */
         int64_t claimed; /* the journal's sequence then */
         bool was_gone, unlooked, started, apart;
@@ -249,7 +248,7 @@ struct Job {
         unsigned average_least;           /* cuts of a smaller average make too many blocks; 0: not known */
         int64_t read_ns;                  /* how long reading and hashing took */
         bool by_blocks;                   /* a small file that has to be sent like a large one */
-        uint64_t sent_before;             /* of finished blocks, for progress */
+        Row row;                          /* last, and only row_size() of it */
 };
 
 /* engine.c */
