@@ -55,6 +55,8 @@ static void put_in(Batch *b, Job *job) {
         b->jobs[b->n++] = job;
         m->n_started -= job->started;
         job->started = false;
+        m->n_apart -= job->apart; /* a file came back, waited to be sent, and is gone again */
+        job->apart = false;
         m->n_batched++;
 }
 
