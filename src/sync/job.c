@@ -319,6 +319,17 @@ static void on_admitted(Sending *g) {
         job_plan(job);
 }
 
+/* A folder that the walk could not list is told of by no row from now on, and by none while this one had something to
+ * do in its place: the walk has to say it again. */
+static void walk_again(const Job *job) {
+        Mapping *m = job->mapping;
+
+        if (job->look != LOOK_FOLDER)
+                return;
+        mapping_scan(m, job->row.path);
+        waits_restarted(m->sync, m->config->name); /* what it finds may be as old as their question */
+}
+
 void job_plan(Job *job) {
         Mapping *m = job->mapping;
         PlanInput in = {
@@ -361,12 +372,7 @@ void job_plan(Job *job) {
                         job_release(job, GIVEN_UP_PAUSE, true, true, "a write that was given up may still arrive");
                         return;
                 }
-                /* A folder that the walk could not list has no row from now on, and had none while this one was in
-                 * its place: the walk has to say it again. */
-                if (job->look == LOOK_FOLDER) {
-                        mapping_scan(m, job->row.path);
-                        waits_restarted(m->sync, m->config->name); /* what it finds may be as old as their question */
-                }
+                walk_again(job);
                 job_forget(job);
                 return;
         case ACTION_SKIP:
@@ -374,6 +380,7 @@ void job_plan(Job *job) {
                 job_park(job, PATH_SKIPPED, 0, p.reason);
                 return;
         case ACTION_KEEP:
+                walk_again(job);
                 job_park(job, PATH_SKIPPED, 0, p.reason);
                 return;
         case ACTION_GONE:

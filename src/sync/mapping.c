@@ -472,7 +472,11 @@ static int decide(Mapping *m, bool approve, Error *e) {
 }
 
 int mapping_reject(Mapping *m, Error *e) {
-        return decide(m, false, e);
+        int r = decide(m, false, e);
+
+        if (r >= 0)
+                mapping_scan(m, ""); /* a folder in their place that cannot be read was told of by no row so far */
+        return r;
 }
 
 int mapping_approve(Mapping *m, Error *e) {

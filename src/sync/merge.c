@@ -165,7 +165,13 @@ static bool is_overtaken(const struct Merge *g, const char *path, const Stamp *s
 static bool is_left_alone(const struct Merge *g, const Row *row) {
         if (row->state == PATH_CLAIMED && !row->kept)
                 return !is_overtaken(g, row->path, NULL);
-        return row_is_unsynced(row->state) || row->state == PATH_HELD || row->kept;
+        return row_is_unsynced(row->state) || row->state == PATH_HELD || (row->kept && row->state != PATH_FAILED);
+}
+
+/* The blob that a person wants to keep is all that the row is for: it may tell of what cannot be read there now, too.
+ */
+static bool is_free(const Row *row) {
+        return row->kept && (row->state == PATH_SKIPPED || row->state == PATH_FAILED);
 }
 
 /* No longer ours to mirror; its blob stays (pitfalls 7.6). */
@@ -214,7 +220,7 @@ static void not_seen(struct Merge *g, const struct JournalSeen *row) {
 
         if (beneath(&g->unknown, path, row->size))
                 return;
-        if (!row->confirmed && (row->state == PATH_SKIPPED || row->state == PATH_FAILED) &&
+        if ((row->state == PATH_FAILED || (row->state == PATH_SKIPPED && !row->confirmed)) &&
             buf_append(&g->deferred, path, row->size + 1) >= 0)
                 return;
         missing(g, path, row->size);
@@ -295,7 +301,7 @@ static void park(struct Merge *g, const Seen *seen, PathState state, const char 
 
         if (load(g, seen->path, seen->size, &row) < 0)
                 return;
-        if (row.confirmed || row.doubt || row.state == PATH_CLAIMED) {
+        if ((row.confirmed || row.doubt || row.state == PATH_CLAIMED) && !(state == PATH_FAILED && is_free(&row))) {
                 if (!is_left_alone(g, &row))
                         hint(g, &row); /* a blob stands under this name, or may: a job sees to it */
                 return;

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from conftest import tree
-from daemon import until
+from daemon import WITHOUT_POWERS, until
 
 
 def names(account, container="box"):
@@ -75,6 +75,34 @@ def test_reject(make, account, folder):
         (folder / "d000/f00001.txt").unlink()  # and is as good as any other from then on
         d.wait_sync()
         assert before - names(account) == {"d000/f00001.txt"}
+
+
+@pytest.mark.asan
+def test_reject_unreadable_instead(make, account, folder):
+    """A folder that cannot be read, where a file was whose deletion is rejected: both are told by one row."""
+    tree(folder, 60)
+    (folder / "doc").write_text("a file")
+    daemon = make()
+    daemon.start(wrapper=WITHOUT_POWERS)
+    try:
+        daemon.wait_sync()
+        before = names(account)
+        empty(folder)
+        (folder / "doc").mkdir()
+        (folder / "doc/in").write_text("not to be read yet")
+        (folder / "doc").chmod(0)
+        daemon.until_status(60, held=61)
+        assert daemon.ctl("reject", "docs").rc == 0
+        daemon.until_status(60, failed=1, held=0)
+        assert daemon.queue()["doc"]["state"] == "failed" and daemon.ctl("wait", "--timeout", "20").rc == 3
+        assert daemon.ctl("retry").rc == 0  # which finds it so again
+        daemon.until_status(60, failed=1, state="failed")
+        (folder / "doc").chmod(0o700)
+        daemon.wait_sync()
+        assert daemon.status()["failed"] == 0 and names(account) - before == {"doc/in"} and before <= names(account)
+    finally:
+        (folder / "doc").chmod(0o700)
+        daemon.stop()
 
 
 @pytest.mark.asan
