@@ -8,13 +8,13 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define PATHS_MAX 160
-#define REAL_ROOM 65536u /* a power of two */
+#define PATHS_MAX 1024
+#define REAL_LEAST 1024u /* a power of two */
 
 static Path paths[PATHS_MAX];
 static unsigned n_paths;
-static uint64_t real[REAL_ROOM]; /* hashes of contents that were one state of some file: a set, 0: free */
-static unsigned n_real;
+static uint64_t *real; /* hashes of contents that were one state of some file: a set, 0: free */
+static unsigned n_real, real_room;
 static char kind_of_failure[32], text_of_failure[256];
 static uint64_t checked;
 static uint64_t changes;
@@ -43,9 +43,15 @@ void fail(const char *kind, const char *format, ...) {
         SAY("FAILED: %s: %s", kind, text_of_failure);
 }
 
+static void real_drop(void) {
+        free(real);
+        real = NULL;
+        n_real = real_room = 0;
+}
+
 void check_begin(void) {
-        n_paths = n_real = 0;
-        memset(real, 0, sizeof(real));
+        n_paths = 0;
+        real_drop();
         kind_of_failure[0] = text_of_failure[0] = '\0';
         checked = changes = 0;
 }
@@ -55,6 +61,7 @@ void check_end(void) {
                 free(paths[i].versions);
                 paths[i] = (Path){ 0 };
         }
+        real_drop();
 }
 
 bool excluded(const char *path) {
@@ -123,20 +130,36 @@ uint64_t path_state(const Path *p, int64_t at) {
 static uint64_t *place_of(uint64_t hash) {
         uint64_t at = (hash * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
 
-        while (real[at % REAL_ROOM] != 0 && real[at % REAL_ROOM] != hash)
+        while (real[at % real_room] != 0 && real[at % real_room] != hash)
                 at++;
-        return &real[at % REAL_ROOM];
+        return &real[at % real_room];
 }
 
 bool hash_was_real(uint64_t hash) {
-        return *place_of(hash) == hash;
+        return real && *place_of(hash) == hash;
+}
+
+/* Half of it at most is taken. Files that never rest write tens of thousands of states. */
+static void real_grow(void) {
+        uint64_t *old = real;
+        unsigned room = real_room;
+
+        real_room = MAX(room * 2, REAL_LEAST);
+        real = calloc(real_room, sizeof(*real));
+        assert(real);
+        for (unsigned i = 0; i < room; i++)
+                if (old[i] != 0)
+                        *place_of(old[i]) = old[i];
+        free(old);
 }
 
 static void hash_is_real(uint64_t hash) {
-        uint64_t *place = place_of(hash);
+        uint64_t *place;
 
+        if (n_real >= real_room / 2)
+                real_grow();
+        place = place_of(hash);
         n_real += *place == 0;
-        assert(n_real < REAL_ROOM / 2);
         *place = hash;
 }
 

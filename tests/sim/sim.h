@@ -185,7 +185,7 @@ void read_badly(unsigned per_mille); /* look-ups that fail for no reason */
 
 /* --- service.c: the container; client.c: the way there --- */
 
-#define BLOBS_MAX 192
+#define BLOBS_MAX 1024
 
 typedef struct Blob {
         char name[PATH_ROOM + 16];

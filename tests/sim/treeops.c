@@ -52,10 +52,19 @@ static bool a_thing(Pick *p, bool folder, unsigned n) {
         return p->inode != NULL;
 }
 
+/* It is in a folder of such a name, or in one of such a folder. */
+static bool beneath_excluded(const Inode *folder) {
+        for (; folder->parent; folder = folder->parent)
+                for (const Entry *e = folder->parent->entries; e; e = e->next)
+                        if (e->inode == folder && strstr(e->name, ".tmp"))
+                                return true;
+        return false;
+}
+
 static bool says_under(Inode *file, unsigned news, bool any) {
         for (Inode *i = world.all; i; i = i->next)
                 for (Entry *e = i->entries; e; e = e->next)
-                        if (e->inode == file && (any || !strstr(e->name, ".tmp"))) {
+                        if (e->inode == file && (any || (!strstr(e->name, ".tmp") && !beneath_excluded(i)))) {
                                 kernel_says(i, e->name, news);
                                 if (news & WATCH_CONTENT) {
                                         file->unreported = false;
