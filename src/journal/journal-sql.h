@@ -27,19 +27,19 @@
         X(MAPPING_PUT, COLD, "UPDATE mapping SET destination = ?2, root = ?3, paused = ?4, scan = ?5, contacted = ?6, "   \
                 "suspect = ?7, last_sync = ?8, sum = ?9 WHERE id = ?1")                                                                           \
         X(ROW_GET, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name = ?2")                              \
-        X(ROW_PUT, HOT, "INSERT INTO path (mapping, " ROW_COLUMNS ") VALUES "                                             \
-                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31) " \
-                "ON CONFLICT (mapping, name) DO UPDATE SET etag = excluded.etag, foreign_blob = excluded.foreign_blob, "  \
-                "md5 = excluded.md5, size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime, "              \
-                "btime = excluded.btime, ino = excluded.ino, mode = excluded.mode, uid = excluded.uid, gid = excluded.gid, " \
-                "state = excluded.state, content = excluded.content, doubt = excluded.doubt, "                             \
-                "unrest = excluded.unrest, marked = excluded.marked, "                                                       \
-                "gen = excluded.gen, due = excluded.due, first = excluded.first, attempts = excluded.attempts, "          \
-                "seen_ino = excluded.seen_ino, reason = excluded.reason, approved = excluded.approved, moved = excluded.moved, " \
-                "tallied = excluded.tallied, held = excluded.held, changed = excluded.changed, seen_ctime = excluded.seen_ctime, sum = excluded.sum")                             \
+        X(ROW_ADD, HOT, "INSERT OR REPLACE INTO path (mapping, " ROW_COLUMNS ") VALUES " \
+                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)") \
+        X(ROW_SET, HOT, "UPDATE path SET " \
+                "etag = ?3, foreign_blob = ?4, md5 = ?5, size = ?6, mtime = ?7, ctime = ?8, btime = ?9, " \
+                "ino = ?10, mode = ?11, uid = ?12, gid = ?13, state = ?14, content = ?15, doubt = ?16, " \
+                "unrest = ?17, marked = ?18, gen = ?19, due = ?20, first = ?21, attempts = ?22, seen_ino = ?23, " \
+                "reason = ?24, approved = ?25, moved = ?26, tallied = ?27, held = ?28, changed = ?29, " \
+                "seen_ctime = ?30, sum = ?31" \
+                " WHERE mapping = ?1 AND name = ?2") \
+        X(ROW_CLAIM, HOT, "UPDATE path SET state = ?3, tallied = ?4, sum = ?5 WHERE mapping = ?1 AND name = ?2") \
         X(ROW_FORGET, HOT, "DELETE FROM path WHERE mapping = ?1 AND name = ?2")                                           \
-        X(ROW_DUE, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 AND due <= ?3 ORDER BY due LIMIT ?4") \
-        X(ROW_FRESH, HOT, "SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?5 AND due <= ?3 ORDER BY due DESC LIMIT ?4") \
+        X(ROW_DUE, HOT, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 AND due <= ?3 ORDER BY due LIMIT ?4") \
+        X(ROW_FRESH, HOT, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?5 AND due <= ?3 ORDER BY due DESC LIMIT ?4") \
         X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 AND due < 9223372036854775807 ORDER BY due LIMIT 1") \
         X(NTH_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?3 AND due < 9223372036854775807 ORDER BY due LIMIT 1 OFFSET ?4") \
         X(OLDEST, HOT, "SELECT first FROM path INDEXED BY path_age WHERE mapping = ?1 AND state > 0 AND state < 4 AND first > -1 ORDER BY first LIMIT 1") \

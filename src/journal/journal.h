@@ -72,14 +72,16 @@ int64_t journal_sequence_last(const Journal *j);
  * comes back unconfirmed, in doubt and suspect (9.6). -ENAMETOOLONG beyond ROW_PATH_MAX. */
 int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) _must_check_;
 int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) _must_check_;
+/* The same for a row that is there, and of which nothing but `state` and `tallied` has changed: half the work. */
+int journal_claim(Journal *j, int64_t mapping, Row *row, Error *e) _must_check_;
 int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) _must_check_;
 
-typedef int (*JournalPathFn)(const char *path, size_t size, void *userdata); /* negative: stop, forwarded */
-/* Paths in `state` (PENDING or GONE) with due <= `now`, oldest first, at most `limit`. The callback must not write. */
-int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalPathFn fn,
+typedef int (*JournalRowFn)(const Row *row, void *userdata); /* negative: stop, forwarded */
+/* Rows in `state` (PENDING or GONE) with due <= `now`, oldest first, at most `limit`. The callback must not write. */
+int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalRowFn fn,
                 void *userdata, Error *e) _must_check_;
 /* Those of PENDING that became due last, after `after`; the newest first. */
-int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsigned limit, JournalPathFn fn,
+int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsigned limit, JournalRowFn fn,
                   void *userdata, Error *e) _must_check_;
 /* When the next in that state is due: 1 and *ret_due; 0: none. */
 int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) _must_check_;
@@ -118,7 +120,6 @@ int journal_listed(Journal *j, int64_t mapping, const char *path, size_t size, i
 int journal_unlisted(Journal *j, int64_t mapping, int64_t listing, const char *after, unsigned limit,
                      JournalListedFn fn, void *userdata, Error *e) _must_check_;
 
-typedef int (*JournalRowFn)(const Row *row, void *userdata);
 /* Rows that are not clean, in path order after `after` (NULL: from the start), at most `limit`. The callback must not
  * write. */
 int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit, JournalRowFn fn, void *userdata,

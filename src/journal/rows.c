@@ -127,17 +127,11 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
         }
 }
 
-int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
-        sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_PUT);
-        int r, c = 1;
+/* Binds all that both of them write, and writes it. */
+static int write_row(Journal *j, int id, int64_t mapping, const Row *row, Error *e) {
+        sqlite3_stmt *stmt = journal_stmt(j, id);
+        int c = 1;
 
-        assert(row->path_size > 0);
-
-        if (!counts_of(j, mapping))
-                return error_oom(e);
-        r = journal_begin(j, e);
-        if (r < 0)
-                return r;
         (void) sqlite3_bind_int64(stmt, c++, mapping);
         (void) sqlite3_bind_blob(stmt, c++, row->path, (int) row->path_size, SQLITE_STATIC);
         (void) (row->confirmed ? sqlite3_bind_text(stmt, c, row->etag, -1, SQLITE_STATIC) : sqlite3_bind_null(stmt, c));
@@ -176,14 +170,46 @@ int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
         (void) sqlite3_bind_int64(stmt, c++, row->changed);
         (void) sqlite3_bind_int64(stmt, c++, row->seen_ctime);
         (void) sqlite3_bind_int64(stmt, c++, (int64_t) row_checksum(row));
-        r = journal_step(j, STMT_ROW_PUT, e, "writing");
-        if (r < 0)
-                return r;
+        return journal_step(j, id, e, "writing");
+}
+
+static int row_written(Journal *j, int64_t mapping, Row *row) {
         j->holds |= row->state == PATH_HELD;
         counts_change(j, mapping, row, false);
         row->exists = true;
         row_remember(row);
         return 0;
+}
+
+static int begin_write(Journal *j, int64_t mapping, const Row *row, Error *e) {
+        assert(row->path_size > 0);
+
+        return counts_of(j, mapping) ? journal_begin(j, e) : error_oom(e);
+}
+
+int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
+        int r = begin_write(j, mapping, row, e);
+
+        if (r >= 0 && row->exists)
+                r = write_row(j, STMT_ROW_SET, mapping, row, e);
+        if (r >= 0 && (!row->exists || sqlite3_changes(j->db) == 0))
+                r = write_row(j, STMT_ROW_ADD, mapping, row, e);
+        return r < 0 ? r : row_written(j, mapping, row);
+}
+
+int journal_claim(Journal *j, int64_t mapping, Row *row, Error *e) {
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_CLAIM);
+        int r = begin_write(j, mapping, row, e);
+
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_blob(stmt, 2, row->path, (int) row->path_size, SQLITE_STATIC);
+        (void) sqlite3_bind_int(stmt, 3, (int) row->state);
+        (void) sqlite3_bind_int(stmt, 4, row->tallied);
+        (void) sqlite3_bind_int64(stmt, 5, (int64_t) row_checksum(row));
+        r = journal_step(j, STMT_ROW_CLAIM, e, "writing");
+        return r < 0 ? r : row_written(j, mapping, row);
 }
 
 int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) {
@@ -207,39 +233,44 @@ int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) {
 
 /* --- queries --- */
 
-static int each_due(Journal *j, sqlite3_stmt *stmt, JournalPathFn fn, void *userdata, Error *e) {
+static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, id);
+        Row row;
         int rc;
 
         while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-                int r = fn(sqlite3_column_blob(stmt, 0), (size_t) sqlite3_column_bytes(stmt, 0), userdata);
+                int r;
 
+                if (!row_read(stmt, &row))
+                        row_distrust(&row);
+                r = fn(&row, userdata);
                 if (r < 0)
                         return r;
         }
-        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading what is due");
+        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading");
 }
 
-int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalPathFn fn,
+int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalRowFn fn,
                 void *userdata, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_DUE);
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_DUE);
 
         (void) sqlite3_bind_int64(stmt, 1, mapping);
         (void) sqlite3_bind_int(stmt, 2, (int) state);
         (void) sqlite3_bind_int64(stmt, 3, now);
         (void) sqlite3_bind_int64(stmt, 4, limit);
-        return each_due(j, stmt, fn, userdata, e);
+        return each_row(j, STMT_ROW_DUE, fn, userdata, e);
 }
 
-int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsigned limit, JournalPathFn fn,
+int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsigned limit, JournalRowFn fn,
                   void *userdata, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_FRESH);
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_FRESH);
 
         (void) sqlite3_bind_int64(stmt, 1, mapping);
         (void) sqlite3_bind_int(stmt, 2, (int) PATH_PENDING);
         (void) sqlite3_bind_int64(stmt, 3, now);
         (void) sqlite3_bind_int64(stmt, 4, limit);
         (void) sqlite3_bind_int64(stmt, 5, after);
-        return each_due(j, stmt, fn, userdata, e);
+        return each_row(j, STMT_ROW_FRESH, fn, userdata, e);
 }
 
 int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) {
@@ -384,23 +415,6 @@ int journal_expected(Journal *j, int64_t mapping, uint64_t *ret, Error *e) {
                 return journal_fail(j, rc, e, "counting what should be in the container");
         *ret = (uint64_t) sqlite3_column_int64(stmt, 0);
         return 0;
-}
-
-static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, id);
-        Row row;
-        int rc;
-
-        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-                int r;
-
-                if (!row_read(stmt, &row))
-                        row_distrust(&row);
-                r = fn(&row, userdata);
-                if (r < 0)
-                        return r;
-        }
-        return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading");
 }
 
 int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit, JournalRowFn fn, void *userdata,

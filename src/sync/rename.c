@@ -110,11 +110,13 @@ static void on_source_looked(const SourceAnswer *answer, void *userdata) {
 
 bool rename_try(Job *job) {
         Mapping *m = job->mapping;
-        Candidate c = { .job = job };
+        Candidate c; /* its row is not cleared: it is large */
 
         if (job->stamp.ino == 0 || job->stamp.size == 0 || job->rounds > 1 || job->row.doubt || job->row.foreign ||
             job->source_path || m->config->account->method == AUTH_SAS)
                 return false;
+        c.job = job;
+        c.found = false;
         if (journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, 16, on_candidate, &c, NULL) < 0 ||
             !c.found)
                 return false;

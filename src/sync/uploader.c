@@ -15,22 +15,21 @@
 
 typedef struct Claim {
         Mapping *mapping;
-        char *paths[CLAIM_MAX];
+        Row *rows[CLAIM_MAX]; /* row_size() of each */
         unsigned n;
 } Claim;
 
-static int on_due(const char *path, size_t size, void *userdata) {
+static int on_due(const Row *row, void *userdata) {
         Claim *c = userdata;
-        char *copy;
+        Row *copy;
 
-        if (c->n == CLAIM_MAX || size > ROW_PATH_MAX)
+        if (c->n == CLAIM_MAX)
                 return 0;
-        copy = malloc(size + 1);
+        copy = malloc(row_size(row));
         if (!copy)
                 return -ENOMEM;
-        memcpy(copy, path, size);
-        copy[size] = '\0';
-        c->paths[c->n++] = copy;
+        memcpy(copy, row, row_size(row));
+        c->rows[c->n++] = copy;
         return 0;
 }
 
@@ -52,32 +51,29 @@ static bool stored_elsewhere_soon(const Mapping *m, const Row *row) {
         return journal_inode_wanted(m->sync->journal, m->record.id, row->stamp.ino, NULL) != 0;
 }
 
-static int claim_one(Mapping *m, const char *path) {
+static int claim_one(Mapping *m, Row *row) {
         Sync *s = m->sync;
         Job *job = NULL;
         bool gone;
-        Row row;
         int r;
 
-        r = journal_get(s->journal, m->record.id, path, strlen(path), &row, NULL);
-        if (r <= 0)
-                return r;
-        gone = row.state == PATH_GONE;
-        if (jobs_busy_with(m, path)) /* the source of a rename under way (pitfalls 8: never delete first) */
+        gone = row->state == PATH_GONE;
+        if (jobs_busy_with(
+                    m, row->path)) /* claimed already, or the source of a rename under way (8: never delete first) */
                 return 0;
-        if (gone && stored_elsewhere_soon(m, &row)) {
+        if (gone && stored_elsewhere_soon(m, row)) {
                 if (mapping_polled(m)) /* there, `due` tells when it was found gone */
                         return 0;
-                row.due = clock_boot() + clock_policy(STORED_SOON); /* others have their turn meanwhile */
-                return journal_put(s->journal, m->record.id, &row, NULL);
+                row->due = clock_boot() + clock_policy(STORED_SOON); /* others have their turn meanwhile */
+                return journal_put(s->journal, m->record.id, row, NULL);
         }
         if (gone)
-                guard_tally(m, &row); /* with the claim, so that no crash forgets it */
-        row_claim(&row);
-        r = journal_put(s->journal, m->record.id, &row, NULL);
+                guard_tally(m, row); /* with the claim, so that no crash forgets it */
+        row_claim(row);
+        r = journal_claim(s->journal, m->record.id, row, NULL);
         if (r < 0)
                 return r;
-        r = job_new(&job, m, &row);
+        r = job_new(&job, m, row);
         if (r < 0)
                 return r;
         job->was_gone = gone;
@@ -143,8 +139,8 @@ static bool claim(Mapping *m, int64_t now, unsigned room) {
                                 MIN(MIN(room, CLAIM_MAX), deletions_room(m)), on_due, &c, NULL);
         for (unsigned i = 0; i < c.n; i++) {
                 if (r >= 0)
-                        r = claim_one(m, c.paths[i]);
-                free(c.paths[i]);
+                        r = claim_one(m, c.rows[i]);
+                free(c.rows[i]);
         }
         return c.n > 0;
 }

@@ -339,13 +339,13 @@ static void test_expected(void **state) {
         journal_close(j);
 }
 
-static int count_path(const char *path, size_t size, void *userdata) {
+static int count_path(const Row *row, void *userdata) {
         (*(unsigned *) userdata)++;
         return 0;
 }
 
-static int note_name(const char *path, size_t size, void *userdata) {
-        (void) strncat(userdata, path, size);
+static int note_name(const Row *row, void *userdata) {
+        (void) strcat(userdata, row->path);
         return 0;
 }
 
@@ -386,6 +386,21 @@ static void test_due(void **state) {
         assert_int_equal(journal_next_due(j, m, PATH_GONE, &due, NULL), 0);
         assert_int_equal(journal_oldest(j, m, &first, NULL), 1);
         assert_int_equal(first, 1000);
+        {
+                Row *row = get(j, m, "3", 1);
+                uint64_t gen = row->gen;
+
+                row_claim(row);
+                row->tallied = true;
+                assert_int_equal(journal_claim(j, m, row, NULL), 0);
+                row = get(j, m, "3", 1); /* its sum agrees, or it would come back in doubt */
+                assert_int_equal(row->state, PATH_CLAIMED);
+                assert_true(row->tallied);
+                assert_false(row->doubt);
+                assert_int_equal(row->gen, gen);
+                assert_int_equal(journal_counts(j, m)->state[PATH_CLAIMED], 1);
+                assert_int_equal(journal_counts(j, m)->state[PATH_PENDING], 9);
+        }
         journal_close(j);
 }
 
