@@ -18,6 +18,7 @@ struct ReadFile {
         Cutter cutter;
         char *rest; /* read, and behind the last cut */
         size_t rest_size;
+        SourceAnswer zeros; /* the last block of nothing but zeros: a sparse file has thousands of them */
         bool ended;
         SourceAnswer answer;
         char *path;    /* points behind `folder` */
@@ -117,6 +118,7 @@ void read_file_open(ReadFile *f, SourceAnswer *ret) {
         if (!look_enter(&root, f->folder, &f->pinned, ret))
                 return;
         (void) reading_begin(&f->reading, &root, f->path, UINT64_MAX, ret);
+        f->reading.holes = root.fs->knows_holes;
         f->most = 2 * MIN(f->reading.first.stamp.size, (uint64_t) INT64_MAX);
         f->answer = (SourceAnswer){ .look = ret->look, .stamp = ret->stamp };
 }
@@ -154,6 +156,34 @@ static ssize_t find_cut(ReadFile *f, char *data, size_t *have, SourceAnswer *ret
         }
 }
 
+static bool is_zeros(const char *data, size_t size) {
+        return size > 0 && data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
+}
+
+static void copy_sums(SourceAnswer *to, const SourceAnswer *from) {
+        to->crc64 = from->crc64;
+        memcpy(to->sha256, from->sha256, sizeof(to->sha256));
+        memcpy(to->md5, from->md5, sizeof(to->md5));
+}
+
+/* Of a block of ret->size bytes. False: out of memory. */
+static bool sum_block(ReadFile *f, const char *data, bool md5, SourceAnswer *ret) {
+        bool zeros = is_zeros(data, ret->size);
+
+        if (zeros && f->zeros.size == ret->size) {
+                copy_sums(ret, &f->zeros);
+                return true;
+        }
+        ret->crc64 = crc64(0, data, ret->size);
+        if (!reading_digests(data, ret->size, ret->sha256, md5 ? ret->md5 : NULL))
+                return false;
+        if (zeros) {
+                f->zeros.size = ret->size;
+                copy_sums(&f->zeros, ret);
+        }
+        return true;
+}
+
 void read_file_block(ReadFile *f, const Cuts *cuts, bool md5, SourceAnswer *ret, char **ret_data) {
         _cleanup_free_ char *data = NULL, *rest = TAKE_PTR(f->rest);
         size_t have = f->rest_size;
@@ -185,10 +215,9 @@ void read_file_block(ReadFile *f, const Cuts *cuts, bool md5, SourceAnswer *ret,
                 return;
         ret->size = (size_t) length;
         ret->read = f->reading.cut ? SOURCE_CHANGED : SOURCE_WHOLE;
-        ret->crc64 = crc64(0, data, ret->size);
         f->rest_size = have - ret->size;
         f->rest = f->rest_size > 0 ? malloc(f->rest_size) : NULL;
-        if (!reading_digests(data, ret->size, ret->sha256, md5 ? ret->md5 : NULL) || (f->rest_size > 0 && !f->rest)) {
+        if (!sum_block(f, data, md5, ret) || (f->rest_size > 0 && !f->rest)) {
                 failed(ret, ENOMEM, f->path);
                 return;
         }

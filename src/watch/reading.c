@@ -70,13 +70,43 @@ static void failed(SourceAnswer *ret, int err, const char *doing, const char *pa
         look_errno(ret, err, doing, path);
 }
 
-/* Reads until `size` bytes are there or the file ends. Returns how many, or a negative errno. */
-static ssize_t read_at(int fd, char *data, size_t size, uint64_t offset) {
+/* What is at `offset`, data or a hole, and how far it goes. In doubt it is data. */
+static void find_extent(Reading *f, uint64_t offset) {
+        off_t data = lseek(f->fd, (off_t) offset, SEEK_DATA), end = -1;
+        struct stat st;
+
+        f->hole = data > (off_t) offset;
+        if (f->hole)
+                end = data;
+        else if (data >= 0)
+                end = lseek(f->fd, (off_t) offset, SEEK_HOLE);
+        else if (errno == ENXIO && fstat(f->fd, &st) == 0) { /* nothing but a hole until its end; or it shrank */
+                f->hole = st.st_size > (off_t) offset;
+                end = st.st_size;
+        }
+        f->extent_end = end > (off_t) offset ? (uint64_t) end : UINT64_MAX;
+}
+
+/* Reads until `size` bytes are there or the file ends. Returns how many, or a negative errno. A hole that is filled
+ * after it was found is a change like any other: it shows in the stamp, or in the second reading. */
+static ssize_t read_at(Reading *f, char *data, size_t size, uint64_t offset) {
         size_t n = 0;
 
         while (n < size) {
-                ssize_t k = pread(fd, data + n, size - n, (off_t) (offset + n));
+                size_t part = size - n;
+                ssize_t k;
 
+                if (f->holes) {
+                        if (offset + n >= f->extent_end)
+                                find_extent(f, offset + n);
+                        part = (size_t) MIN((uint64_t) part, f->extent_end - (offset + n));
+                        if (f->hole) {
+                                memset(data + n, 0, part);
+                                n += part;
+                                continue;
+                        }
+                }
+                k = pread(f->fd, data + n, part, (off_t) (offset + n));
                 if (k < 0 && errno == EINTR)
                         continue;
                 if (k < 0)
@@ -207,7 +237,7 @@ bool reading_begin(Reading *f, const LookRoot *root, const char *path, uint64_t 
 /* ---- reading ---- */
 
 ssize_t reading_take(Reading *f, char *to, size_t size, const char *path, SourceAnswer *ret) {
-        ssize_t n = read_at(f->fd, to, size, f->position);
+        ssize_t n = read_at(f, to, size, f->position);
 
         if (n < 0) {
                 failed(ret, (int) -n, "reading", path);
@@ -284,10 +314,11 @@ static int file_again(Reading *f, uint64_t budget) {
                 if (!f->again)
                         return -ENOMEM;
                 wait_for_writers(f->fd);
+                f->extent_end = 0;
         }
         while (f->again_position < until) {
                 size_t size = (size_t) MIN((uint64_t) AGAIN_CHUNK, until - f->again_position);
-                ssize_t n = read_at(f->fd, chunk, size, f->again_position);
+                ssize_t n = read_at(f, chunk, size, f->again_position);
 
                 if (n < 0)
                         return (int) n;

@@ -16,6 +16,9 @@ typedef struct Reading {
         bool met;        /* a glance after the first reading found no more than what was read */
         EVP_MD_CTX *md5; /* of what was read, as far as reading_sum() was told */
         uint64_t position;
+        bool holes; /* are not read: set by who reads something large */
+        bool hole;  /* what is before `extent_end` is one */
+        uint64_t extent_end;
         EVP_MD_CTX *again; /* the second reading: of the first `again_position` bytes */
         uint64_t again_position;
         Glance after;

@@ -31,6 +31,7 @@ typedef struct RootFs {
         bool tells;         /* every change is reported by inotify, since none can be made elsewhere (pitfalls 2.4) */
         bool inodes_stable; /* over a remount and over time (4.1) */
         bool stores_hide;   /* a store through a mapping never shows in the time stamps (4.3) */
+        bool knows_holes;   /* SEEK_DATA may be believed: to ZFS, what was not on the disk yet once was a hole */
 } RootFs;
 
 const RootFs *root_fs(int fd); /* static */
