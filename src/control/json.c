@@ -79,6 +79,10 @@ json_t *info_to_json(void) {
                          AZSYNCD_VERSION, "url", "", "interfaces", "org.varlink.service", AZSYNC_INTERFACE);
 }
 
+static json_t *rate_to_json(double rate) {
+        return count_to_json(rate > 0 && rate < 1e18 ? (uint64_t) rate : 0);
+}
+
 static json_t *flights_to_json(const MappingStatus *s, bool trusted) {
         json_t *list = json_array();
 
@@ -88,7 +92,12 @@ static json_t *flights_to_json(const MappingStatus *s, bool trusted) {
                 if (!o || json_array_append_new(list, o) < 0 ||
                     set_name(o, "path", "path_bytes", trusted ? s->in_flight[i].path : "") < 0 ||
                     json_object_set_new(o, "sent", count_to_json(s->in_flight[i].sent)) < 0 ||
-                    json_object_set_new(o, "size", count_to_json(s->in_flight[i].size)) < 0) {
+                    json_object_set_new(o, "size", count_to_json(s->in_flight[i].size)) < 0 ||
+                    json_object_set_new(o, "rate", rate_to_json(s->in_flight[i].rate)) < 0 ||
+                    json_object_set_new(o, "remaining_s",
+                                        s->in_flight[i].remaining_s < 0
+                                                ? json_null()
+                                                : seconds_to_json(s->in_flight[i].remaining_s)) < 0) {
                         json_decref(list);
                         return NULL;
                 }
@@ -119,7 +128,7 @@ json_t *mapping_to_json(const MappingStatus *s, bool trusted) {
                 { "conflicts", count_to_json(s->conflicts) },
                 { "skipped", count_to_json(s->skipped) },
                 { "lag_s", seconds_to_json(s->lag_s) },
-                { "rate", count_to_json(s->rate > 0 && s->rate < 1e18 ? (uint64_t) s->rate : 0) },
+                { "rate", rate_to_json(s->rate) },
                 { "bandwidth", s->bandwidth > 0 ? count_to_json(s->bandwidth) : json_null() },
                 { "uploaded_files", count_to_json(s->uploaded_files) },
                 { "uploaded_bytes", count_to_json(s->uploaded_bytes) },

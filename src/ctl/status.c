@@ -119,7 +119,8 @@ static void render_transfers(Text *t, const json_t *m) {
 }
 
 static void render_flight(Text *t, const json_t *flight, bool first) {
-        uint64_t sent = json_get_count(flight, "sent"), size = json_get_count(flight, "size");
+        uint64_t sent = json_get_count(flight, "sent"), size = json_get_count(flight, "size"),
+                 rate = json_get_count(flight, "rate");
         double part = sent < size ? (double) sent / (double) size : 1.0;
         unsigned full = (unsigned) (part * BAR_CELLS);
         char bar[BAR_CELLS + 1];
@@ -133,6 +134,14 @@ static void render_flight(Text *t, const json_t *flight, bool first) {
         text_puts(t, " of ");
         text_size(t, size);
         text_puts(t, "  ");
+        if (rate > 0) {
+                text_size(t, rate);
+                text_puts(t, "/s  ");
+        }
+        if (json_is_number(json_object_get(flight, "remaining_s"))) {
+                text_age(t, json_get_number(flight, "remaining_s"));
+                text_puts(t, " left  ");
+        }
         text_path(t, flight);
         text_puts(t, "\n");
 }

@@ -38,7 +38,9 @@ bool engine_healthy(const Engine *engine);
 
 typedef struct FlightStatus {
         const char *path;    /* raw bytes, NUL-terminated */
-        uint64_t sent, size; /* bytes */
+        uint64_t sent, size; /* bytes; of a large file `sent` counts what need not be sent, too */
+        double rate;         /* of a large file: bytes of `sent` per second, of late */
+        double remaining_s;  /* at that rate; negative: not known */
 } FlightStatus;
 
 typedef struct MappingStatus {

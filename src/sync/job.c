@@ -356,6 +356,8 @@ void job_plan(Job *job) {
                 if (rename_try(job))
                         return;
                 if (job->stamp.size > SYNC_SMALL_MAX) {
+                        if (job_rest(job))
+                                return;
                         /* hashed first if it may turn out to be what is there already */
                         upload_start(job, job->row.confirmed || job->row.doubt);
                         return;

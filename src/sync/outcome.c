@@ -82,6 +82,21 @@ void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const ch
         job_store(job);
 }
 
+bool job_rest(Job *job) {
+        const Mapping *m = job->mapping;
+        int64_t until = m->sync->once ? 0 : settle_rest(m->settle, job->row.path); /* --once shall come to its end */
+
+        if (until <= clock_boot())
+                return false;
+        if (job_reload(job) < 0) {
+                job_end(job);
+                return true;
+        }
+        row_release(&job->row, job->gen, until, false, false, "it takes long to read, and was read not long ago");
+        job_store(job);
+        return true;
+}
+
 /* A write of ours whose answer was lost is what is to be deleted: then its ETag tells whether it was. */
 static void job_adopt(Job *job) {
         const ListedBlob *b = &job->blob;
@@ -142,6 +157,8 @@ void job_confirm(Job *job, const char *etag) {
                 if (job->prefix && job->row.state == PATH_CLEAN) /* it grew while it was read: the rest follows */
                         row_hint(&job->row, true, clock_boot() + clock_policy(CHANGED_PAUSE), job->claimed);
                 settle_sent(m->settle, job->row.path, clock_boot());
+                if (job->read_ns == 0) /* whatever large file stood here is no longer the matter */
+                        settle_took(m->settle, job->row.path, clock_boot(), 0);
         }
         if (r < 0)
                 job_end(job);

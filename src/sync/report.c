@@ -9,15 +9,29 @@
 
 #define FLIGHTS_SHOWN 64u
 
-static double rate_of(Mapping *m) {
-        int64_t now = clock_boot(), took = now - m->rate_at;
+static double rate_of(Rate *r, uint64_t bytes) {
+        int64_t now = clock_boot(), took = now - r->at;
 
-        if (m->rate_at == 0 || took >= NSEC_PER_SEC) {
-                m->rate = m->rate_at == 0 ? 0 : (double) (m->uploaded_bytes - m->rate_bytes) * 1e9 / (double) took;
-                m->rate_at = now;
-                m->rate_bytes = m->uploaded_bytes;
+        if (r->at == 0 || took >= NSEC_PER_SEC) {
+                r->value = r->at == 0 || bytes < r->bytes ? 0 : (double) (bytes - r->bytes) * 1e9 / (double) took;
+                r->at = now;
+                r->bytes = bytes;
         }
-        return m->rate;
+        return r->value;
+}
+
+static FlightStatus flight_of(const Job *job) {
+        FlightStatus f = { .path = job->row.path, .size = job->look == LOOK_REGULAR ? job->stamp.size : 0 };
+
+        f.remaining_s = -1;
+        if (job->upload) {
+                f.sent = upload_sent(job->upload);
+                f.rate = rate_of(upload_rate(job->upload), f.sent);
+                if (f.rate > 0)
+                        f.remaining_s = f.sent < f.size ? (double) (f.size - f.sent) / f.rate : 0;
+        } else if (job->call)
+                f.sent = blob_call_sent(job->call);
+        return f;
 }
 
 /* Not watched but compared now and then. */
@@ -62,13 +76,7 @@ static int report(Mapping *m, EngineStatusFn fn, void *userdata) {
 
         for (const Job *job = m->jobs; job && n < FLIGHTS_SHOWN; job = job->next)
                 if (job->call || job->upload || job->batch)
-                        flights[n++] = (FlightStatus){
-                                .path = job->row.path,
-                                .sent = job->upload ? upload_sent(job->upload)
-                                        : job->call ? blob_call_sent(job->call)
-                                                    : 0,
-                                .size = job->look == LOOK_REGULAR ? job->stamp.size : 0,
-                        };
+                        flights[n++] = flight_of(job);
         if (mapping_pending(m) > 0 && journal_oldest(m->sync->journal, m->record.id, &first, NULL) > 0)
                 lag = MAX(clock_wall() - first, NSEC_PER_MSEC);
         return fn(
@@ -94,7 +102,7 @@ static int report(Mapping *m, EngineStatusFn fn, void *userdata) {
                         .copied_files = m->copied_files,
                         .deleted_files = m->deleted_files,
                         .requests = m->requests,
-                        .rate = rate_of(m),
+                        .rate = rate_of(&m->rate, m->uploaded_bytes),
                         .transfers_limit = m->account->pace.limit,
                         .transfers_active = MIN(m->account->in_flight, m->account->pace.limit),
                         .bandwidth = throttle_rate(m),

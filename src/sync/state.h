@@ -110,6 +110,13 @@ typedef enum Block {
         BLOCK_CONTENTS,    /* the container is there, but most of what was in it is not */
 } Block;
 
+/* Bytes per second since somebody asked last, a second ago at least; report.c. */
+typedef struct Rate {
+        double value;
+        int64_t at; /* boot ns; 0: nobody has asked */
+        uint64_t bytes;
+} Rate;
+
 typedef struct Branch {
         char *path; /* "" = the whole tree */
         uint64_t number;
@@ -195,13 +202,11 @@ struct Mapping {
         int64_t warned_at;     /* wall ns of the last warning about mass overwriting */
         int64_t alerted;       /* `first` of the change that was alerted about */
         Timer *alert;
-        Timer *stuck_timer; /* while one of its threads is at work */
-        bool retrying;      /* what failed is being released, step by step */
-        bool stuck;         /* for long: its file system does not answer */
-        char detail[512];   /* for status */
-        double rate;
-        int64_t rate_at;
-        uint64_t rate_bytes;
+        Timer *stuck_timer;       /* while one of its threads is at work */
+        bool retrying;            /* what failed is being released, step by step */
+        bool stuck;               /* for long: its file system does not answer */
+        char detail[512];         /* for status */
+        Rate rate;                /* of what it sends */
         unsigned logged_failures; /* of this spell; the rest is only counted (11.10) */
 };
 
@@ -246,7 +251,7 @@ struct Job {
         bool blocks_asked, blocks_unsure; /* Get Block List was answered; what it said may be out of date */
         unsigned refused_id_size;         /* the service takes no ids of so many bytes; 0: it has not said so */
         unsigned average_least;           /* cuts of a smaller average make too many blocks; 0: not known */
-        int64_t read_ns;                  /* how long reading and hashing took */
+        int64_t read_ns;                  /* how long reading and hashing took; 0: it is small */
         bool by_blocks;                   /* a small file that has to be sent like a large one */
         Row row;                          /* last, and only row_size() of it */
 };
@@ -390,6 +395,7 @@ void job_settle(Job *job, const char *etag);
 void job_forget(Job *job);
 void job_park(Job *job, PathState state, int64_t due, const char *reason);
 void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason);
+bool job_rest(Job *job); /* if reading it took long, not long ago; false: it need not */
 /* and these tell which it is to be */
 bool job_is_hinted(Job *job);      /* something has happened to the path since it was claimed */
 bool job_may_mark(Job *job);       /* it changed while it was read: for so long by now that a marked copy is better than
@@ -427,6 +433,7 @@ bool upload_staged(const Job *job);             /* every block is there: only th
 void upload_commit(Job *job, const char *etag); /* NULL: If-None-Match: * */
 void upload_free(struct Upload *u);
 uint64_t upload_sent(const struct Upload *u);
+Rate *upload_rate(struct Upload *u); /* of what upload_sent() says, from its beginning on */
 
 /* links.c: other names of the file that was just looked at */
 bool links_hint(Job *job);

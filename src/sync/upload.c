@@ -22,6 +22,7 @@
 #define BLOCKS_FULL (BLOCKS_MAX / 4 * 3)   /* of average size; they are a sixth longer, as a rule */
 #define IN_FLIGHT 8u                       /* blocks of one file, at most */
 #define READ_AHEAD 3u                      /* one is read, one summed up, one waits for either */
+#define UNASKED_MOST (4 * SYNC_SMALL_MAX)  /* a new file so small is not worth the question */
 #define BLOCKS_PAUSE (3600 * NSEC_PER_SEC) /* the service drops forgotten blocks after a week */
 
 typedef struct Flying {
@@ -46,8 +47,9 @@ struct Upload {
         unsigned average_log2;
         Cuts cuts;
         uint64_t offset, done; /* bytes read; sent, or known to be there */
-        int64_t began;         /* boot ns */
-        char *ids;             /* Base64, each ended by NUL, all of `id_room` bytes */
+        int64_t took;          /* ns: reading and hashing, so far */
+        Rate rate;
+        char *ids; /* Base64, each ended by NUL, all of `id_room` bytes */
         size_t n_ids, ids_room, id_room;
         Flying blocks[IN_FLIGHT];
         bool failed; /* the first failure; the others in flight are waited for */
@@ -83,6 +85,10 @@ uint64_t upload_sent(const struct Upload *u) {
         return sent;
 }
 
+Rate *upload_rate(struct Upload *u) {
+        return &u->rate;
+}
+
 bool upload_staged(const Job *job) {
         return job->upload && job->upload->staged;
 }
@@ -97,7 +103,10 @@ static void upload_fail(Job *job) {
         job_release(job, NSEC_PER_SEC, true, false, "out of memory");
 }
 
+/* Also by growing for ever: what it costs to find that out is a reason to let it rest. */
 static void upload_changed(Job *job) {
+        if (job->upload->took > 0)
+                settle_took(job->mapping->settle, job->row.path, clock_boot(), job->upload->took);
         upload_drop(job);
         job_release(job, job_pause(job), true, false, "it changed while it was read");
 }
@@ -223,6 +232,7 @@ static void on_finished(const SourceAnswer *answer, void *userdata) {
         Job *job = u->job;
 
         u->finishing = false;
+        u->took = answer->took_ns;
         job->fuzzy = answer->look == LOOK_REGULAR && answer->read == SOURCE_CHANGED && job_may_mark(job);
         if (answer->look != LOOK_REGULAR || (answer->read == SOURCE_CHANGED && !job->fuzzy)) {
                 upload_changed(job);
@@ -237,7 +247,8 @@ static void on_finished(const SourceAnswer *answer, void *userdata) {
         job->prefix = answer->read == SOURCE_PREFIX;
         job->have_bytes = true;
         job->size = (size_t) job->stamp.size;
-        job->read_ns = clock_boot() - u->began;
+        job->read_ns = u->took;
+        settle_took(job->mapping->settle, job->row.path, clock_boot(), u->took);
         memcpy(job->md5, answer->md5, sizeof(job->md5));
         source_file_close(TAKE_PTR(u->file));
         if (u->n_flying == 0)
@@ -364,11 +375,22 @@ static bool room_for_id(struct Upload *u) {
         return true;
 }
 
+/* With what is there asked for anew: some were noted as sent and were not. */
+static void upload_again(Job *job) {
+        bool hash_first = job->upload->hash_first;
+
+        upload_drop(job);
+        job->blocks_asked = false;
+        job->blocks_unsure = true;
+        upload_start(job, hash_first);
+}
+
 static void on_block_read(const SourceAnswer *answer, void *userdata) {
         struct Upload *u = userdata;
         Job *job = u->job;
 
         u->n_reading--;
+        u->took = MAX(u->took, answer->took_ns);
         if (answer->look != LOOK_REGULAR || (answer->read == SOURCE_CHANGED && !job_may_mark(job))) {
                 upload_changed(job);
                 return;
@@ -380,7 +402,7 @@ static void on_block_read(const SourceAnswer *answer, void *userdata) {
         else if (answer->size > 0 && !u->failed) {
                 if (u->n_ids == BLOCKS_MAX) { /* cut into many small ones, on purpose perhaps */
                         job->average_least = u->average_log2 + 1;
-                        upload_changed(job);
+                        upload_again(job);
                         return;
                 }
                 if (!room_for_id(u) || take_block(u, answer) < 0) {
@@ -451,7 +473,7 @@ static void upload_open(Job *job) {
 
         if (!job_may_send(job)) /* it may have waited for long */
                 return;
-        u->began = clock_boot();
+        u->rate = (Rate){ .at = clock_boot() };
         u->by_md5 = job->mapping->account->no_crc64;
         if (source_file_open(job->mapping->source, job->row.path, on_opened, u, &u->file) < 0)
                 upload_fail(job);
@@ -504,7 +526,8 @@ static void upload_begin(Job *job) {
 }
 
 void upload_start(Job *job, bool hash_first) {
-        bool unsure = job->row.confirmed || job->row.doubt || job->row.attempts > 0 || job->blocks_unsure;
+        bool unsure = job->row.confirmed || job->row.doubt || job->row.attempts > 0 || job->blocks_unsure ||
+                      job->stamp.size > UNASKED_MOST;
 
         assert(!job->upload);
 

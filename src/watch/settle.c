@@ -16,7 +16,9 @@
  * - changed soon after it was sent, more than ALLOWANCE times (one comes back every REFILL): not before WAIT has passed
  *   since the first unsent change. "Soon" is within twice the last WAIT, but at least within 2 * CALM. WAIT is
  *   FIRST_WAIT, then doubles with each such round up to BOUND. A later change starts anew: 0
- * - in any case at most BOUND after the first unsent change
+ * - in any case at most BOUND after the first unsent change; but
+ * - reading it took T: not before 10 T have passed. A log of 100 GiB that grows by the second may have a tenth of a
+ *   core, not all of it
  *
  * So a file that a person or a build saves again and again is sent at once each time; one that is written every second
  * for ever is sent at once for most of a minute, then less and less often, in the end every 30 s; one that is held open
@@ -32,6 +34,8 @@
 #define BOUND (30 * NSEC_PER_SEC)
 #define ALLOWANCE 40
 #define REFILL (10 * NSEC_PER_SEC)
+#define REST 10
+#define REST_LEAST (100 * NSEC_PER_MSEC) /* shorter ones are not worth being remembered */
 
 #define NONE UINT32_MAX
 
@@ -41,6 +45,7 @@ typedef struct Entry {
         int64_t sent;          /* 0: not since it is remembered */
         int64_t open_until;    /* last MODIFY without close, plus PAUSE; 0: closed */
         int64_t wait;          /* of this round, in policy time; 0: calm */
+        int64_t rest;          /* news of its bytes alone are not due before; 0: of no weight */
         int64_t refilled;      /* when the allowance last got one back */
         uint32_t spent;        /* of the allowance */
         uint32_t chain;        /* next in the same bucket */
@@ -199,7 +204,26 @@ int64_t settle_news(Settle *s, const char *path, unsigned news, int64_t now) {
         due = MAX(due, e->open_until);
         due = MAX(due, e->first + clock_policy(e->wait));
         due = MIN(due, e->first + clock_policy(BOUND));
+        if (!(news & ~(unsigned) (WATCH_CLOSED | WATCH_CONTENT))) /* else it may be another file, or none */
+                due = MAX(due, e->rest);
         return MAX(due, now);
+}
+
+void settle_took(Settle *s, const char *path, int64_t now, int64_t took) {
+        int64_t rest = took > 0 ? REST * MIN(took, INT64_MAX / 2 / REST) : 0;
+        uint64_t key = key_of(s, path);
+        uint32_t i = find(s, key);
+
+        if (rest >= REST_LEAST)
+                remember(s, key)->rest = now + clock_policy(rest);
+        else if (i != NONE)
+                s->entries[i].rest = 0;
+}
+
+int64_t settle_rest(const Settle *s, const char *path) {
+        uint32_t i = find(s, key_of(s, path));
+
+        return i == NONE ? 0 : s->entries[i].rest;
 }
 
 void settle_sent(Settle *s, const char *path, int64_t now) {

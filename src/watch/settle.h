@@ -13,7 +13,10 @@ Settle *settle_free(Settle *s);
 DEFINE_CLEANUP(Settle *, settle_free);
 
 /* News of `path` at `now` (boot ns), `news` as WatchNews. Returns when it is due (boot ns): never later than 30 s
- * (policy time) after the first unsent change. */
+ * (policy time) after the first unsent change, unless it rests because of what reading it takes. */
 int64_t settle_news(Settle *s, const char *path, unsigned news, int64_t now);
 /* `path` was confirmed at `now`: what changes soon after waits longer. */
 void settle_sent(Settle *s, const char *path, int64_t now);
+/* Reading it took so many ns, until `now`: its bytes are left alone for ten times as long. */
+void settle_took(Settle *s, const char *path, int64_t now, int64_t took);
+int64_t settle_rest(const Settle *s, const char *path); /* until then (boot ns); 0: it need not rest */

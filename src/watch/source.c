@@ -1,5 +1,6 @@
 #include "watch/source.h"
 
+#include "util/clock.h"
 #include "util/workers.h"
 #include "watch/read.h"
 #include "watch/reading.h"
@@ -22,8 +23,9 @@ typedef struct Folder {
 
 typedef struct OpenFile {
         atomic_uint refs;
-        atomic_bool abandoned; /* nobody waits for it: do not go on */
-        ReadFile *read;        /* only the tasks under way touch it */
+        atomic_bool abandoned;       /* nobody waits for it: do not go on */
+        ReadFile *read;              /* only the tasks under way touch it */
+        atomic_int_fast64_t took[2]; /* ns: reading, summing up */
 } OpenFile;
 
 typedef enum TaskKind {
@@ -103,6 +105,8 @@ static void task_drop(Work *work) {
 }
 
 static void run_file(Task *t, OpenFile *o) {
+        int64_t began = clock_boot(), reading, summing;
+
         if (atomic_load(&o->abandoned)) {
                 t->answer = (SourceAnswer){ .look = LOOK_UNKNOWN };
                 return;
@@ -116,6 +120,10 @@ static void run_file(Task *t, OpenFile *o) {
                         t->answer = (SourceAnswer){ .look = LOOK_UNKNOWN };
         } else
                 t->again = !read_file_finish(o->read, &t->answer);
+        (void) atomic_fetch_add(&o->took[t->kind == TASK_FILE_SUM], clock_boot() - began);
+        reading = atomic_load(&o->took[0]);
+        summing = atomic_load(&o->took[1]);
+        t->answer.took_ns = MAX(reading, summing);
 }
 
 static void task_run(Work *work) {

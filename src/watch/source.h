@@ -47,6 +47,7 @@ typedef struct SourceAnswer {
                                asked for */
         uint8_t sha256[32]; /* source_file_read: of this block */
         uint64_t crc64;     /* likewise */
+        int64_t took_ns;    /* source_file_*: how long reading or summing up, whichever is slower, has taken so far */
         Error error;        /* for UNREADABLE, UNKNOWN, NO_ROOT */
 } SourceAnswer;
 

@@ -14,6 +14,7 @@ typedef struct Reading {
         Inode *inode;
         Stamp first;
         Content got;
+        int64_t began;
         bool restless, cut, grew, met;
         uint64_t position, most;
 } Reading;
@@ -171,6 +172,7 @@ static bool begin(Task *t, int64_t *delay) {
                         return false;
                 }
                 r->inode = i;
+                r->began = now();
                 r->first = inode_stamp(i);
                 *delay = youth(&r->first);
                 t->step = 1;
@@ -345,6 +347,7 @@ static void file_finish(Task *t) {
         t->answer.look = LOOK_REGULAR;
         t->answer.stamp = r->first;
         t->answer.read = ask(r, t->path);
+        t->answer.took_ns = now() - r->began;
         content_md5(&r->got, t->answer.md5);
 }
 

@@ -15,7 +15,7 @@ void engine_summary(const Engine *engine, char *ret, size_t room) {
 }
 
 int engine_status(Engine *engine, const char *mapping, EngineStatusFn fn, void *userdata) {
-        static const FlightStatus flight = { "dir/secret", 1, 2 };
+        static const FlightStatus flight = { .path = "dir/secret", .sent = 1, .size = 2 };
 
         engine->n_status++;
         if (mapping && !find(engine, mapping))

@@ -184,7 +184,7 @@ static void assert_json(json_t *got, const char *expected) {
 /* The format that design.md fixes; names that are not UTF-8 are escaped with their bytes beside them (pitfalls 6.8),
  * and strangers see no names. */
 static void test_mapping(void **state) {
-        const FlightStatus flights[] = { { "a b\n\xc3\xa9", 1, 2 }, { "x\xff\\", 3, 4 } };
+        const FlightStatus flights[] = { { "a b\n\xc3\xa9", 1, 2, 5.7, 0.25 }, { "x\xff\\", 3, 4, 0, -1 } };
         MappingStatus s = {
                 .name = "photos",
                 .folder = "/srv/\xe9",
@@ -220,8 +220,9 @@ static void test_mapping(void **state) {
                 mapping_to_json(&s, true),
                 "{\"name\":\"photos\",\"folder\":\"/srv/\\\\xe9\",\"folder_bytes\":\"L3Nydi/p\",\"url\":\"https://x/"
                 "photos\",\"state\":\"syncing\",\"detail\":\"\",\"files\":12,\"bytes\":34,\"pending\":56,"
-                "\"in_flight\":[{\"path\":\"a b\\n\xc3\xa9\",\"sent\":1,\"size\":2},"
-                "{\"path\":\"x\\\\xff\\\\\\\\\",\"path_bytes\":\"eP9c\",\"sent\":3,\"size\":4}]," COUNTS
+                "\"in_flight\":[{\"path\":\"a b\\n\xc3\xa9\",\"sent\":1,\"size\":2,\"rate\":5,\"remaining_s\":0.25},"
+                "{\"path\":\"x\\\\xff\\\\\\\\\",\"path_bytes\":\"eP9c\",\"sent\":3,\"size\":4,\"rate\":0,"
+                "\"remaining_s\":null}]," COUNTS
                 "\"last_error\":\"secret/name: gone\",\"last_sync\":\"2023-11-14T22:13:20.123456789Z\"}");
         s.lag_s = NAN;
         s.rate = INFINITY;
@@ -232,7 +233,8 @@ static void test_mapping(void **state) {
         assert_json(mapping_to_json(&s, false),
                     "{\"name\":\"photos\",\"folder\":\"/srv\",\"url\":\"https://x/photos\",\"state\":\"syncing\","
                     "\"detail\":\"\",\"files\":12,\"bytes\":34,\"pending\":56,"
-                    "\"in_flight\":[{\"path\":\"\",\"sent\":1,\"size\":2},{\"path\":\"\",\"sent\":3,\"size\":4}],"
+                    "\"in_flight\":[{\"path\":\"\",\"sent\":1,\"size\":2,\"rate\":5,\"remaining_s\":0.25},"
+                    "{\"path\":\"\",\"sent\":3,\"size\":4,\"rate\":0,\"remaining_s\":null}],"
                     "\"failed\":1,\"held\":2,\"busy\":3,\"conflicts\":4,\"skipped\":5,\"lag_s\":0.0,\"rate\":0,"
                     "\"bandwidth\":null,"
                     "\"uploaded_files\":6,\"uploaded_bytes\":7,\"copied_files\":8,\"deleted_files\":9,\"requests\":10,"

@@ -18,6 +18,7 @@
 #define MOVED_TO (WATCH_NAME | WATCH_CLOSED | WATCH_CONTENT)
 #define SENT 0x8000U   /* in tables: settle_sent() instead of news */
 #define SPEND 0x10000U /* in tables: written, closed and sent as often as that costs nothing */
+#define TOOK 0x20000U  /* in tables: settle_took(), `due` ns */
 #define ALLOWANCE 40
 
 typedef struct Step {
@@ -88,6 +89,24 @@ static const struct {
             { 1 * S, CLOSED, 1 * S + 500 * MS },
             { 2 * S, SENT, 0 },
             { 6 * S, CLOSED, 6 * S } } },
+        { "reading it takes 3 s: 30 s of rest, for its bytes; a name that comes or goes is another matter",
+          { { 0, CLOSED, 0 },
+            { 4 * S, TOOK, 3 * S },
+            { 4 * S, SENT, 0 },
+            { 5 * S, CLOSED, 34 * S },
+            { 6 * S, WRITTEN, 34 * S },
+            { 7 * S, WATCH_NAME, 7 * S + 100 * MS },
+            { 8 * S, MOVED_TO, 8 * S },
+            { 9 * S, WATCH_ATTRIB, 9 * S + 100 * MS },
+            { 40 * S, CLOSED, 40 * S } } },
+        { "that took minutes: longer than anything else waits; then it is a small file",
+          { { 0, TOOK, 200 * S },
+            { 1 * S, CLOSED, 2000 * S },
+            { 100 * S, CLOSED, 2000 * S },
+            { 101 * S, TOOK, 0 },
+            { 102 * S, CLOSED, 102 * S } } },
+        { "that took no time worth speaking of", { { 0, TOOK, 9 * MS }, { 1 * MS, CLOSED, 1 * MS } } },
+        { "that took longer than there is time", { { 0, TOOK, INT64_MAX }, { 1 * MS, WATCH_NAME, 101 * MS } } },
         { "never sent (no network): due at once after the bound, not in the past",
           { { 0, CLOSED, 0 }, { 100 * S, WATCH_NAME, 100 * S }, { 200 * S, WRITTEN, 200 * S } } },
 };
@@ -98,6 +117,10 @@ static void play(Settle *s, const char *path, const Step *step, size_t n) {
 
                 if (step[i].news == SENT) {
                         settle_sent(s, path, T0 + step[i].at);
+                        continue;
+                }
+                if (step[i].news == TOOK) {
+                        settle_took(s, path, T0 + step[i].at, step[i].due);
                         continue;
                 }
                 for (unsigned k = 0; step[i].news == SPEND && k < ALLOWANCE; k++) {

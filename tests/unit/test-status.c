@@ -139,14 +139,15 @@ static void test_ceiling(void **state) {
         "\"copied_files\":2,\"deleted_files\":3,\"requests\":4,\"polled_folders\":0,\"last_error\":\"\",\"last_"       \
         "sync\":"                                                                                                      \
         "\"2025-12-31T23:50:00.5Z\"}"
-#define BUSY                                                                                                         \
-        "{\"name\":\"docs\",\"folder\":\"/srv/d\",\"url\":\"https://x/d\",\"state\":\"failed\",\"detail\":\"\","     \
-        "\"files\":1,\"bytes\":0,\"pending\":1200,\"in_flight\":[{\"path\":\"film\\u001b[2J.mp4\",\"sent\":1048576," \
-        "\"size\":2097152},{\"path\":\"empty\",\"sent\":0,\"size\":0},{\"path\":\"grown\",\"sent\":9,\"size\":8}],"  \
-        "\"failed\":1,\"held\":3,\"busy\":1,\"conflicts\":2,\"skipped\":5,\"lag_s\":61,\"rate\":1048576,"            \
-        "\"bandwidth\":2097152,"                                                                                     \
-        "\"uploaded_files\":0,\"uploaded_bytes\":0,\"copied_files\":0,\"deleted_files\":0,\"requests\":0,"           \
-        "\"transfers\":{\"limit\":1024,\"active\":3},"                                                               \
+#define BUSY                                                                                                          \
+        "{\"name\":\"docs\",\"folder\":\"/srv/d\",\"url\":\"https://x/d\",\"state\":\"failed\",\"detail\":\"\","      \
+        "\"files\":1,\"bytes\":0,\"pending\":1200,\"in_flight\":[{\"path\":\"film\\u001b[2J.mp4\",\"sent\":1048576,"  \
+        "\"size\":2097152,\"rate\":524288,\"remaining_s\":2.0},{\"path\":\"empty\",\"sent\":0,\"size\":0},{\"path\":" \
+        "\"grown\",\"sent\":9,\"size\":8,\"rate\":0,\"remaining_s\":null}],"                                          \
+        "\"failed\":1,\"held\":3,\"busy\":1,\"conflicts\":2,\"skipped\":5,\"lag_s\":61,\"rate\":1048576,"             \
+        "\"bandwidth\":2097152,"                                                                                      \
+        "\"uploaded_files\":0,\"uploaded_bytes\":0,\"copied_files\":0,\"deleted_files\":0,\"requests\":0,"            \
+        "\"transfers\":{\"limit\":1024,\"active\":3},"                                                                \
         "\"polled_folders\":9,\"last_error\":\"a\\\\x0ab: gone\",\"last_sync\":null}"
 #define BLOCKED                                                                                                       \
         "{\"name\":\"old\",\"folder\":\"/srv/o\",\"url\":\"https://x/o\",\"state\":\"blocked\",\"last_error\":\"the " \
@@ -184,7 +185,8 @@ static void test_render(void **state) {
                 "  in the cloud  1 file, 0 B\n"
                 "  to do         1,200 changes, the oldest 2 min old, 1.0 MiB/s, limited to 2.0 MiB/s\n"
                 "  requests      3 at once, of 1,024 at most\n"
-                "  sending       [##########..........]  50%  1.0 MiB of 2.0 MiB  film\\x1b[2J.mp4\n"
+                "  sending       [##########..........]  50%  1.0 MiB of 2.0 MiB  512 KiB/s  2.0 s left  "
+                "film\\x1b[2J.mp4\n"
                 "                [####################] 100%  0 B of 0 B  empty\n"
                 "                [####################] 100%  8 B of 8 B  grown\n"
                 "  last sync     never yet\n"
