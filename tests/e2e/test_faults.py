@@ -37,7 +37,7 @@ def first_of_each(faults, verbs=WRITES):
 
 
 def every_kind_of_change(folder):
-    """What brings every verb about."""
+    """What brings every verb about, but for batches."""
     (folder / "d000/f00000.txt").write_text("changed")
     (folder / "d000/f00001.txt").unlink()
     (folder / "d000/f00002.txt").rename(folder / "d000/moved")
@@ -65,19 +65,34 @@ FAULTS = {
                                   for kind in FAULTS])
 def test_each_write_is_hit(make, proxy, folder, equal, kind):
     """L4, 10.1, 10.2, 10.4, 10.10: each verb for each blob is hit by each fault of the kind, one after the other; then again
-    for changes of all kinds."""
+    for changes of all kinds. And by each fault a batch, whose deletions then travel one by one, and are hit as well."""
     tree(folder, 6)
+    (folder / "alone").write_text("deleted alone")
     (folder / "large").write_bytes(b"large" * (LARGE // 5))
+    together = [folder / f"together{n}" for n in range(len(FAULTS[kind]))]
+    for where in together:
+        tree(where, 3)
     rule = proxy.rule = first_of_each(FAULTS[kind])
-    with make(port=proxy.port, speedup=100) as d:
-        d.wait_sync()
-        equal()
-        every_kind_of_change(folder)
+    d = make({"delete-guard": {"files": 100, "percent": 100}}, port=proxy.port, speedup=100)
+
+    def settled():
         d.wait_sync()
         equal()
         status = d.status()
         assert status["failed"] == status["conflicts"] == status["held"] == 0
+    with d:
+        settled()
+        (folder / "alone").unlink()
+        settled()
+        every_kind_of_change(folder)
+        settled()
+    for where in together:
+        with d:  # another start: a fault may have put an end to batches for a while
+            settled()
+            where.rename(folder.parent / where.name)  # they are found gone together
+            settled()
     assert {verb for verb, _ in rule.seen} == set(WRITES)
+    assert rule.seen["delete", "alone"] > 0 and rule.seen["batch", ""] == len(FAULTS[kind])
 
 
 @pytest.mark.parametrize("kind", FAULTS)
