@@ -140,6 +140,7 @@ static void scan_over(Mapping *m) {
         for (size_t i = 0; i < m->n_branches; i++)
                 m->scans_done = MIN(m->scans_done, m->branches[i].number - 1);
         free(TAKE_PTR(m->running.path));
+        m->compared_until = clock_boot();
 
         if (full && end->complete) {
                 m->fs_tells = end->fs_tells;

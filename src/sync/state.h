@@ -156,6 +156,7 @@ struct Mapping {
         unsigned overflows;      /* since the last quiet scan: each makes the next scan wait longer (1.10) */
         int64_t scan_not_before; /* boot ns */
         int64_t walked_from;     /* boot ns: when the last complete walk of the whole tree began; 0: there was none */
+        int64_t compared_until;  /* boot ns: when the last scan of any branch ended: what it met was due by then */
 
         /* Paths of which an event told that bytes changed, each ended by NUL, since the last commit: a lost transaction
          * must not take with it what no stamp need tell (pitfalls 4.3). */

@@ -98,8 +98,9 @@ static int64_t walked_until(Mapping *m, int64_t now) {
         return met;
 }
 
-/* A deletion waits for every change that was due before it: one of them may turn out to be the same file under a new
- * name. */
+/* A deletion waits for every change that was due before it, and for all that a scan has met: one of them may turn out
+ * to be the same file under a new name. The scan may have met that after the old one was found gone, and at its very
+ * end: so both would be claimed at once. */
 static bool deletions_may_run(Mapping *m, int64_t *ret_before) {
         int64_t due;
         int r;
@@ -107,7 +108,7 @@ static bool deletions_may_run(Mapping *m, int64_t *ret_before) {
         if (m->n_unlooked > 0 || mapping_scanning(m) || !m->scanned_once) /* a whole scan, too (pitfalls 8, 9.7) */
                 return false;
         r = journal_next_due(m->sync->journal, m->record.id, PATH_PENDING, &due, NULL);
-        if (r < 0)
+        if (r < 0 || (r > 0 && due <= m->compared_until))
                 return false;
         *ret_before = r > 0 ? due : INT64_MAX;
         return true;

@@ -228,6 +228,10 @@ void check_tree_changed(void) {
                 const Inode *i = p->inode_now;
                 bool weak = i && i->unreported;
 
+                if (p->ino != (i ? i->ino : 0)) {
+                        p->ino = i ? i->ino : 0;
+                        p->since = now();
+                }
                 if (i && i->writers > 0) /* half a write is no version */
                         continue;
                 version_add(p, p->hash_now, weak);

@@ -93,6 +93,39 @@ void check_written(const Blob *before, const Blob *b) {
         p->approved = p->moved = p->kept = false;
 }
 
+/* The journal is to have it stored, and a walk that began since it is there has met it. */
+static bool is_met_and_due(const Path *q) {
+        const Mapping *m = engine->sync.mappings[0];
+        Row row;
+
+        if (q->since >= walked_from() ||
+            journal_get(m->sync->journal, m->record.id, q->name, strlen(q->name), &row, NULL) <= 0)
+                return false;
+        return (row.state == PATH_PENDING || row.state == PATH_CLAIMED) && row.attempts == 0;
+}
+
+/* A renamed file is never without a blob: the new name first (8). */
+static void check_elsewhere(const Path *p, const Blob *b) {
+        Path *due = NULL;
+
+        if (!b || !b->there || !b->has_stamp || b->stranger)
+                return;
+        for (Path *q = path_each(NULL); q; q = path_each(q)) {
+                const Inode *i = q->inode_now;
+                const Blob *other = path_blob(q);
+
+                if (q == p || !i || i->ino != b->stamp.ino || i->btime != b->stamp.btime_ns || i->content.total == 0)
+                        continue;
+                if (other && other->there && other->has_stamp && other->stamp.ino == i->ino)
+                        return;
+                if (is_met_and_due(q))
+                        due = q;
+        }
+        if (due)
+                fail("elsewhere", "%s is deleted, and its file, which is %s by now, is not in the cloud", p->name,
+                     due->name);
+}
+
 void check_delete_sent(const char *blob) {
         const Path *p = path_of_blob(blob);
 
@@ -104,6 +137,7 @@ void check_delete_sent(const char *blob) {
                 fail("keep", "%s is deleted in spite of deletes: keep", blob);
         if (p->looked == 0 || p->looked_regular || now() - p->looked > STALE)
                 fail("absence", "%s is deleted without a proof that its file is gone", blob);
+        check_elsewhere(p, service_blob(blob, false));
 }
 
 void check_deleted(const Blob *before) {

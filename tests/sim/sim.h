@@ -181,6 +181,7 @@ void watch_drop(struct Watcher *w, const char *path);
 #include "watch/root.h"
 RootState sim_root_state(const RootId *pinned, RootId *ret_id, Error *e);
 void walk_slowly(int64_t most);      /* 0: as usual; else folders may be cut short, too */
+int64_t walked_from(void);           /* when the last complete walk of the whole folder began; 0: there was none */
 void read_badly(unsigned per_mille); /* look-ups that fail for no reason */
 
 /* --- service.c: the container; client.c: the way there --- */
@@ -310,6 +311,8 @@ typedef struct Path {
         bool kept;         /* rejected, and nothing was written since */
         uint64_t hash_now; /* while the tree is compared */
         Inode *inode_now;  /* NULL: no file */
+        uint64_t ino;      /* of the file that is there; 0: none */
+        int64_t since;     /* when that came */
 } Path;
 
 void check_begin(void);

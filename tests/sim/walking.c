@@ -47,7 +47,7 @@ struct Scanner {
         Happening *next;
 };
 
-static int64_t slowness;
+static int64_t slowness, begun_at, complete_from;
 
 RootState sim_root_state(const RootId *pinned, RootId *ret_id, Error *e) {
         const Inode *root = tree_root_now();
@@ -279,6 +279,8 @@ static bool finish(Scanner *s) {
         s->ended = true;
         end = s->end; /* the callback may start the next one */
         s->busy = false;
+        if (s->branch[0] == '\0' && end.complete)
+                complete_from = begun_at;
         SAY("walk: of \"%s\" ends, %s", s->branch, end.complete ? "complete" : "incomplete");
         if (s->callbacks.end(&end, s->userdata))
                 return true;
@@ -346,6 +348,7 @@ int scanner_new(Scanner **ret, sd_event *loop, const ScannerOptions *options, co
         Scanner *s = calloc(1, sizeof(*s));
 
         assert(s);
+        complete_from = 0;
         s->pinned = options->pinned;
         s->watcher = options->watcher;
         s->filter = options->filter;
@@ -376,6 +379,7 @@ int scanner_start(Scanner *s, const char *path) {
         if (!world.calm && chance(BY_SCAN, 5))
                 return -ENOMEM;
         SAY("walk: begins at \"%s\"", path);
+        begun_at = now();
         s->busy = true;
         s->begun = s->stopped = s->ended = false;
         s->n_levels = s->n_seen = s->told = 0;
@@ -395,4 +399,8 @@ int64_t scanner_stuck(const Scanner *s) {
 
 void walk_slowly(int64_t most) {
         slowness = most;
+}
+
+int64_t walked_from(void) {
+        return complete_from;
 }
