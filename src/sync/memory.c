@@ -5,11 +5,15 @@
  * answer, or a file has 500 GB, and then nobody else may have to wait for it (pitfalls 2.6, 11.12). So one of several
  * mappings gets at most half of it; large files, which hold theirs until they are sent, get at most half of that, and
  * wait in a line of their own; and each line may always have LINE_LEAST, whatever the others hold: with k lines stuck
- * at once the bound is memory + k * LINE_LEAST. Lines are served in turns. */
+ * at once the bound is memory + k * LINE_LEAST. Lines are served in turns.
+ *
+ * In the line of large files one that has less than a quarter to read goes before a longer one, or 5 MiB would wait for
+ * 500 GB; but before each of them not for ever. upload.c gives way to it. */
 #include "sync/state.h"
 
 #include <stdlib.h>
 
+#define OVERTAKEN_MOST 64u
 #define LINE_LEAST SYNC_SMALL_MAX /* one small file of the largest, one block, or 64 files of unknown size */
 
 void job_give_back(Job *job) {
@@ -72,6 +76,29 @@ void job_unwait(Job *job) {
         job->wanted = 0;
 }
 
+static bool goes_before(const Job *job, const Job *other) {
+        if (job->line == LINE_SMALL || other->overtaken >= OVERTAKEN_MOST)
+                return false;
+        if (job->left < job->stamp.size) /* it has given way, and has the file open: to no other than to shorter ones */
+                return other->left >= job->left / LARGE_SHORTER;
+        return other->left / LARGE_SHORTER > job->left;
+}
+
+static void stand_in_line(MemoryLine *l, Job *job) {
+        Job **place = &l->first;
+
+        for (Job **at = &l->first; *at; at = &(*at)->next_ready)
+                if (!goes_before(job, *at))
+                        place = &(*at)->next_ready;
+        job->overtaken = 0;
+        job->next_ready = *place;
+        *place = job;
+        for (Job *behind = job->next_ready; behind; behind = behind->next_ready)
+                behind->overtaken++;
+        if (!job->next_ready)
+                l->last = &job->next_ready;
+}
+
 bool job_want_memory(Job *job, Line line, size_t least, size_t most, void (*resume)(Job *job)) {
         MemoryLine *l = &job->mapping->lines[line];
         size_t size;
@@ -88,9 +115,7 @@ bool job_want_memory(Job *job, Line line, size_t least, size_t most, void (*resu
         job->wanted = least;
         job->wanted_most = most;
         job->resume = resume;
-        job->next_ready = NULL;
-        *l->last = job;
-        l->last = &job->next_ready;
+        stand_in_line(l, job);
         sync_kick(job->mapping->sync); /* what it has just given back may be what somebody before it waits for */
         return false;
 }

@@ -26,6 +26,7 @@ typedef struct Outside Outside;
 
 #define SYNC_SMALL_MAX ((size_t) 4 * 1024 * 1024) /* up to here one Put Blob (azure-blob.md 7.7), above it blocks */
 #define SYNC_FIRST_ROOM ((size_t) 64 * 1024)      /* what a file of unknown size is offered at first */
+#define LARGE_SHORTER 4u                          /* a large file gives way to one that has less than this part left */
 #define APART_MAX 256u                            /* jobs of a mapping that wait to send something large */
 #define ROOT_RETRY (5 * NSEC_PER_SEC)             /* a missing root is looked for so often */
 #define SYNC_TRANSFERS 512u                       /* requests in flight per account at most, unless `transfers` says */
@@ -233,6 +234,8 @@ struct Job {
         char *buffer;
         size_t size, reserved, wanted, wanted_most;
         Line line;                /* of what is reserved or wanted */
+        uint64_t left;            /* of a large file that wants memory: bytes that are not read yet */
+        unsigned overtaken;       /* in that line, by so many */
         void (*resume)(Job *job); /* when the memory that it waits for is there */
         Remote remote;
         ListedBlob blob;

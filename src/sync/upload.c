@@ -23,6 +23,7 @@
 #define IN_FLIGHT 8u                       /* blocks of one file, at most */
 #define READ_AHEAD 3u                      /* one is read, one summed up, one waits for either */
 #define UNASKED_MOST (4 * SYNC_SMALL_MAX)  /* a new file so small is not worth the question */
+#define TURN (UINT64_C(64) << 20)          /* so much before it gives way to a shorter one */
 #define BLOCKS_PAUSE (3600 * NSEC_PER_SEC) /* the service drops forgotten blocks after a week */
 
 typedef struct Flying {
@@ -40,13 +41,14 @@ struct Upload {
         Job *job;
         SourceFile *file;
         bool hash_first; /* before anything is sent: it may turn out to be what is there already */
-        bool hash_only, finishing, end, staged;
+        bool hash_only, giving_way, finishing, end, staged;
         bool by_md5;                  /* no CRC64 */
         unsigned n_reading, n_flying; /* blocks that are read; that are sent */
         size_t flying;                /* bytes of the latter */
         unsigned average_log2;
         Cuts cuts;
         uint64_t offset, done; /* bytes read; sent, or known to be there */
+        uint64_t turn;         /* the offset when it got its memory */
         int64_t took;          /* ns: reading and hashing, so far */
         Rate rate;
         char *ids; /* Base64, each ended by NUL, all of `id_room` bytes */
@@ -431,6 +433,36 @@ static bool may_read(const struct Upload *u) {
                u->flying + reading + rest <= u->job->reserved;
 }
 
+static uint64_t left(const struct Upload *u) {
+        return u->job->stamp.size - MIN(u->offset, u->job->stamp.size);
+}
+
+static void want_memory(struct Upload *u, void (*then)(Job *job)) {
+        size_t least = least_room(u->average_log2);
+
+        u->job->left = left(u);
+        if (job_want_memory(u->job, LINE_LARGE, least, least + (u->hash_only ? 1 : IN_FLIGHT) * u->cuts.maximum, then))
+                then(u->job);
+}
+
+/* Between two blocks a file needs no memory. A shorter one that waits for it need not wait for all of this one. */
+static bool gives_way(struct Upload *u) {
+        const Job *first = u->job->mapping->lines[LINE_LARGE].first;
+
+        u->giving_way =
+                u->giving_way || (first && u->offset - u->turn >= TURN && first->left < left(u) / LARGE_SHORTER);
+        return u->giving_way;
+}
+
+static void upload_go_on(Job *job) {
+        struct Upload *u = job->upload;
+
+        u->giving_way = false;
+        u->turn = u->offset;
+        if (job_may_send(job)) /* it may have waited for long */
+                upload_pump(u);
+}
+
 static void upload_pump(struct Upload *u) {
         int r = 0;
 
@@ -439,6 +471,11 @@ static void upload_pump(struct Upload *u) {
         if (u->failed || (u->end && !u->file)) {
                 if (u->n_flying == 0)
                         upload_over(u);
+                return;
+        }
+        if (!u->end && gives_way(u)) {
+                if (u->n_reading == 0 && u->n_flying == 0)
+                        want_memory(u, upload_go_on);
                 return;
         }
         while (r >= 0 && !u->end && may_read(u)) {
@@ -511,7 +548,6 @@ static bool too_large(Job *job) {
 /* What the service has is known, or is nothing. */
 static void upload_begin(Job *job) {
         struct Upload *u = job->upload;
-        size_t least;
 
         u->hash_only = u->hash_first && job->blocks.average_log2 == 0;
         u->average_log2 = average_for(job);
@@ -519,10 +555,7 @@ static void upload_begin(Job *job) {
         u->id_room = BASE64_ROOM(id_size(job));
         if (too_large(job))
                 return;
-        least = least_room(u->average_log2);
-        if (job_want_memory(job, LINE_LARGE, least, least + (u->hash_only ? 1 : IN_FLIGHT) * u->cuts.maximum,
-                            upload_open))
-                upload_open(job);
+        want_memory(u, upload_open);
 }
 
 void upload_start(Job *job, bool hash_first) {

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from daemon import SANITIZED, STEP, until
-from proxy import Answer, Gate
+from proxy import Answer, Delay, Gate
 
 MIB = 1 << 20
 EDIT_MOST, APPEND_MOST = 24 * MIB, 12 * MIB
@@ -412,6 +412,22 @@ def test_many_with_little_memory(make, proxy, folder, equal):
         equal()
         if not SANITIZED:
             assert hwm(d.pid) < 64 * MIB
+
+
+@pytest.mark.asan
+def test_short_one_need_not_wait(make, proxy, folder, equal):
+    """With memory for one large file at a time: a long one gives way to a short one, and goes on where it was."""
+    (folder / "long").write_bytes(noise(160 * MIB))
+    proxy.rule = lambda r: Delay(0.1) if r.verb == "put-block" and r.blob == "long" else None
+    with make(port=proxy.port, settings={"memory": "16MiB"}) as d:
+        until(lambda: len(blocks(proxy)) >= 2, 120)
+        (folder / "short").write_bytes(noise(6 * MIB, 2))
+        d.wait_sync(300)
+        equal()
+    commits = [r.blob for r in proxy.requests if r.verb == "put-block-list"]
+    assert commits == ["short", "long"]
+    assert len(ids(blocks(proxy))) == len(set(ids(blocks(proxy))))
+    assert proxy.count("get-block-list") == 1  # the long one went on, and did not begin anew
 
 
 def test_progress(make, proxy, folder, equal):

@@ -114,6 +114,45 @@ static void test_others_are_stuck(void **state) {
                                  sync_.memory_used[line]);
 }
 
+static bool want_large(unsigned k, uint64_t size, uint64_t left) {
+        jobs[0][k].stamp.size = size;
+        jobs[0][k].left = left;
+        return job_want_memory(&jobs[0][k], LINE_LARGE, 12 * MIB, 64 * MIB, on_resume);
+}
+
+static void expect_line(const unsigned *order, size_t n) {
+        const Job *job = mappings[0].lines[LINE_LARGE].first;
+
+        for (size_t i = 0; i < n; i++, job = job->next_ready)
+                assert_ptr_equal(job, &jobs[0][order[i]]);
+        assert_null(job);
+}
+
+/* 5 MiB do not wait for 500 GiB; nor do these for ever. */
+static void test_shorter_first(void **state) {
+        const uint64_t g = UINT64_C(1) << 30;
+
+        sync_.n_mappings = 1;
+        assert_true(want_large(0, 500 * g, 500 * g));
+        assert_false(want_large(1, 400 * g, 400 * g));
+        assert_false(want_large(2, 101 * g, 101 * g)); /* more than a quarter: in order */
+        expect_line((unsigned[]){ 1, 2 }, 2);
+        assert_false(want_large(3, 5 * MIB, 5 * MIB));
+        assert_false(want_large(4, 4 * MIB, 4 * MIB));
+        expect_line((unsigned[]){ 3, 4, 1, 2 }, 4);
+        assert_false(want_large(0, 500 * g, 300 * g)); /* gives way to those that are shorter, and to no other */
+        expect_line((unsigned[]){ 3, 4, 0, 1, 2 }, 5);
+        job_memory(&sync_);
+        expect_line((unsigned[]){ 4, 0, 1, 2 }, 4);
+        for (unsigned k = 10; k < 100; k++)
+                assert_false(want_large(k, MIB, MIB));
+        for (unsigned k = 10; k < 100 && mappings[0].lines[LINE_LARGE].first != &jobs[0][0]; k++)
+                job_unwait(mappings[0].lines[LINE_LARGE].first);
+        assert_ptr_equal(mappings[0].lines[LINE_LARGE].first, &jobs[0][0]);
+        assert_int_equal(jobs[0][1].overtaken, 64);
+        assert_null(jobs[0][99].next_ready); /* it has to stand behind all of them */
+}
+
 static void test_as_much_as_there_is(void **state) {
         assert_int_equal(fill(0, LINE_SMALL, 4 * MIB), 8);
         assert_int_equal(fill(1, LINE_SMALL, 2 * MIB), 16);
@@ -191,6 +230,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_alone, set_up),
                 cmocka_unit_test_setup(test_in_order, set_up),
                 cmocka_unit_test_setup(test_others_are_stuck, set_up),
+                cmocka_unit_test_setup(test_shorter_first, set_up),
                 cmocka_unit_test_setup(test_as_much_as_there_is, set_up),
                 cmocka_unit_test_setup(test_large_ones_leave_room, set_up),
                 cmocka_unit_test_setup(test_resumed_and_over, set_up),
