@@ -308,8 +308,8 @@ class Proxy:
         return [name for r in self.requests[since:] for name in r.deletions]
 
     def body_bytes(self, since=0):
-        """What uploads cost: bytes of bodies that were sent, whether or not they were taken."""
-        return sum(r.sent for r in self.requests[since:])
+        """What uploads cost: bytes of their bodies that were sent, whether or not they were taken."""
+        return sum(r.sent for r in self.requests[since:] if r.verb != "batch")
 
     def puts(self, since=0):
         """Blob name -> how many times its content was sent and taken."""
