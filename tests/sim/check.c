@@ -260,6 +260,11 @@ void check_looked(const char *path, bool regular) {
 
 /* --- what people decide --- */
 
+/* No file is there now, or an empty one. */
+static bool is_nothing(const Path *p) {
+        return p->hash_now == 0 || p->hash_now == content_hash(&(Content){ 0 });
+}
+
 static int on_queued(const QueueItem *item, void *userdata) {
         bool *approve = userdata;
         Path *p;
@@ -268,13 +273,14 @@ static int on_queued(const QueueItem *item, void *userdata) {
                 return 0;
         p = path_get(item->path);
         if (!approve)
-                p->held = p->hash_now == 0 || p->hash_now == content_hash(&(Content){ 0 });
+                p->held = is_nothing(p);
         else if (*approve) {
                 p->held = false;
                 p->approved = true;
         } else {
                 p->held = false;
-                p->rejected = p->kept = true;
+                p->kept = true;
+                p->rejected = is_nothing(p); /* else it is back, and was not noticed yet */
         }
         return 0;
 }

@@ -90,7 +90,8 @@ void check_written(const Blob *before, const Blob *b) {
                 count_deletion(p, before);
         if (tree_entry(p->name))
                 tree_entry(p->name)->stored = true;
-        p->approved = p->moved = p->kept = false;
+        p->approved = p->moved = false;
+        p->kept = p->kept && b->ghost; /* given up long before: the blob of this name stays all the same */
 }
 
 /* The journal is to have it stored, and a walk that began since it is there has met it. */
