@@ -22,7 +22,7 @@ struct Names {
         bool content; /* the stamp may not tell what they have not seen */
         JudgeFn judge;
         Buf stale, behind; /* paths, each ended by NUL: to be woken; to be made as old */
-        bool overtaken;
+        bool overtaken, found;
 };
 
 static int add(Buf *names, const Row *row) {
@@ -40,6 +40,7 @@ static int on_row(const Row *row, void *userdata) {
 
         if (!row->confirmed || !is_file(n, &row->stamp) || strcmp(row->path, n->job->row.path) == 0)
                 return 0;
+        n->found = true;
         return n->judge(n, other ? &other->row : row, other);
 }
 
@@ -60,8 +61,7 @@ static void wake(const Names *n, Buf *names, bool look) {
         buf_done(names);
 }
 
-/* True: another name has seen a later state than the job. */
-static bool tell(const Job *job, const Stamp *file, bool content, JudgeFn judge) {
+static Names tell(const Job *job, const Stamp *file, bool content, JudgeFn judge) {
         Names n = { .job = job, .file = file, .content = content, .judge = judge };
         const Mapping *m = job->mapping;
 
@@ -72,7 +72,7 @@ static bool tell(const Job *job, const Stamp *file, bool content, JudgeFn judge)
                                 break;
         wake(&n, &n.stale, true);
         wake(&n, &n.behind, false);
-        return n.overtaken;
+        return n;
 }
 
 static int judge_look(Names *n, const Row *row, const Job *other) {
@@ -99,7 +99,12 @@ static int judge_look(Names *n, const Row *row, const Job *other) {
 }
 
 bool links_hint(Job *job) {
-        return job->stamp.ino != 0 && tell(job, &job->stamp, false, judge_look);
+        Names n = { 0 };
+
+        if (job->stamp.ino != 0)
+                n = tell(job, &job->stamp, false, judge_look);
+        job->unmoved = !n.found;
+        return n.overtaken;
 }
 
 void links_former(Job *job) {

@@ -112,7 +112,7 @@ bool rename_try(Job *job) {
         Mapping *m = job->mapping;
         Candidate c; /* its row is not cleared: it is large */
 
-        if (job->stamp.ino == 0 || job->stamp.size == 0 || job->rounds > 1 || job->row.doubt || job->row.foreign ||
+        if (job->unmoved || job->stamp.size == 0 || job->rounds > 1 || job->row.doubt || job->row.foreign ||
             job->source_path || m->config->account->method == AUTH_SAS)
                 return false;
         c.job = job;

@@ -228,6 +228,7 @@ struct Job {
         int64_t looked_at; /* boot ns */
         Look look;
         Stamp stamp;
+        bool unmoved; /* the file was confirmed under no other name when it was looked at: there is nothing to copy */
         bool have_bytes, prefix;
         bool fuzzy; /* the bytes are of several moments: a marked copy */
         uint8_t md5[16];
@@ -440,7 +441,7 @@ uint64_t upload_sent(const struct Upload *u);
 Rate *upload_rate(struct Upload *u); /* of what upload_sent() says, from its beginning on */
 
 /* links.c: other names of the file that was just looked at */
-bool links_hint(Job *job);
+bool links_hint(Job *job); /* true: one of them has seen a later state. Sets job->unmoved */
 /* The file that stood here is no longer here, and what an event told of this path may have been written to that one:
  * the names that it still has are looked at. */
 void links_former(Job *job);
