@@ -84,7 +84,8 @@ def test_rename_sends_no_byte(make, proxy, folder, equal):
         d.wait_sync()
         equal()
     assert proxy.body_bytes(before) == 0
-    order = [(r.verb, r.blob) for r in proxy.requests[before:] if r.verb in ("copy", "delete")]
+    order = [("copy" if r.verb == "copy" else "delete", name) for r in proxy.requests[before:]
+             for name in ([r.blob] if r.verb == "copy" else r.deletions)]
     assert order.index(("copy", "two.txt")) < order.index(("delete", "one.txt"))
 
 
