@@ -6,6 +6,7 @@
 #include "util/log.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #define IDLE_SECONDS 60 /* without a request: kept connections are closed, so that an idle daemon holds none */
@@ -20,7 +21,7 @@ struct HttpPool {
         Multi *closing[8]; /* after http_pool_drop_idle(): until the last request on each ends */
         sd_event_source *idle, *next;
         int64_t idle_since_ns; /* boot time: nothing has run since */
-        char *ca_file, *proxy, *user_agent;
+        char *ca_file, *proxy, *agent;
         unsigned max_connections, n_running, n_spare;
         int64_t stall_ns;
         RequestList running, waiting, spare;
@@ -76,7 +77,7 @@ DEFINE_CLEANUP(HttpRequest *, request_free);
 static int request_take(HttpPool *p, HttpRequest **ret) {
         _cleanup_(request_freep) HttpRequest *r = p->spare.last; /* the last one used: it is in the caches */
         TransferOptions options = {
-                .ca_file = p->ca_file, .proxy = p->proxy, .user_agent = p->user_agent, .stall_ns = p->stall_ns
+                .ca_file = p->ca_file, .proxy = p->proxy, .agent = p->agent, .stall_ns = p->stall_ns
         };
 
         if (r) {
@@ -304,6 +305,16 @@ static int copy_text(char **ret, const char *text) {
         return *ret ? 0 : -ENOMEM;
 }
 
+static int copy_agent(HttpPool *p, const char *name) {
+        if (!name)
+                return 0;
+        if (asprintf(&p->agent, TRANSFER_AGENT "%s", name) < 0) {
+                p->agent = NULL;
+                return -ENOMEM;
+        }
+        return 0;
+}
+
 static int set_up(HttpPool *p, Error *e) {
         int r;
 
@@ -333,7 +344,7 @@ int http_pool_new(HttpPool **ret, sd_event *loop, const HttpPoolOptions *options
         p->stall_ns = options->stall_ns > 0 ? MIN(options->stall_ns, 3600 * NSEC_PER_SEC) : 30 * NSEC_PER_SEC;
         p->global = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK; /* counted; thread-safe since 7.84 */
         if (!p->global || copy_text(&p->ca_file, options->ca_file) < 0 || copy_text(&p->proxy, options->proxy) < 0 ||
-            copy_text(&p->user_agent, options->user_agent) < 0)
+            copy_agent(p, options->user_agent) < 0)
                 return error_oom(e);
         r = set_up(p, e);
         if (r < 0)
@@ -370,7 +381,7 @@ HttpPool *http_pool_free(HttpPool *p) {
         if (p->proxy) /* a password may stand in it */
                 explicit_bzero(p->proxy, strlen(p->proxy));
         free(p->proxy);
-        free(p->user_agent);
+        free(p->agent);
         free(p);
         return NULL;
 }

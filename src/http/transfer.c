@@ -184,8 +184,8 @@ static bool set_constants(Transfer *t, const TransferOptions *options) {
         ok &= set_pointer(t->easy, CURLOPT_NOPROXY, "");
         ok &= set_long(t->easy, CURLOPT_HEADEROPT, CURLHEADER_SEPARATE);
         ok &= set_long(t->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);
-        if (options->user_agent)
-                ok &= set_pointer(t->easy, CURLOPT_USERAGENT, options->user_agent);
+        if (options->agent && options->proxy) /* the proxy gets it too */
+                ok &= set_pointer(t->easy, CURLOPT_USERAGENT, options->agent + strlen(TRANSFER_AGENT));
 
         ok &= set_long(t->easy, CURLOPT_SSL_VERIFYPEER, 1);
         ok &= set_long(t->easy, CURLOPT_SSL_VERIFYHOST, 2);
@@ -210,27 +210,39 @@ static bool set_constants(Transfer *t, const TransferOptions *options) {
         return ok;
 }
 
-static bool line_ok(const char *line) {
-        const char *colon = strchr(line, ':');
-
-        return colon && colon > line && !strpbrk(line, "\r\n");
-}
-
-static bool line_is(const char *line, const char *name) {
-        size_t n = strlen(name);
-
-        return strncasecmp(line, name, n) == 0 && line[n] == ':';
-}
-
 /* Libcurl takes a list of lines, in which "Name:" means "not this one" and "Name;" means "with an empty value". */
-static int set_lines(Transfer *t, const HttpSend *send) {
-        static const char *const own[] = { "Content-Type", "Accept", "Expect" };
-        bool given[ELEMENTSOF(own)] = { false };
-        size_t n = 0, at = 0;
-        int k;
+static int add_line(Transfer *t, const char *line, size_t size, size_t name_size) {
+        const char *value = line + name_size + 1;
+        int r;
 
-        if (send->n_headers + ELEMENTSOF(own) > t->n_nodes) {
-                size_t room = send->n_headers + ELEMENTSOF(own) + 16;
+        if (value[strspn(value, " \t")] != '\0')
+                return buf_append(&t->lines, line, size + 1);
+        r = buf_append(&t->lines, line, name_size);
+        return r < 0 ? r : buf_append(&t->lines, ";", 2);
+}
+
+/* What libcurl would otherwise add by itself. */
+typedef struct OwnLine {
+        const char *line;
+        size_t name_size;
+} OwnLine;
+
+#define OWN_LINE(name, value) ((OwnLine){ name ":" value, sizeof(name) - 1 })
+
+static void add_node(Transfer *t, size_t *n, const char *line) {
+        t->nodes[*n].data = (char *) line; /* libcurl only reads it */
+        t->nodes[*n].next = &t->nodes[*n + 1];
+        (*n)++;
+}
+
+static int set_lines(Transfer *t, const HttpSend *send) {
+        const OwnLine own[] = { OWN_LINE("Content-Type", ""), OWN_LINE("Accept", ""),
+                                send->expect_continue ? OWN_LINE("Expect", " 100-continue") : OWN_LINE("Expect", "") };
+        bool given[ELEMENTSOF(own)] = { false };
+        size_t n = 0;
+
+        if (send->n_headers + ELEMENTSOF(own) + 1 > t->n_nodes) {
+                size_t room = send->n_headers + ELEMENTSOF(own) + 17;
                 struct curl_slist *grown = realloc(t->nodes, room * sizeof(*grown));
 
                 if (!grown)
@@ -242,36 +254,25 @@ static int set_lines(Transfer *t, const HttpSend *send) {
         buf_clear(&t->lines);
         for (size_t i = 0; i < send->n_headers; i++) {
                 const char *line = send->headers[i];
-                size_t name = strcspn(line, ":");
+                size_t size = strlen(line), name = strcspn(line, ":");
+                int r;
 
-                if (!line_ok(line))
+                if (name == 0 || name == size || memchr(line, '\r', size) || memchr(line, '\n', size))
                         return -EINVAL;
                 for (size_t j = 0; j < ELEMENTSOF(own); j++)
-                        given[j] |= line_is(line, own[j]);
-                if (line[name + 1 + strspn(line + name + 1, " \t")] == '\0')
-                        k = buf_printf(&t->lines, "%.*s;", (int) MIN(name, LINES_CEILING), line);
-                else
-                        k = buf_puts(&t->lines, line);
-                if (k >= 0)
-                        k = buf_append(&t->lines, "", 1);
-                if (k < 0)
-                        return k;
-        }
-        for (size_t j = 0; j < ELEMENTSOF(own); j++) {
-                bool wanted = j == 2 && send->expect_continue;
-
-                if (given[j])
-                        continue;
-                k = buf_printf(&t->lines, "%s:%s%c", own[j], wanted ? " 100-continue" : "", '\0');
-                if (k < 0)
-                        return k;
+                        given[j] |= name == own[j].name_size && strncasecmp(line, own[j].line, name) == 0;
+                r = add_line(t, line, size, name);
+                if (r < 0)
+                        return r;
         }
 
-        for (; at < t->lines.size; n++) { /* only now do the texts stay where they are */
-                t->nodes[n].data = t->lines.data + at;
-                t->nodes[n].next = &t->nodes[n + 1];
-                at += strlen(t->lines.data + at) + 1;
-        }
+        if (t->agent)
+                add_node(t, &n, t->agent);
+        for (size_t at = 0; at < t->lines.size; at += strlen(t->lines.data + at) + 1) /* only now do they stay there */
+                add_node(t, &n, t->lines.data + at);
+        for (size_t j = 0; j < ELEMENTSOF(own); j++)
+                if (!given[j])
+                        add_node(t, &n, own[j].line);
         assert(n > 0); /* each of `own` is there or was given */
         t->nodes[n - 1].next = NULL;
         return set_pointer(t->easy, CURLOPT_HTTPHEADER, t->nodes) ? 0 : -ENOMEM;
@@ -319,6 +320,56 @@ static bool url_ok(const char *url) {
         return url[0] != '\0';
 }
 
+/* "https://host" of a URL that goes on with a path and has no fragment; otherwise 0. */
+static size_t origin_of(const char *url) {
+        size_t scheme = strcspn(url, ":"), size;
+
+        if (strncmp(url + scheme, "://", 3) != 0)
+                return 0;
+        size = scheme + 3 + strcspn(url + scheme + 3, "/?#");
+        return size > scheme + 3 && url[size] == '/' && !strchr(url + size, '#') ? size : 0;
+}
+
+/* Has the handle know the host from now on: taken apart once. */
+static int set_origin(Transfer *t, const char *url, size_t size) {
+        _cleanup_free_ char *origin = strndup(url, size);
+        CURLU *parsed = curl_url();
+
+        if (!origin || !parsed || curl_url_set(parsed, CURLUPART_URL, origin, 0) != CURLUE_OK ||
+            !set_pointer(t->easy, CURLOPT_CURLU, parsed)) {
+                curl_url_cleanup(parsed);
+                return -ENOMEM;
+        }
+        curl_url_cleanup(t->parsed);
+        t->parsed = parsed;
+        free(t->origin);
+        t->origin = TAKE_PTR(origin);
+        t->origin_size = size;
+        return 0;
+}
+
+/* Libcurl takes a URL apart and puts it together again for each request, which is a good part of what a small one
+ * costs. So the handle keeps the host, and the rest is set as the request's target, which libcurl leaves alone. To a
+ * proxy that it does not tunnel through, the target is the whole URL: that is best left to libcurl. */
+static int set_url(Transfer *t, const char *url) {
+        size_t size = t->proxied ? 0 : origin_of(url);
+
+        if (size == 0) {
+                t->origin_size = 0;
+                return set_pointer(t->easy, CURLOPT_CURLU, NULL) && set_pointer(t->easy, CURLOPT_URL, url) &&
+                                       set_pointer(t->easy, CURLOPT_REQUEST_TARGET, NULL)
+                               ? 0
+                               : -ENOMEM;
+        }
+        if (size != t->origin_size || memcmp(url, t->origin, size) != 0) {
+                int r = set_origin(t, url, size);
+
+                if (r < 0)
+                        return r;
+        }
+        return set_pointer(t->easy, CURLOPT_REQUEST_TARGET, url + size) ? 0 : -ENOMEM;
+}
+
 /* Wipes the texts of the request's headers: one of them may be its Authorization. */
 static void forget_lines(Transfer *t) {
         if (t->lines.data)
@@ -330,6 +381,8 @@ int transfer_init(Transfer *t, const TransferOptions *options) {
         assert(t && options && options->stall_ns > 0);
 
         *t = (Transfer){ .stall_ns = options->stall_ns,
+                         .proxied = options->proxy,
+                         .agent = options->proxy ? NULL : options->agent,
                          .head = BUF_INIT(HEAD_CEILING),
                          .lines = BUF_INIT(LINES_CEILING),
                          .easy = curl_easy_init() };
@@ -344,6 +397,8 @@ void transfer_done(Transfer *t) {
         buf_done(&t->head);
         buf_done(&t->body);
         free(TAKE_PTR(t->nodes));
+        free(TAKE_PTR(t->origin));
+        curl_url_cleanup(TAKE_PTR(t->parsed));
 }
 
 int transfer_prepare(Transfer *t, const HttpSend *send) {
@@ -379,7 +434,10 @@ int transfer_prepare(Transfer *t, const HttpSend *send) {
         cap = t->body_ceiling == UINT64_MAX ? 0
                                             : cap_ms(t, MIN((uint64_t) send->body_size, UINT64_MAX / 4) +
                                                                 MIN(t->body_ceiling, UINT64_MAX / 4));
-        if (!set_pointer(t->easy, CURLOPT_URL, send->url) || !set_long(t->easy, CURLOPT_TIMEOUT_MS, (long) cap))
+        r = set_url(t, send->url);
+        if (r < 0)
+                return r;
+        if (!set_long(t->easy, CURLOPT_TIMEOUT_MS, (long) cap))
                 return -ENOMEM;
         if (t->paced && !set_long(t->easy, CURLOPT_LOW_SPEED_TIME, stall_seconds(t->stall_ns)))
                 return -ENOMEM;

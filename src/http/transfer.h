@@ -4,9 +4,12 @@
 
 #include "http/http.h"
 
+#define TRANSFER_AGENT "User-Agent: "
+
 typedef struct TransferOptions {
-        const char *ca_file, *proxy, *user_agent; /* as in HttpPoolOptions */
-        int64_t stall_ns;                         /* not 0 */
+        const char *ca_file, *proxy; /* as in HttpPoolOptions */
+        const char *agent;           /* NULL, or the line that begins with TRANSFER_AGENT; not copied */
+        int64_t stall_ns;            /* not 0 */
 } TransferOptions;
 
 typedef struct Transfer {
@@ -15,6 +18,11 @@ typedef struct Transfer {
         Buf lines;                /* texts of `nodes` */
         struct curl_slist *nodes; /* the request's headers */
         size_t n_nodes;
+        const char *agent; /* one of them, always the same; NULL: none */
+        bool proxied;
+        char *origin; /* "https://host", which is then all that the handle has of a URL; NULL: it has the whole */
+        size_t origin_size;
+        CURLU *parsed;
         char method[16]; /* as the handle has it */
 
         HttpFn fn;

@@ -332,11 +332,20 @@ static void proxies(void **state) {
         assert_int_equal(o.result, CURLE_OK);
 
         (void) snprintf(proxy, sizeof(proxy), "http://u:secret@127.0.0.1:%u", server.port);
-        start_with(&(HttpPoolOptions){ .max_connections = 8, .proxy = proxy });
-        o = once(&(HttpSend){ .method = "GET", .url = "http://far.invalid/a" });
-        assert_int_equal(o.result, CURLE_OK);
-        (void) snprintf(expected, sizeof(expected), "GET http://far.invalid/a HTTP/1.1\r\nHost: far.invalid\r\n");
-        assert_int_equal(strncmp(server.last, expected, strlen(expected)), 0);
+        start_with(&(HttpPoolOptions){ .max_connections = 8, .proxy = proxy, .user_agent = "test/1" });
+        for (size_t i = 0; i < 4; i++) { /* the whole URL, of one host and another */
+                static const char *const targets[] = { "far.invalid/a", "far.invalid/b?c", "away.invalid/d",
+                                                       "far.invalid/e/../f" };
+                char where[64];
+
+                (void) snprintf(where, sizeof(where), "http://%s", targets[i]);
+                o = once(&(HttpSend){ .method = "GET", .url = where });
+                assert_int_equal(o.result, CURLE_OK);
+                (void) snprintf(expected, sizeof(expected), "GET %s HTTP/1.1\r\nHost: %.*s\r\n", where,
+                                (int) strcspn(targets[i], "/"), targets[i]);
+                assert_int_equal(strncmp(server.last, expected, strlen(expected)), 0);
+                assert_non_null(strstr(server.last, "\r\nUser-Agent: test/1\r\n"));
+        }
 
         server_stop(&server); /* what is said about a failure holds no password */
         o = once(&(HttpSend){ .method = "GET", .url = "http://far.invalid/a?sig=secret" });

@@ -250,6 +250,38 @@ static void wire(void **state) {
         assert_int_equal(server.n_peers, 1);
 }
 
+/* One handle after another URL: what it keeps of the last one's is its host, and only if that is the same. */
+static void urls(void **state) {
+        static const struct {
+                const char *host, *rest, *sent;
+        } cases[] = {
+                { "127.0.0.1", "/a", "/a" },
+                { "127.0.0.1", "/b?c=d/e", "/b?c=d/e" },
+                { "localhost", "/f", "/f" },
+                { "127.0.0.1", "/g/../h", "/g/../h" },
+                { "127.0.0.1", "", "/" },
+                { "127.0.0.1", "/i", "/i" },
+                { "127.0.0.1", "/j#fragment", "/j" },
+                { "localhost", "?k", "/?k" },
+                { "localhost", "/l", "/l" },
+                { "127.0.0.1", "//m", "//m" },
+        };
+
+        server_start(&server, peer_ok);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char text[128], expected[256];
+                Outcome o;
+
+                (void) snprintf(text, sizeof(text), "http://%s:%u%s", cases[i].host, server.port, cases[i].rest);
+                o = once(&(HttpSend){ .method = "GET", .url = text });
+                assert_int_equal(o.result, CURLE_OK);
+                (void) snprintf(expected, sizeof(expected),
+                                "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUser-Agent: test/1\r\n\r\n", cases[i].sent,
+                                cases[i].host, server.port);
+                assert_string_equal(server.last, expected);
+        }
+}
+
 static void refused_input(void **state) {
         static const struct {
                 const char *method, *url, *header;
@@ -331,6 +363,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(floods, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(endless_bodies, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(wire, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(urls, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refused_input, set_up, tear_down),
         };
 
