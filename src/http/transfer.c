@@ -23,6 +23,8 @@
 #define BODY_FLOOR ((size_t) 64 * 1024)    /* what any answer may have, and all that an error may have */
 #define SPARE_ROOM ((size_t) 64 * 1024)    /* a larger buffer is not kept for the next request */
 #define SLOWEST UINT64_C(8192)             /* bytes per second below which the overall limit ends a request */
+#define ANSWER_SMALL 1024L /* an ordinary header block; libcurl's minimum, and a block that malloc has at hand */
+#define ANSWER_LARGE 16384L
 #define CONNECT_SECONDS 15L
 #define KEPT_SECONDS 60 /* load balancers drop an idle connection in silence after some minutes */
 #define STARTS_MAX 2
@@ -370,6 +372,18 @@ static int set_url(Transfer *t, const char *url) {
         return set_pointer(t->easy, CURLOPT_REQUEST_TARGET, url + size) ? 0 : -ENOMEM;
 }
 
+/* Libcurl makes a buffer to receive into for each request. */
+static int set_buffer(Transfer *t) {
+        long size = t->body_ceiling > BODY_FLOOR ? ANSWER_LARGE : ANSWER_SMALL;
+
+        if (size == t->buffer_size)
+                return 0;
+        if (!set_long(t->easy, CURLOPT_BUFFERSIZE, size))
+                return -ENOMEM;
+        t->buffer_size = size;
+        return 0;
+}
+
 /* Wipes the texts of the request's headers: one of them may be its Authorization. */
 static void forget_lines(Transfer *t) {
         if (t->lines.data)
@@ -435,6 +449,8 @@ int transfer_prepare(Transfer *t, const HttpSend *send) {
                                             : cap_ms(t, MIN((uint64_t) send->body_size, UINT64_MAX / 4) +
                                                                 MIN(t->body_ceiling, UINT64_MAX / 4));
         r = set_url(t, send->url);
+        if (r >= 0)
+                r = set_buffer(t);
         if (r < 0)
                 return r;
         if (!set_long(t->easy, CURLOPT_TIMEOUT_MS, (long) cap))

@@ -23,6 +23,7 @@ typedef struct Transfer {
         char *origin; /* "https://host", which is then all that the handle has of a URL; NULL: it has the whole */
         size_t origin_size;
         CURLU *parsed;
+        long buffer_size;
         char method[16]; /* as the handle has it */
 
         HttpFn fn;
