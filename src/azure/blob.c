@@ -123,7 +123,13 @@ int64_t call_correction(const BlobClient *c) {
 }
 
 static void client_request_id(char ret[static 40], uint64_t session, uint64_t number) {
-        (void) snprintf(ret, 40, "%016" PRIx64 "-%" PRIu64, session, number);
+        uint8_t bytes[8];
+
+        for (unsigned i = 0; i < sizeof(bytes); i++)
+                bytes[i] = (uint8_t) (session >> (56 - 8 * i));
+        hex_encode(bytes, sizeof(bytes), ret);
+        ret[16] = '-';
+        (void) decimal_encode(number, 1, ret + 17);
 }
 
 /* Is it from the service, and to this request? The service repeats our id. */
@@ -225,7 +231,8 @@ static void on_answer(const HttpAnswer *http, void *userdata) {
         in.has_request_id = is_to_us(call, http->headers);
         in.has_etag = properties_etag(http->headers, answer.etag, sizeof(answer.etag));
         in.md5_differs = echo_differs(call, http->headers);
-        answer.retry_after_ns = answer_retry_after(http->headers, now);
+        if (http->status >= 300)
+                answer.retry_after_ns = answer_retry_after(http->headers, now);
         answer.verdict = answer_verdict(&in, &answer.error);
         if (call->verb == VERB_BATCH && in.has_request_id && in.status == 202) /* cut or not */
                 batch_read(call, http, &in, &answer);

@@ -3,8 +3,6 @@
 #include "util/encode.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define TEXT_MAX ((size_t) 64 * 1024)
@@ -86,9 +84,9 @@ void request_header(Request *r, const char *name, const char *value) {
 }
 
 void request_header_number(Request *r, const char *name, int64_t value) {
-        char text[24];
+        char text[24] = "-";
 
-        (void) snprintf(text, sizeof(text), "%" PRId64, value);
+        (void) decimal_encode(value < 0 ? -(uint64_t) value : (uint64_t) value, 1, text + (value < 0));
         request_header(r, name, text);
 }
 

@@ -3,10 +3,8 @@
 #include "util/encode.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -86,6 +84,20 @@ static char to_lower(char c) {
         return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
 }
 
+static void sink_lower(Sink *s, const char *name, size_t size) {
+        char lower[64];
+
+        while (size > 0) {
+                size_t n = MIN(size, sizeof(lower));
+
+                for (size_t i = 0; i < n; i++)
+                        lower[i] = to_lower(name[i]);
+                sink_bytes(s, lower, n);
+                name += n;
+                size -= n;
+        }
+}
+
 /* The place of a character in .NET's culture order: other signs, '_', digits, letters. */
 static unsigned weight(char c) {
         if (c >= '0' && c <= '9')
@@ -98,9 +110,11 @@ static unsigned weight(char c) {
 /* The service sorts as .NET's culture rules do, not by bytes: '-' counts only if all else is equal (azure-blob.md 2.1).
  * Names are compared, not whole lines. */
 static int ms_header_compare(const MsHeader *a, const MsHeader *b) {
-        size_t i = 0, k = 0, dashes_a = 0, dashes_b = 0;
+        size_t i = 0, k, dashes_a = 0, dashes_b = 0;
 
-        for (;;) {
+        while (i < a->name_size && i < b->name_size && a->name[i] == b->name[i]) /* most of it: "x-ms-meta-" */
+                i++;
+        for (k = i;;) {
                 while (i < a->name_size && a->name[i] == '-')
                         i++, dashes_a++;
                 while (k < b->name_size && b->name[k] == '-')
@@ -139,8 +153,7 @@ static int sink_ms_headers(Sink *s, const SignInput *in) {
                 sorted[at] = h;
         }
         for (size_t i = 0; i < n; i++) {
-                for (size_t k = 0; k < sorted[i].name_size; k++)
-                        sink_char(s, to_lower(sorted[i].name[k]));
+                sink_lower(s, sorted[i].name, sorted[i].name_size);
                 sink_char(s, ':');
                 sink_bytes(s, sorted[i].value, sorted[i].value_size);
                 sink_char(s, '\n');
@@ -190,7 +203,7 @@ static int sink_request(Sink *s, const SignInput *in) {
         assert(in->method && in->account && in->path && in->path[0] == '/');
 
         if (in->content_length > 0) /* empty for 0, since 2015-02-21 */
-                (void) snprintf(length, sizeof(length), "%" PRIu64, in->content_length);
+                (void) decimal_encode(in->content_length, 1, length);
 
         sink_line(s, in->method);
         sink_line(s, NULL); /* Content-Encoding */

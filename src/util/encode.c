@@ -150,3 +150,17 @@ int percent_decode(Buf *b, const char *text, size_t size) {
         }
         return 0;
 }
+
+char *decimal_encode(uint64_t number, unsigned digits, char *ret) {
+        uint64_t rest = number;
+        unsigned n = 0;
+
+        do
+                n++;
+        while ((rest /= 10) > 0);
+        n = MAX(n, digits);
+        ret[n] = '\0';
+        for (unsigned i = n; i-- > 0; number /= 10)
+                ret[i] = (char) ('0' + number % 10);
+        return ret + n;
+}

@@ -33,6 +33,9 @@ static void test_parse_http(void **state) {
                 { "Fri, 27 Nob 2026 07:30:00 GMT", -1 },
                 { "Fri, 27 Nov 2026 07:30:00 GMT+1", -1 },
                 { "Fri, 27 Nov 2026 07:30:00", -1 },
+                { "Fri, 7 Nov 2026 07:30:00 GMT", -1 },
+                { "Fri,  7 Nov 2026 07:30:00 GMT", -1 },
+                { "Fri, 27 Nov 226 07:30:000 GMT", -1 },
                 { "27 Nov 2026", -1 },
                 { "", -1 },
         };
@@ -57,6 +60,10 @@ static void test_format(void **state) {
         assert_int_equal(back, INT64_C(1795764600) * NSEC_PER_SEC);
         clock_format_rfc3339(INT64_C(1795764600) * NSEC_PER_SEC + 5, rfc3339);
         assert_string_equal(rfc3339, "2026-11-27T07:30:00.000000005Z");
+        clock_format_http(INT64_C(951782400) * NSEC_PER_SEC, http);
+        assert_string_equal(http, "Tue, 29 Feb 2000 00:00:00 GMT");
+        clock_format_rfc3339(INT64_MAX, rfc3339);
+        assert_string_equal(rfc3339, "2262-04-11T23:47:16.854775807Z");
         clock_format_rfc3339(-1, rfc3339);
         assert_string_equal(rfc3339, "1969-12-31T23:59:59.999999999Z");
 }

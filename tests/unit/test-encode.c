@@ -157,12 +157,33 @@ static void test_percent_decode_edges(void **state) {
         assert_memory_equal(b.data, "//+", 4);
 }
 
+static void test_decimal(void **state) {
+        static const struct {
+                uint64_t number;
+                unsigned digits;
+                const char *text;
+        } rows[] = {
+                { 0, 1, "0" },         { 0, 0, "0" },
+                { 9, 1, "9" },         { 10, 1, "10" },
+                { 7, 2, "07" },        { 0, 4, "0000" },
+                { 12345, 4, "12345" }, { 1000000000, 9, "1000000000" },
+                { 5, 9, "000000005" }, { UINT64_MAX, 1, "18446744073709551615" },
+        };
+        char text[24];
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                memset(text, 'x', sizeof(text));
+                assert_ptr_equal(decimal_encode(rows[i].number, rows[i].digits, text), text + strlen(rows[i].text));
+                assert_string_equal(text, rows[i].text);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_base64_vectors),       cmocka_unit_test(test_base64_refuses),
                 cmocka_unit_test(test_base64_round_trip),    cmocka_unit_test(test_hex),
                 cmocka_unit_test(test_percent_vectors),      cmocka_unit_test(test_percent_long),
-                cmocka_unit_test(test_percent_decode_edges),
+                cmocka_unit_test(test_percent_decode_edges), cmocka_unit_test(test_decimal),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
