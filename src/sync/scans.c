@@ -2,6 +2,7 @@
 #include "sync/state.h"
 
 #include "azsyncd/messages.h"
+#include "util/backoff.h"
 #include "util/blobname.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -117,7 +118,7 @@ bool mapping_polled(const Mapping *m) {
 
 static void rescan_arm(Mapping *m, int64_t took) {
         int64_t wait = m->config->rescan_ns;
-        uint32_t random = 0;
+        uint64_t random = 0;
 
         if (m->sync->once)
                 return;
@@ -125,8 +126,7 @@ static void rescan_arm(Mapping *m, int64_t took) {
                 wait = MIN(wait, MAX(POLL_LEAST,
                                      20 * took)); /* cost-aware: at most a twentieth of the time is spent walking */
         (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
-        wait = wait / 4 * 3 + (int64_t) ((double) wait / 2 * ((double) random / UINT32_MAX)); /* 3/4 .. 5/4 (4.10) */
-        timer_set(m->rescan, clock_boot() + clock_policy(wait));
+        timer_set(m->rescan, clock_boot() + clock_policy(backoff_spread(wait, random)));
 }
 
 /* The branch is compared. */

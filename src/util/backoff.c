@@ -18,3 +18,7 @@ int64_t backoff_delay(unsigned attempt, int64_t cap_ns, int64_t retry_after_ns, 
 
         return MAX(delay, retry_after_ns);
 }
+
+int64_t backoff_spread(int64_t period_ns, uint64_t random) {
+        return period_ns - period_ns / 4 + (int64_t) (random % (uint64_t) (period_ns / 2 + 1));
+}
