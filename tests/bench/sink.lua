@@ -17,9 +17,11 @@ local STAMPS_MAX = 100000
 local clock = ffi.new "sink_time"
 local blobs, folders, staged, counts, stamps, etag
 local delay, away, last = 0, false, 0
+local sorted -- what the last whole listing began with, and its names, until a name comes or goes
 
 local function forget()
         blobs, folders, staged, counts, stamps = {}, {}, {}, {}, {}
+        sorted = nil
         etag = 0
 end
 forget()
@@ -56,7 +58,7 @@ end
 
 local function unlink(key)
         local parent, name = key:match "^(.*)/([^/]*)$"
-        blobs[key] = nil
+        blobs[key], sorted = nil, nil
         folders[parent][name] = folders[key] and false or nil
 end
 
@@ -123,6 +125,7 @@ local function store(key, size, headers)
                 metadata = metadata(headers),
         }
         link(key, true)
+        sorted = nil
         stamp(key)
         return blobs[key]
 end
@@ -317,10 +320,13 @@ local function list(container, args)
         end
         local prefix = container .. "/" .. (args.prefix or "")
         local marker, max = args.marker or "", tonumber(args.maxresults) or 5000
-        local names = names_below(args.delimiter and prefix:match "^(.*)/" or container, prefix, not args.delimiter, {})
         local out, more = {}, ""
-        table.sort(names)
-        for _, key in ipairs(names) do
+        if args.delimiter or not sorted or sorted.prefix ~= prefix then
+                local from = args.delimiter and prefix:match "^(.*)/" or container
+                sorted = { prefix = not args.delimiter and prefix, names = names_below(from, prefix, not args.delimiter, {}) }
+                table.sort(sorted.names)
+        end
+        for _, key in ipairs(sorted.names) do
                 if key >= marker then
                         if #out == max then
                                 more = xml(key)
