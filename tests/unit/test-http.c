@@ -186,6 +186,9 @@ static void endless_bodies(void **state) {
 
 static void wire(void **state) {
         static const char *const headers[] = { "x-ms-date: now", "x-empty:", "x-blank:   " };
+        static const char *const ours[] = { "x-ms-a: 1;",       "X-MS-b:2",  "x-ms-c:",
+                                            "x-ms-d: 4",        "x-ms-e: 5", "Content-Type: a/b",
+                                            "If-None-Match: *", "x-ms-f: 6", "x-ms-g: 7" };
         static const char *const typed[] = { "content-type: text/plain", "Accept: a/b" };
         static const struct {
                 HttpSend send;
@@ -204,6 +207,11 @@ static void wire(void **state) {
                 { { .method = "GET", .headers = typed, .n_headers = 2 },
                   "GET /%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUser-Agent: test/1\r\ncontent-type: text/plain\r\n"
                   "Accept: a/b\r\n\r\n",
+                  0 },
+                { { .method = "PUT", .headers = ours, .n_headers = 9 },
+                  "PUT /%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUser-Agent: test/1\r\nx-ms-a: 1;\r\nX-MS-b:2\r\n"
+                  "x-ms-c:\r\nx-ms-d: 4\r\nx-ms-e: 5\r\nContent-Type: a/b\r\nIf-None-Match: *\r\nx-ms-f: 6\r\n"
+                  "x-ms-g: 7\r\nContent-Length: 0\r\n\r\n",
                   0 },
                 { { .method = "DELETE" },
                   "DELETE /%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUser-Agent: test/1\r\n\r\n",
