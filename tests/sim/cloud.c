@@ -3,6 +3,7 @@
 #include "sim.h"
 
 #include "sync/state.h"
+#include "util/clock.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -94,15 +95,28 @@ void check_written(const Blob *before, const Blob *b) {
         p->kept = p->kept && b->ghost; /* given up long before: the blob of this name stays all the same */
 }
 
-/* The journal is to have it stored, and a walk that began since it is there has met it. */
-static bool is_met_and_due(const Path *q) {
+/* The journal knows the file of this path by its inode. One that was made anew does not. */
+static bool is_known_file(const Path *p, uint64_t ino) {
+        Row row;
+
+        return journal_get(engine->sync.journal, engine->sync.mappings[0]->record.id, p->name, strlen(p->name), &row,
+                           NULL) > 0 &&
+               row.stamp.ino == ino;
+}
+
+/* The journal is to have `q` stored, and a walk that began since it is there has met it. Until it rests, only its inode
+ * tells that it is the file that was `p`. */
+static bool is_met_and_due(const Path *p, const Path *q) {
         const Mapping *m = engine->sync.mappings[0];
         Row row;
 
         if (q->since >= walked_from() ||
-            journal_get(m->sync->journal, m->record.id, q->name, strlen(q->name), &row, NULL) <= 0)
+            journal_get(m->sync->journal, m->record.id, q->name, strlen(q->name), &row, NULL) <= 0 || row.attempts > 0)
                 return false;
-        return (row.state == PATH_PENDING || row.state == PATH_CLAIMED) && row.attempts == 0;
+        if (row.confirmed && row.stamp.ino == q->ino) /* it was stored; somebody may have changed that since */
+                return false;
+        return row.state == PATH_CLAIMED ||
+               (row.state == PATH_PENDING && (row.due <= clock_boot() || is_known_file(p, q->ino)));
 }
 
 /* A renamed file is never without a blob: the new name first (8). */
@@ -119,7 +133,7 @@ static void check_elsewhere(const Path *p, const Blob *b) {
                         continue;
                 if (other && other->there && other->has_stamp && other->stamp.ino == i->ino)
                         return;
-                if (is_met_and_due(q))
+                if (is_met_and_due(p, q))
                         due = q;
         }
         if (due)
