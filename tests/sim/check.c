@@ -72,12 +72,18 @@ bool excluded(const char *path) {
 
 /* --- paths --- */
 
-static Path *path_get(const char *name) {
-        Path *p;
-
+static Path *path_find(const char *name) {
         for (unsigned i = 0; i < n_paths; i++)
                 if (strcmp(paths[i].name, name) == 0)
                         return &paths[i];
+        return NULL;
+}
+
+static Path *path_get(const char *name) {
+        Path *p = path_find(name);
+
+        if (p)
+                return p;
         assert(n_paths < PATHS_MAX);
         p = &paths[n_paths++];
         *p = (Path){ .versions = p->versions, .room = p->room };
@@ -254,8 +260,17 @@ void check_looked(const char *path, bool regular) {
         if (excluded(path))
                 return;
         p = path_get(path);
+        if (!regular && p->looked > p->since) /* the second time: the look before its deletion */
+                come_back(path);
         p->looked = now();
         p->looked_regular = regular;
+}
+
+void check_heard(const char *path) {
+        Path *p = path_find(path);
+
+        if (p)
+                p->heard = now();
 }
 
 /* --- what people decide --- */

@@ -479,7 +479,7 @@ int blob_delete_batch(BlobClient *client, const char *container, const BlobDelet
                 item->client = client;
                 take_condition(item, items[i].if_match, false);
                 check_delete_sent(item->name);
-                item->fate = below(BY_NET, 2) ? fitting(fate_of(VERB_DELETE_BLOB), VERB_DELETE_BLOB) : FATE_FINE;
+                item->fate = fitting(fate_of(VERB_DELETE_BLOB), VERB_DELETE_BLOB);
                 if (item->fate == FATE_ZOMBIE || item->fate == FATE_OFFLINE || item->fate == FATE_TLS)
                         item->fate = FATE_LOST; /* a part that is missing */
         }

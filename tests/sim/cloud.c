@@ -152,6 +152,8 @@ void check_delete_sent(const char *blob) {
                 fail("keep", "%s is deleted in spite of deletes: keep", blob);
         if (p->looked == 0 || p->looked_regular || now() - p->looked > STALE)
                 fail("absence", "%s is deleted without a proof that its file is gone", blob);
+        if (p->heard > p->looked)
+                fail("heard", "%s is deleted, and there was news of it since its file was found gone", blob);
         check_elsewhere(p, service_blob(blob, false));
 }
 

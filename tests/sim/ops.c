@@ -127,6 +127,7 @@ static const struct {
         { "mkdir", 7, true, do_mkdir },
         { "rename-folder", 6, true, do_rename_folder },
         { "remove-folder", 2, true, do_remove_folder },
+        { "delete-some", 4, true, do_delete_some },
         { "link", 3, true, do_link },
         { "chmod", 2, true, do_chmod },
         { "backdate", 3, true, do_backdate },
@@ -173,6 +174,10 @@ void op_print(const Op *op, FILE *f) {
                        op->c);
 }
 
+static bool is_delete_some(const Op *op) {
+        return kinds[op->kind].fn == do_delete_some;
+}
+
 unsigned ops_make(uint64_t seed, unsigned steps, Op *ops) {
         unsigned total = 0, bias = below(BY_OPS, 4);
 
@@ -197,6 +202,9 @@ unsigned ops_make(uint64_t seed, unsigned steps, Op *ops) {
                         ops[i].delay = between(BY_OPS, SECOND / 100, 30 * SECOND);
                 else
                         ops[i].delay = between(BY_OPS, MINUTE, 2 * HOUR);
+                /* before it they are stored, most times, and after it their deletions become due */
+                if (ops[i].a % 4 && (is_delete_some(&ops[i]) || (i > 0 && is_delete_some(&ops[i - 1]))))
+                        ops[i].delay = MAX(ops[i].delay, 45 * SECOND);
         }
         return steps;
 }

@@ -12,6 +12,7 @@ void do_append(const Op *op);
 void do_truncate(const Op *op);
 void do_save(const Op *op);
 void do_delete(const Op *op);
+void do_delete_some(const Op *op);
 void do_rename(const Op *op);
 void do_mkdir(const Op *op);
 void do_rename_folder(const Op *op);

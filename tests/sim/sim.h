@@ -120,6 +120,7 @@ typedef struct Tree_ {
         bool pinned; /* the daemon knows its root: before that any will do */
         uint64_t mount_id;
         Inode *all;
+        unsigned coming_back; /* so many deleted files come back while their deletion waits to be sent */
         uint64_t next_ino, next_id, free_ino[8];
         unsigned n_free;
         bool tmpfs; /* no write-back: a store after the first leaves no stamp ever */
@@ -289,6 +290,7 @@ typedef struct Op {
 } Op;
 unsigned ops_make(uint64_t seed, unsigned steps, Op *ops);
 void op_do(const Op *op);
+void come_back(const char *path); /* its deletion is about to be sent */
 void op_print(const Op *op, FILE *f);
 
 /* --- check.c: the invariants of pitfalls 12; cloud.c: those about what the service has --- */
@@ -305,6 +307,7 @@ typedef struct Path {
         Version *versions;
         unsigned n, room;
         int64_t looked; /* when the daemon last looked; 0: never */
+        int64_t heard;  /* when an event last told it of the path */
         bool looked_regular;
         bool held, approved, moved;
         bool rejected;     /* and no file came since */
@@ -324,6 +327,7 @@ const char *failure_kind(void);
 void fail(const char *kind, const char *format, ...) _printf_(2, 3);
 void check_tree_changed(void); /* after each change: versions of each path */
 void check_looked(const char *path, bool regular);
+void check_heard(const char *path);
 Path *path_of_blob(const char *blob); /* NULL: not below the prefix */
 Path *path_each(Path *last);          /* NULL: the first; NULL: no more */
 const Blob *path_blob(Path *p);       /* NULL: there never was one */

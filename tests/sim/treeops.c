@@ -1,6 +1,7 @@
 /* What happens to the tree: files come, change, move and go, in the ways that programs and people do it. */
 #include "ops.h"
 
+#include "sync/engine.h"
 #include "watch/watcher.h"
 
 #include <assert.h>
@@ -208,6 +209,59 @@ void do_delete(const Op *op) {
 
         if (a_thing(&p, false, op->a))
                 (void) tree_remove(p.path, false);
+}
+
+static void trouble(unsigned n) {
+        if (n % 4)
+                net_fault(n % 4 == 1 ? NET_FLAKY : NET_ODD, MINUTE);
+}
+
+/* If the guard holds them, whoever deleted them says that they meant it. */
+static void on_meant(void *data) {
+        const unsigned *b = data;
+
+        if (world.mounted == MOUNT_THERE && daemon_verb(ENGINE_APPROVE))
+                trouble(*b);
+        free(data);
+}
+
+/* Several at once, whose deletions travel together: while the service has its troubles, or some of them come back. */
+void do_delete_some(const Op *op) {
+        unsigned *b = malloc(sizeof(*b));
+        Pick p;
+
+        assert(b);
+        *b = op->b;
+        (void) after(between(BY_OPS, 20 * SECOND, 40 * SECOND), on_meant, b);
+
+        for (unsigned i = 0; i < 2 + op->a % 4; i++)
+                if (a_thing(&p, false, op->a + i))
+                        (void) tree_remove(p.path, false);
+        trouble(op->b);
+        world.coming_back = op->c % 2 ? op->c % 4 : 0;
+}
+
+static void on_back(void *data) {
+        char *path = data;
+        Content c = content_new(2);
+        Inode *i = tree_make(path, S_IFREG, &c);
+
+        free(path);
+        if (!i)
+                return;
+        tree_says(i, WATCH_CONTENT | WATCH_CLOSED);
+        check_tree_changed();
+}
+
+void come_back(const char *path) {
+        char *copy;
+
+        if (world.coming_back == 0 || below(BY_READ, 3) == 0)
+                return;
+        world.coming_back--;
+        copy = strdup(path);
+        assert(copy);
+        (void) after(between(BY_READ, 1000, SECOND / 50), on_back, copy);
 }
 
 void do_rename(const Op *op) {

@@ -146,6 +146,8 @@ static void tell(Watcher *w, const TreeNode *n, const char *name, unsigned news)
         if (name[0])
                 (void) snprintf(path + size, sizeof(path) - size, "%s%s", size > 0 ? "/" : "", name);
         SAY("event: %s %x", path, news);
+        if (!(news & WATCH_SUBTREE))
+                check_heard(path);
         w->fn(path, news, w->userdata);
 }
 
