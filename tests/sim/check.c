@@ -319,6 +319,11 @@ static bool is_unknowable(const Inode *i, int64_t since) {
         return i && (unknown_at(&i->untold, since) || unknown_at(&i->unnamed, since));
 }
 
+/* Its blob may stay as it is, though this is what its file became. */
+static bool may_stay(const Path *p, uint64_t hash) {
+        return (hash == 0 && (settings.keep || p->kept)) || (p->kept && hash == content_hash(&(Content){ 0 }));
+}
+
 /* Whatever stood at each path at `since` is in the cloud, or what came later. */
 void check_since(int64_t since, const char *who) {
         for (Path *p = path_each(NULL); p && !failed(); p = path_each(p)) {
@@ -329,10 +334,9 @@ void check_since(int64_t since, const char *who) {
 
                 there = b && b->there ? content_hash(&b->content) : 0;
                 ok = there == want || (b && (b->stranger || b->robbed || (b->ghost && want == 0))) ||
-                     is_unknowable(p->inode_now, since) ||
-                     (p->kept && (want == 0 || want == content_hash(&(Content){ 0 }))) || (settings.keep && want == 0);
+                     is_unknowable(p->inode_now, since) || may_stay(p, want);
                 for (unsigned i = at < p->n ? at : 0; i < p->n && !ok; i++)
-                        ok = p->versions[i].hash == there || (settings.keep && p->versions[i].hash == 0);
+                        ok = p->versions[i].hash == there || may_stay(p, p->versions[i].hash);
                 if (!ok)
                         fail("in sync", "%s says in sync, and %s is not what it was %.3f s ago (%s)", who, p->name,
                              (double) (now() - since) / 1e9, there ? "another content" : "missing");
