@@ -30,9 +30,11 @@ bool row_expected(const Row *row) {
         return row->confirmed && !row->doubt && !row->approved && !row->kept && row->state != PATH_GONE;
 }
 
-/* Something has happened since the last look: the confirmed file may have been here. */
+/* Something has happened since the last look: the confirmed file may have been here. Where none is confirmed, the one
+ * that was seen is still to be stored, and no other name of it may be deleted before (pitfalls 8). */
 static void row_unseen(Row *row) {
-        row->seen_ino = row->stamp.ino;
+        if (row->confirmed)
+                row->seen_ino = row->stamp.ino;
         row->seen_ctime = 0;
 }
 

@@ -182,6 +182,34 @@ def test_new_name_first(make, proxy, account, folder, equal):
         assert proxy.count("delete") == 1
 
 
+def test_renamed_while_written(make, proxy, account, folder, equal):
+    """8, 4.7: renamed by somebody while a program writes to it without a pause, as logs are: the new name cannot be
+    stored for now, and the old blob stays until it is."""
+    (folder / "old").write_bytes(b"line\n" * 10**6)
+    over = threading.Event()
+
+    def write(file):
+        while not over.is_set():
+            os.pwrite(file, b"other", 5 * chance.randrange(10**6))
+    chance = random.Random(1)
+    d = make(port=proxy.port, speedup=100)
+    with d, open(folder / "old", "r+b") as file:
+        d.wait_sync()
+        witness = proxy.rule = Witness([("old", "new")], account.client().get_container_client("box"))
+        writer = threading.Thread(target=write, args=(file.fileno(),))
+        writer.start()
+        try:
+            (folder / "old").rename(folder / "new")
+            until(lambda: witness.deletes or "never rests" in d.queue().get("new", {"reason": ""})["reason"], 120,
+                  "a marked copy")
+        finally:
+            over.set()
+            writer.join()
+        d.wait_sync()
+        equal()
+    assert witness.deletes and witness.alone == []
+
+
 @pytest.mark.parametrize("error", ["EIO", "ESTALE", "EACCES", "EMFILE"])
 def test_listing_that_is_cut(make, proxy, account, folder, equal, error):
     """4.12, 5.5: whatever a listing fails with, at whichever call, it is never the end of a folder: nothing is deleted."""

@@ -1,4 +1,4 @@
-/* One path's row as a pure value: the file that never rests (pitfalls 4.7, promise 2). */
+/* One path's row as a pure value: the file that never rests (pitfalls 4.7, promise 2), and what was seen of it. */
 #include "journal/row.h"
 
 #include <setjmp.h>
@@ -91,11 +91,34 @@ static void test_mark_overtaken(void **state) {
         assert_int_equal(row.first, 350);
 }
 
+/* What is still to be stored is known by its file, whatever news come while a look is under way. */
+static void test_seen(void **state) {
+        const Stamp other = { .ino = 77, .ctime_ns = 5 };
+        uint64_t gen;
+        Row row;
+
+        changing(&row);
+        row_saw(&row, &other);
+        gen = row.gen;
+        row_hint(&row, true, 30, 200);
+        row_release(&row, gen, 0, true, false, "it changed while it was read");
+        assert_int_equal(row.seen_ino, 77);
+        assert_int_equal(row.seen_ctime, 0);
+        row_claim(&row);
+        gen = row.gen;
+        row_confirm(&row, gen, &stamp, "\"1\"", md5, 300);
+        row_hint(&row, true, 40, 400); /* the confirmed file may have been here */
+        row_saw(&row, &other);
+        row_hint(&row, true, 50, 500);
+        assert_int_equal(row.seen_ino, stamp.ino);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_unrest),
                 cmocka_unit_test(test_mark),
                 cmocka_unit_test(test_mark_overtaken),
+                cmocka_unit_test(test_seen),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
