@@ -49,11 +49,19 @@ def calls(text, limit, kinds):
     return Figure(text, limit, lambda found: sum(found["azsyncd"].get("n " + kind, 0) for kind in kinds))
 
 
+def sent(tool, change, limit=None):
+    return Figure(f"{tool} {change}" if tool != "azsyncd" else change, limit,
+                  lambda found: found[tool][f"{change}_bytes"] / 2**20, " MiB")
+
+
 # row: what is done, and its targets
 ROWS = {
     "small": ("10,000 files of 4 KiB, the sink answers at once", [ratio("wall", 4), ratio("cpu", 6)]),
     "small-far": ("the same, it answers after 20 ms", [ratio("wall", 8), ratio("cpu", 6)]),
     "big": ("one file of 1 GiB with the MD5 of the whole", [ratio("wall", 1.4), ratio("cpu", 1.2)]),
+    "delta": ("sent of a file of 200 MiB: 1 MiB edited in its middle, 8 bytes inserted at a quarter, 14 appended",
+              [sent("azsyncd", "edit", 24), sent("azsyncd", "insert", 24), sent("azsyncd", "append", 12),
+               *(sent(tool, change) for tool in ("azcopy", "rclone") for change in ("edit", "insert", "append"))]),
     "watch": ("100,000 folders with 200,000 files watched and compared, nothing changed, warm",
               [ours("", "wall", 2, " s")]),
     "restart": ("1,000,000 files, restart, nothing changed", [ours("", "wall", 4, " s"),
@@ -118,6 +126,9 @@ def programs(found):
            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
     for name in ROWS:
         for tool, f in found.get(name, {}).items():
+            if "wall" not in f and "cpu" not in f:
+                continue
+
             def cell(key, unit, per=1.0):
                 return number(f[key] / per) + unit if key in f and per else ""
             files = FILES.get(name, 0)

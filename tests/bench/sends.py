@@ -1,4 +1,6 @@
 """The rows that send a whole folder once: azsyncd --once, azcopy and rclone in turn into the same sink."""
+import os
+
 import tools
 import trees
 
@@ -34,4 +36,36 @@ def big(bench):
     return send(bench, folder, 1, 1 << 30, md5=True, reference=("md5sum", str(folder / "file.bin")))
 
 
-ROWS = {"small": small, "small-far": small_far, "big": big}
+def delta(bench):
+    """bytes sent of a file of 200 MiB: at first; 1 MiB edited in its middle; 8 bytes inserted at a quarter; 14 appended"""
+    folder = trees.emptied(bench.base / "delta")
+    file, size = folder / "file.bin", 200 * trees.MIB
+
+    def edit():
+        with open(file, "r+b") as f:
+            f.seek(size // 2)
+            f.write(os.urandom(trees.MIB))
+
+    def insert():
+        data = file.read_bytes()
+        file.write_bytes(data[:size // 4] + b"8 bytes." + data[size // 4:])
+
+    def append():
+        with open(file, "ab") as f:
+            f.write(b"fourteen bytes")
+
+    def run(tool):
+        base, sent = bench.work(), {}
+        sink.empty()
+        tools.make_container(tool, sink)
+        file.write_bytes(os.urandom(size))
+        for name, change in {"first": lambda: None, "edit": edit, "insert": insert, "append": append}.items():
+            change()
+            sent[f"{name}_bytes"] = tools.again(tool, base, folder, sink)
+        return sent
+
+    with bench.sink() as sink:
+        return bench.interleaved(tools.TOOLS, run)
+
+
+ROWS = {"small": small, "small-far": small_far, "big": big, "delta": delta}

@@ -100,14 +100,26 @@ class Measured:
             self.process.wait()
 
 
+def make_container(tool, sink):
+    if tool == "azcopy":  # which makes none
+        subprocess.run(["curl", "-sSf", "-X", "PUT", "-d", "", f"{sink.endpoint}/{CONTAINER}?restype=container"],
+                       stdout=subprocess.DEVNULL, check=True)
+        sink.reset()
+
+
+def again(tool, base, folder, sink):
+    """Bytes that one tool sends of a folder that it has sent before, or not."""
+    sink.reset()
+    with Measured(TOOLS[tool](base, folder, sink, True), base) as program:
+        program.end()
+    return float(sink.counts()["bytes"])
+
+
 def run(tool, base, folder, sink, md5, files, size):
     """One tool's whole transfer into the empty sink; it counts only if everything arrived."""
     sink.empty()
     command = TOOLS[tool](base, folder, sink, md5)
-    if tool == "azcopy":  # which makes no container
-        subprocess.run(["curl", "-sSf", "-X", "PUT", "-d", "", f"{sink.endpoint}/{CONTAINER}?restype=container"],
-                       stdout=subprocess.DEVNULL, check=True)
-        sink.reset()
+    make_container(tool, sink)
     cpu = sink.cpu()
     with Measured(command, base) as program:
         result = program.end()

@@ -23,7 +23,8 @@ def mib():
 
 
 def noise(size, seed=1):
-    return random.Random(seed).randbytes(size)
+    source = random.Random(seed)
+    return b"".join(source.randbytes(min(MIB, size - at)) for at in range(0, size, MIB))
 
 
 def write_at(path, offset, data):
