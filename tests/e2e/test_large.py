@@ -387,6 +387,28 @@ def test_small_becomes_large(make, proxy, folder, equal):
         assert cost.sent <= APPEND_MOST
 
 
+def test_staged_blocks_vanish(make, account, proxy, folder, equal):
+    """Between the last block and the commit, another program commits something under that name, and deletes it: what was
+    unfinished is gone. It is seen, sent again, and no failure of the file."""
+    data, hit = noise(20 * MIB), []
+
+    def rule(request):
+        if request.verb == "put-block-list" and not hit:
+            hit.append(request)
+            blob = account.client().get_blob_client("box", "file")
+            blob.stage_block("x" * 32, b"theirs")
+            blob.commit_block_list(["x" * 32])
+            blob.delete_blob()
+
+    proxy.rule = rule
+    (folder / "file").write_bytes(data)
+    with make(port=proxy.port) as d:
+        d.wait_sync()
+        equal()
+        assert d.status()["failed"] == d.status()["conflicts"] == 0
+    assert [r.status for r in proxy.requests if r.verb == "put-block-list"] == [400, 201]
+
+
 def test_foreign_commit_in_between(make, account, proxy, folder, equal):
     """The blob was replaced by somebody while the daemon was away: its blocks are not there any more."""
     path = folder / "file"

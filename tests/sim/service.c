@@ -163,6 +163,8 @@ int service_blocks(const char *blob, XmlBlockFn each, void *userdata) {
 static Verdict act_commit(BlobCall *c, Blob *b) {
         Content whole = { 0 };
 
+        if (below(BY_NET, 16) == 0) /* a week later, or by another program's write that is gone itself by now */
+                drop_staged(c->name);
         for (unsigned i = 0; i < c->n_ids; i++) {
                 Content block;
 

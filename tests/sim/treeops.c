@@ -137,11 +137,19 @@ static void on_write(void *data) {
         (void) after(w->at == w->to.n ? w->close_after : w->step, on_write, w);
 }
 
+#define EDIT 99u /* in place of a class of size: what is there, with other bytes in one part */
+
 static void write_file(Inode *file, unsigned class, int64_t step, int64_t close_after, unsigned again) {
         Writing *w = calloc(1, sizeof(*w));
 
         assert(w);
         *w = (Writing){ file, content_new(class), 0, step, close_after, again };
+        if (class == EDIT) { /* a block of several */
+                unsigned at = below(BY_OPS, file->content.n);
+
+                w->to = file->content;
+                w->to.part[at] = content_new(2).part[0];
+        }
         if (w->to.n == 0) {
                 free(w);
                 return;
@@ -153,8 +161,8 @@ void do_write(const Op *op) {
         Pick p;
 
         if (a_thing(&p, false, op->a) && inode_is_file(p.inode) && p.inode->writers == 0)
-                write_file(p.inode, op->b % 12, between(BY_OPS, 10000, SECOND / 20),
-                           op->c % 3 ? 10000 : between(BY_OPS, SECOND, HOUR), 0);
+                write_file(p.inode, p.inode->content.total > PART_SIZE && op->b % 3 ? EDIT : op->b % 12,
+                           between(BY_OPS, 10000, SECOND / 20), op->c % 3 ? 10000 : between(BY_OPS, SECOND, HOUR), 0);
 }
 
 void do_restless(const Op *op) {
