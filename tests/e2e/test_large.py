@@ -259,10 +259,10 @@ CHANGES = {
 @pytest.mark.parametrize("change", sorted(CHANGES))
 def test_changed_while_sent(make, account, proxy, folder, tmp_path, equal, change, known):
     """In the middle of its upload, with the first blocks there and its end not read: never committed mixed."""
-    size, gate, held = 64 * MIB, Gate(), threading.Event()
+    size, gate, held = 40 * MIB, Gate(), threading.Event()
     path, aside = folder / "file", tmp_path / "aside"
-    aside.write_bytes(noise(40 * MIB, 4))
-    d = make({"delete-guard": {"files": 100, "percent": 100}}, port=proxy.port, settings={"memory": "32MiB"})
+    aside.write_bytes(noise(24 * MIB, 4))
+    d = make({"delete-guard": {"files": 100, "percent": 100}}, port=proxy.port, settings={"memory": "16MiB"})
     if known:
         path.write_bytes(noise(9 * MIB, 3))
         with d:
