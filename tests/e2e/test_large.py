@@ -156,18 +156,16 @@ def test_hole_file(make, account, proxy, folder, mib):
 @pytest.mark.asan
 def test_kills(make, proxy, folder, equal, rounds, seed, mib):
     """kill -9 at random moments of an upload: what the service has is not sent again, and what is, was in flight."""
-    size, kills, per_upload, chance = mib(40, 400), rounds(2, 20), rounds(2, 5), random.Random(seed)
+    size, kills, chance = mib(40, 400), rounds(2, 20), random.Random(seed)
+    per_upload, done = min(kills, 5), 0
     d = make(port=proxy.port, settings={"memory": "64MiB"})
-    proxy.rule = None
-    done = 0
-    for upload in range((kills + per_upload - 1) // per_upload):
+    while done < kills:
         first = proxy.mark()
         (folder / "file").write_bytes(noise(size, chance.random()))
-        for _ in range(min(per_upload, kills - done)):
-            mark = proxy.mark()
+        for _ in range(per_upload):
+            mark, enough = proxy.mark(), chance.randrange(0, size // BLOCK_MOST // per_upload + 1)
             d.start()
-            enough = chance.randrange(0, size // BLOCK_MOST)
-            until(lambda: len(blocks(proxy, mark)) >= enough or proxy.count("put-block-list", mark), 120)
+            until(lambda: len(blocks(proxy, mark)) >= enough or proxy.count("put-block-list", first), 120)
             time.sleep(chance.random() * 0.05)  # the moment itself
             d.kill9()
             until(proxy.left_alone)
@@ -179,7 +177,7 @@ def test_kills(make, proxy, folder, equal, rounds, seed, mib):
         assert len(staged) == len(set(staged)), "a block that the service had was sent again"
         again = [r.sent for r in proxy.requests[first:] if r.verb == "put-block" and r.status != 201]
         assert sum(again) <= per_upload * 64 * MIB
-        print(f"upload {upload}: {len(staged)} blocks taken, {len(again)} cut off, {sum(again) / MIB:.1f} MiB of those")
+        print(f"kill {done}: {len(staged)} blocks taken, {len(again)} cut off, {sum(again) / MIB:.1f} MiB of those")
 
 
 @pytest.mark.parametrize("loss", ["connections", "service", "stop"])
