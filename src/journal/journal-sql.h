@@ -48,7 +48,7 @@
         X(LISTED, HOT, "UPDATE path SET listed = ?3 WHERE mapping = ?1 AND name = ?2 AND listed != ?3")                   \
         X(UNLISTED, HOT, "SELECT name, etag IS NOT NULL AND listed != ?3 FROM path WHERE mapping = ?1 AND name > ?2 "     \
                 "ORDER BY name LIMIT ?4")                                                                                 \
-        X(EXPECTED, COLD, "SELECT count(*) FROM path WHERE mapping = ?1 AND etag IS NOT NULL AND NOT doubt AND NOT approved AND state != 3") \
+        X(EXPECTED, COLD, "SELECT count(*) FILTER (WHERE NOT doubt AND NOT approved AND state != 3), count(*) FROM path WHERE mapping = ?1 AND etag IS NOT NULL") \
         X(QUEUE_FEW, COLD, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_work WHERE mapping = ?1 AND state > 0 "      \
                 "AND name > ?2 ORDER BY name LIMIT ?3")                                                                   \
         X(QUEUE_MANY, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND +state > 0 "            \

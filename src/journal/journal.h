@@ -115,7 +115,8 @@ void journal_page_done(JournalPage *page);
  * marked yet. Then the rows are walked in path order after `after`, at most `limit`; `missing`: confirmed, and without
  * the mark. 1: there may be more. The callback must not write. */
 typedef int (*JournalListedFn)(const char *path, size_t size, bool missing, void *userdata);
-int journal_expected(Journal *j, int64_t mapping, uint64_t *ret, Error *e) _must_check_; /* rows that row_expected() */
+/* Rows that row_expected(), and all that are confirmed. */
+int journal_expected(Journal *j, int64_t mapping, uint64_t *ret, uint64_t *ret_confirmed, Error *e) _must_check_;
 int journal_listed(Journal *j, int64_t mapping, const char *path, size_t size, int64_t listing, Error *e) _must_check_;
 int journal_unlisted(Journal *j, int64_t mapping, int64_t listing, const char *after, unsigned limit,
                      JournalListedFn fn, void *userdata, Error *e) _must_check_;

@@ -405,7 +405,7 @@ int journal_unlisted(Journal *j, int64_t mapping, int64_t listing, const char *a
         return rc == SQLITE_DONE ? n == limit : journal_fail(j, rc, e, "reading what was not listed");
 }
 
-int journal_expected(Journal *j, int64_t mapping, uint64_t *ret, Error *e) {
+int journal_expected(Journal *j, int64_t mapping, uint64_t *ret, uint64_t *ret_confirmed, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_EXPECTED);
         int rc;
 
@@ -414,6 +414,7 @@ int journal_expected(Journal *j, int64_t mapping, uint64_t *ret, Error *e) {
         if (rc != SQLITE_ROW)
                 return journal_fail(j, rc, e, "counting what should be in the container");
         *ret = (uint64_t) sqlite3_column_int64(stmt, 0);
+        *ret_confirmed = (uint64_t) sqlite3_column_int64(stmt, 1);
         return 0;
 }
 

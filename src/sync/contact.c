@@ -121,8 +121,11 @@ void contact_pages_over(Mapping *m) {
                 contact_later(m, CONTENTS_PROBE);
                 return;
         }
-        m->contact = missing > 0 ? CONTACT_COMPARE : CONTACT_NONE;
-        if (missing == 0)
+        /* also those that need not be there: a power cut takes back that an approved deletion was carried out, and its
+         * file may be back, with the very stamp that was confirmed */
+        if (m->listing.marked < m->listing.confirmed)
+                m->contact = CONTACT_COMPARE;
+        else
                 contact_done(m);
         sync_kick(m->sync);
 }

@@ -57,11 +57,13 @@ static int compare_blob(Mapping *m, const char *path, size_t size, const ListedB
                 if (r < 0)
                         return r;
         }
-        if (m->listing.known == 0) /* nothing can be missing */
+        if (m->listing.confirmed == 0) /* nothing can be missing */
                 return 0;
         r = journal_listed(j, m->record.id, path, size, m->listing.number, NULL);
         if (r > 0 && expected)
                 m->listing.met++;
+        if (r > 0 && known)
+                m->listing.marked++;
         return r;
 }
 
@@ -112,7 +114,7 @@ void listing_page(Mapping *m) {
 
         if (m->listing.number == 0) {
 
-                r = journal_expected(m->sync->journal, m->record.id, &m->listing.known, NULL);
+                r = journal_expected(m->sync->journal, m->record.id, &m->listing.known, &m->listing.confirmed, NULL);
                 if (r >= 0)
                         m->listing.number = journal_sequence(m->sync->journal, clock_wall());
         }
@@ -147,15 +149,18 @@ static int on_row(const char *path, size_t size, bool missing, void *userdata) {
 /* Its blob is not there. Whatever is to be done about the path, a job finds it out anew. */
 static int send_again(Mapping *m, const char *path) {
         Journal *j = m->sync->journal;
+        bool doubt;
         Row row;
         int r = journal_get(j, m->record.id, path, strlen(path), &row, NULL);
 
         if (r <= 0 || mapping_excluded(m, path, false)) /* a scan forgets those */
                 return r;
+        m->listing.missing += row_expected(&row);
+        doubt = row.doubt;
         guard_done(m, &row);
         row_unconfirm(&row);
+        row.doubt = doubt;
         row_hint(&row, true, clock_boot(), journal_sequence(j, clock_wall()));
-        m->listing.missing++;
         return journal_put(j, m->record.id, &row, NULL);
 }
 

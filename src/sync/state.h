@@ -173,7 +173,8 @@ struct Mapping {
         struct {
                 int64_t number; /* marks the rows whose blobs were seen; 0: none is under way */
                 uint64_t known,
-                        met;      /* rows whose blobs must be there, when it began; those of them that it has shown */
+                        met; /* rows whose blobs must be there, when it began; those of them that it has shown */
+                uint64_t confirmed, marked; /* all rows that tell of a blob; those of them that it has shown */
                 uint64_t found;   /* blobs of ours that the journal did not know: it forgot a move or an upload */
                 uint64_t missing; /* confirmed rows without a blob, so far */
                 char *marker;     /* of the next page; NULL: the first */

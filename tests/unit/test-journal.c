@@ -303,7 +303,7 @@ static void test_power_cut(void **state) {
 static void test_expected(void **state) {
         Journal *j = open_journal();
         int64_t m = mapping(j);
-        uint64_t n;
+        uint64_t n, all;
         Row *row;
 
         for (int i = 0; i < 5; i++) {
@@ -312,8 +312,9 @@ static void test_expected(void **state) {
                 (void) snprintf(name, sizeof(name), "%i", i);
                 confirm(j, m, name);
         }
-        assert_int_equal(journal_expected(j, m, &n, NULL), 0);
+        assert_int_equal(journal_expected(j, m, &n, &all, NULL), 0);
         assert_int_equal(n, 5);
+        assert_int_equal(all, 5);
         row = get(j, m, "0", 1);
         row_hint(row, true, 1, 1);
         assert_true(row_expected(row));
@@ -334,8 +335,9 @@ static void test_expected(void **state) {
         row_hint(row, true, 1, 1);
         assert_false(row_expected(row));
         put(j, m, row);
-        assert_int_equal(journal_expected(j, m, &n, NULL), 0);
+        assert_int_equal(journal_expected(j, m, &n, &all, NULL), 0);
         assert_int_equal(n, 2);
+        assert_int_equal(all, 5);
         journal_close(j);
 }
 
@@ -431,15 +433,15 @@ static void test_statement_without_memory(void **state) {
         Error e = ERROR_NULL;
         Journal *j = open_journal();
         int64_t m = mapping(j);
-        uint64_t n;
+        uint64_t n, all;
 
         assert_int_equal(journal_commit(j, NULL), 0);
         (void) sqlite3_hard_heap_limit64(1);
-        assert_int_equal(journal_expected(j, m, &n, &e), -ENOMEM);
+        assert_int_equal(journal_expected(j, m, &n, &all, &e), -ENOMEM);
         (void) sqlite3_hard_heap_limit64(0);
         assert_true(journal_broken(j));
         assert_int_equal(journal_recover(j, &e), 0);
-        assert_int_equal(journal_expected(j, m, &n, &e), 0);
+        assert_int_equal(journal_expected(j, m, &n, &all, &e), 0);
         journal_close(j);
 }
 
