@@ -104,10 +104,11 @@ static bool is_known_file(const Path *p, uint64_t ino) {
                row.stamp.ino == ino;
 }
 
-/* The journal is to have `q` stored, and a walk that began since it is there has met it. Until it rests, only its inode
- * tells that it is the file that was `p`. */
+/* The journal is to have `q` stored, and a walk that began since it is there has met it. Until it rests, and while it
+ * is sent, only its inode tells that it is the file that was `p`. */
 static bool is_met_and_due(const Path *p, const Path *q) {
         const Mapping *m = engine->sync.mappings[0];
+        const Job *job;
         Row row;
 
         if (q->since >= walked_from() ||
@@ -115,8 +116,10 @@ static bool is_met_and_due(const Path *p, const Path *q) {
                 return false;
         if (row.confirmed && row.stamp.ino == q->ino) /* it was stored; somebody may have changed that since */
                 return false;
-        return row.state == PATH_CLAIMED ||
-               (row.state == PATH_PENDING && (row.due <= clock_boot() || is_known_file(p, q->ino)));
+        if (row.state != PATH_CLAIMED && row.state != PATH_PENDING)
+                return false;
+        job = row.state == PATH_CLAIMED ? jobs_at(m, q->name) : NULL;
+        return is_known_file(p, q->ino) || (job ? job->unlooked : row.due <= clock_boot());
 }
 
 /* A renamed file is never without a blob: the new name first (8). */
