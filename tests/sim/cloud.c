@@ -95,13 +95,14 @@ void check_written(const Blob *before, const Blob *b) {
         p->kept = p->kept && b->ghost; /* given up long before: the blob of this name stays all the same */
 }
 
-/* The journal knows the file of this path by its inode. One that was made anew does not. */
-static bool is_known_file(const Path *p, uint64_t ino) {
+/* The journal knows the file of this path by its inode. One that was made anew, or taken back by a power cut, does not.
+ */
+static bool is_known_file(const Path *p, const Inode *i) {
         Row row;
 
         return journal_get(engine->sync.journal, engine->sync.mappings[0]->record.id, p->name, strlen(p->name), &row,
                            NULL) > 0 &&
-               row.stamp.ino == ino;
+               row.stamp.ino == i->ino && row.stamp.btime_ns == i->btime;
 }
 
 /* The journal is to have `q` stored, and a walk that began since it is there has met it. Until it rests, and while it
@@ -119,7 +120,7 @@ static bool is_met_and_due(const Path *p, const Path *q) {
         if (row.state != PATH_CLAIMED && row.state != PATH_PENDING)
                 return false;
         job = row.state == PATH_CLAIMED ? jobs_at(m, q->name) : NULL;
-        return is_known_file(p, q->ino) || (job ? job->unlooked : row.due <= clock_boot());
+        return is_known_file(p, q->inode_now) || (job ? job->unlooked : row.due <= clock_boot());
 }
 
 /* A renamed file is never without a blob: the new name first (8). */
