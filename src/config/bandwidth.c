@@ -106,7 +106,7 @@ static int lay_out(ConfigReader *c, const Node *map, size_t which, const Entry *
                         if (*owner != 0)
                                 return config_refuse(c, map->items[2 * which], "bandwidth", "\"%s\" overlaps \"%s\"",
                                                      SHOWN(map->items[2 * which]->text),
-                                                     SHOWN(map->items[2 * (*owner - 1U)]->text));
+                                                     SHOWN(map->items[(size_t) 2 * (*owner - 1U)]->text));
                         *owner = (uint16_t) (which + 1);
                 }
         return 0;

@@ -64,7 +64,8 @@ void mapping_save(Mapping *m, bool durable) {
                 r = journal_commit_durable(s->journal, NULL);
         if (r >= 0 && durable)
                 r = journal_checkpoint(s->journal, NULL);
-        sync_touch(s);
+        if (r >= 0)
+                sync_touch(s);
 }
 
 void mapping_note_error(Mapping *m, const char *text) {
@@ -209,7 +210,7 @@ void mapping_hint(Mapping *m, const char *path, bool content, int64_t due, int64
                 row_hint(&row, content, due, first > 0 ? first : journal_sequence(s->journal, clock_wall()));
                 r = journal_put(s->journal, m->record.id, &row, NULL);
         }
-        job = first > 0 && row.state == PATH_CLAIMED ? jobs_at(m, path) : NULL;
+        job = r >= 0 && first > 0 && row.state == PATH_CLAIMED ? jobs_at(m, path) : NULL;
         if (job) /* which is to leave behind what is that old */
                 job->claimed = MIN(job->claimed, first);
         sync_touch(s);

@@ -67,6 +67,9 @@ void job_forget(Job *job) {
                 guard_done(m, &job->row);
                 r = journal_forget(m->sync->journal, m->record.id, &job->row, NULL);
         }
+        if (r < 0)
+                log_debug("%s: %s: stays in the journal until that is whole again", m->config->name,
+                          PATH_SHOWN(job->row.path));
         job_end(job);
 }
 

@@ -106,7 +106,7 @@ static int by_size(const void *a, const void *b) {
 /* The round's median as a part of what is fine, 1 being just fine; 0: too few answers to tell. */
 static double strain_of(PaceRecord *r) {
         unsigned n = MIN(r->n, PACE_SAMPLES);
-        int64_t median;
+        int64_t median, bound;
 
         if (n < SAMPLES_LEAST)
                 return 0;
@@ -114,7 +114,8 @@ static double strain_of(PaceRecord *r) {
         median = r->ns[n / 2];
         if (r->best == 0 || median < r->best)
                 r->best = median;
-        return (double) median / (double) (r->best + MAX(r->best / 2, SLACK));
+        bound = r->best + MAX(r->best / 2, SLACK);
+        return (double) median / (double) bound;
 }
 
 static void grow(Pace *p) {

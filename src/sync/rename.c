@@ -5,6 +5,8 @@
 
 #include "util/blobname.h"
 #include "util/clock.h"
+#include "util/log.h"
+#include "util/path.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +47,9 @@ static void mark_moved(Job *job) {
                         row_park(&row, row.gen, PATH_GONE, clock_boot(), NULL);
                 r = journal_put(m->sync->journal, m->record.id, &row, NULL);
         }
+        if (r < 0)
+                log_debug("%s: %s: that it was moved is lost with the journal", m->config->name,
+                          PATH_SHOWN(job->source_path));
 }
 
 static void on_copied(const BlobAnswer *answer, void *userdata) {

@@ -19,12 +19,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCKS_FULL (BLOCKS_MAX / 4 * 3)   /* of average size; they are a sixth longer, as a rule */
-#define IN_FLIGHT 8u                       /* blocks of one file, at most */
-#define READ_AHEAD 3u                      /* one is read, one summed up, one waits for either */
-#define UNASKED_MOST (4 * SYNC_SMALL_MAX)  /* a new file so small is not worth the question */
-#define TURN (UINT64_C(64) << 20)          /* so much before it gives way to a shorter one */
-#define BLOCKS_PAUSE (3600 * NSEC_PER_SEC) /* the service drops forgotten blocks after a week */
+#define BLOCKS_FULL (BLOCKS_MAX * UINT64_C(3) / 4) /* of average size; they are a sixth longer, as a rule */
+#define IN_FLIGHT 8u                               /* blocks of one file, at most */
+#define READ_AHEAD 3u                              /* one is read, one summed up, one waits for either */
+#define UNASKED_MOST (4 * SYNC_SMALL_MAX)          /* a new file so small is not worth the question */
+#define TURN (UINT64_C(64) << 20)                  /* so much before it gives way to a shorter one */
+#define BLOCKS_PAUSE (3600 * NSEC_PER_SEC)         /* the service drops forgotten blocks after a week */
 
 typedef struct Flying {
         struct Upload *upload;

@@ -187,6 +187,7 @@ static bool sum_block(ReadFile *f, const char *data, bool md5, SourceAnswer *ret
 void read_file_block(ReadFile *f, const Cuts *cuts, bool md5, SourceAnswer *ret, char **ret_data) {
         _cleanup_free_ char *data = NULL, *rest = TAKE_PTR(f->rest);
         size_t have = f->rest_size;
+        uint64_t room;
         ssize_t length;
         char *fitting;
 
@@ -201,8 +202,8 @@ void read_file_block(ReadFile *f, const Cuts *cuts, bool md5, SourceAnswer *ret,
                 return;
         }
         cutter_init(&f->cutter, cuts);
-        data = malloc((size_t) MIN((uint64_t) cuts->maximum,
-                                   MAX(have + (f->most - MIN(f->reading.position, f->most)), UINT64_C(1))));
+        room = have + (f->most - MIN(f->reading.position, f->most));
+        data = malloc(MAX((size_t) MIN((uint64_t) cuts->maximum, room), (size_t) 1));
         if (!data) {
                 failed(ret, ENOMEM, f->path);
                 return;

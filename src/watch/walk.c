@@ -337,7 +337,7 @@ static void begin_at(State *s, const char *path) {
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
         _cleanup_free_ char *above = strndup(path, slash ? (size_t) (slash - path) : 0);
         _cleanup_close_ int parent = -1;
-        Sight sight;
+        Sight sight = { 0 };
         int err;
 
         if (!above) {
