@@ -46,7 +46,7 @@ def test_small_beside_large(make, folder, proxy, held, equal):
     """Large files hold memory and connections until they are through: half of either, at most."""
     for n in range(12):
         large(folder / f"large{n}")
-    with make(port=proxy.port, settings={"transfers": 4, "memory": "8MiB"}) as d:
+    with make(port=proxy.port, settings={"transfers": 4, "memory": "16MiB"}) as d:
         until(lambda: proxy.count("put-block") > 0, 60, "blocks")
         small_arrive(proxy, folder, 1)
         small_arrive(proxy, folder, 2)
@@ -118,12 +118,12 @@ def test_memory_on_reload(make, folder, proxy, held, equal):
     """Less memory holds fewer blocks; more of it is handed out at once."""
     for n in range(12):
         large(folder / f"large{n}")
-    with make(port=proxy.port, settings={"memory": "8MiB"}) as d:
+    with make(port=proxy.port, settings={"memory": "16MiB"}) as d:
         until(lambda: proxy.count("put-block") > 0, 60, "blocks")
         small_arrive(proxy, folder, 1)
         assert proxy.count("put-block") == 1  # half of it, for one block
         main = (d.config / "azsyncd.yaml").read_text()
-        d.write("azsyncd.yaml", main.replace("8MiB", "64MiB"))
+        d.write("azsyncd.yaml", main.replace("16MiB", "64MiB"))
         assert d.ctl("reload").rc == 0
         until(lambda: proxy.count("put-block") > 4, 60, "more blocks")
         held.open()
