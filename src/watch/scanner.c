@@ -12,12 +12,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #define BATCH 512u
 #define BATCH_PATHS ((size_t) 256 * 1024) /* a batch is handed over when its paths take that much */
 #define BATCHES_MAX 4u                    /* the walker waits while so many have not been taken */
 #define STACK_SIZE ((size_t) 256 * 1024)
 #define ALONE 16u /* folders */
+#define FILES_LEAST 1024u
 
 typedef struct Batch {
         struct Batch *next;
@@ -181,10 +183,14 @@ static void put_end(Shared *s, const ScanEnd *end) {
         (void) pthread_mutex_unlock(&s->lock);
 }
 
-/* What is not cached yet is waited for most of the time, so there are more than processors (4.10). */
+/* What is not cached yet is waited for most of the time, so there are more than processors (4.10). They hold many
+ * descriptors: where few may be open there are none (11.2). */
 static unsigned helpers(void) {
         long processors = sysconf(_SC_NPROCESSORS_ONLN);
+        struct rlimit limit;
 
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < FILES_LEAST)
+                return 0;
         return (unsigned) MIN(MAX(2 * processors, 4L), 8L) - 1;
 }
 

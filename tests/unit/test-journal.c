@@ -395,11 +395,13 @@ static void test_due(void **state) {
                 row_claim(row);
                 row->tallied = true;
                 assert_int_equal(journal_claim(j, m, row, NULL), 0);
+                free(row);
                 row = get(j, m, "3", 1); /* its sum agrees, or it would come back in doubt */
                 assert_int_equal(row->state, PATH_CLAIMED);
                 assert_true(row->tallied);
                 assert_false(row->doubt);
                 assert_int_equal(row->gen, gen);
+                free(row);
                 assert_int_equal(journal_counts(j, m)->state[PATH_CLAIMED], 1);
                 assert_int_equal(journal_counts(j, m)->state[PATH_PENDING], 9);
         }
