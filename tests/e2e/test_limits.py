@@ -19,7 +19,8 @@ def limits(pid):
 def test_few_descriptors(make, folder, equal):
     """pitfalls 11.2: the soft limit is raised; when there are no more, work waits and nothing is failed for it."""
     tree(folder, 400)
-    with make() as d:
+    # a fixed number: what `auto` keeps open may leave none for those who ask (docs/reliability.md, limits)
+    with make(settings={"transfers": 64}) as d:
         d.wait_sync()
         used = len(os.listdir(f"/proc/{d.pid}/fd"))
         d.stop()
