@@ -18,7 +18,7 @@
 #define FOLLOWS_MOST (5 * NSEC_PER_SEC)    /* or than `delete-delay` again, which is no more than this */
 #define WAIT_MOST (250 * NSEC_PER_MSEC)    /* from the first look in a batch to its departure */
 #define LOOK_HOLDS (NSEC_PER_SEC)          /* if the loop itself was held up: looked at anew */
-#define TRAVELLING_MOST 4u                 /* batches at once; a job has 12 KiB */
+#define TRAVELLING_MOST 4u                 /* batches at once: a thousand jobs */
 #define REFUSED_PAUSE (900 * NSEC_PER_SEC) /* then one is tried again: rights and boxes on the way change */
 #define LOCAL_RETRY (5 * NSEC_PER_SEC)
 
