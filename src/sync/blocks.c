@@ -5,6 +5,8 @@
 #include <search.h>
 #include <string.h>
 
+#define BLOCKS_FULL (BLOCKS_MAX * UINT64_C(3) / 4) /* of average size; they are a sixth longer, as a rule */
+
 typedef struct Known {
         uint64_t size;
         char id[];
@@ -70,4 +72,37 @@ int blocks_known(Blocks *b, const char *id, uint64_t size, bool committed) {
 void blocks_done(Blocks *b) {
         tdestroy(b->set, free);
         *b = (Blocks){ 0 };
+}
+
+uint64_t blocks_most(unsigned average_log2) {
+        return BLOCKS_FULL << average_log2;
+}
+
+unsigned blocks_average(const Blocks *b, uint64_t size) {
+        return b->average_log2 > 0 && size <= blocks_most(b->average_log2) ? b->average_log2
+                                                                           : cut_average_log2(size, BLOCKS_MAX / 2);
+}
+
+int block_list_add(BlockList *l, const char *id) {
+        if (l->n == BLOCKS_MAX)
+                return -E2BIG;
+        if (l->n == l->room) {
+                size_t room = MIN(2 * l->room + 64, (size_t) BLOCKS_MAX);
+                char *more = reallocarray(l->text, room, l->id_room);
+
+                if (!more)
+                        return -ENOMEM;
+                l->text = more;
+                l->room = room;
+        }
+        memcpy(l->text + l->n++ * l->id_room, id, strlen(id) + 1);
+        return 0;
+}
+
+const char **block_list_ids(const BlockList *l) {
+        const char **ids = calloc(MAX(l->n, (size_t) 1), sizeof(*ids));
+
+        for (size_t i = 0; ids && i < l->n; i++)
+                ids[i] = l->text + i * l->id_room;
+        return ids;
 }

@@ -28,3 +28,18 @@ int blocks_known(Blocks *b, const char *id, uint64_t size, bool committed) _must
 int blocks_add(Blocks *b, const char *id, uint64_t size) _must_check_; /* sent by ourselves */
 bool blocks_have(const Blocks *b, const char *id, uint64_t size);      /* id and size both */
 void blocks_done(Blocks *b);
+
+/* log2 of the average that a file of `size` bytes is cut by. A blob keeps its own until it outgrows it: with another
+ * one it would be sent whole again. */
+unsigned blocks_average(const Blocks *b, uint64_t size) _pure_;
+uint64_t blocks_most(unsigned average_log2) _pure_; /* bytes of a file that may be cut so */
+
+/* The ids that a blob is put together from, in order. All zero but for id_room at first; the owner frees `text`. */
+typedef struct BlockList {
+        char *text;     /* each ended by NUL, in id_room bytes */
+        size_t id_room; /* BASE64_ROOM() of what all of them have */
+        size_t n, room;
+} BlockList;
+
+int block_list_add(BlockList *l, const char *id) _must_check_; /* -E2BIG: more than the service takes; -ENOMEM */
+const char **block_list_ids(const BlockList *l) _must_check_;  /* pointers into `text`; caller frees; NULL: no memory */

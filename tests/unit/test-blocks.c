@@ -75,9 +75,54 @@ static void test_lengths(void **state) {
         }
 }
 
+/* What is not cut yet is cut for its size; what is, as before, until it has outgrown that. */
+static void test_average(void **state) {
+        const uint64_t small = UINT64_C(1) << 30, large = UINT64_C(100) << 30;
+        Blocks b = { 0 };
+        char id[BLOCK_ID_ROOM];
+
+        assert_int_equal(blocks_average(&b, small), 22);
+        assert_int_equal(blocks_average(&b, large), 23); /* of 4 MiB: 25,600, and it may grow */
+        block_id(sha256, 22, BLOCK_ID_SIZE, id);
+        assert_int_equal(blocks_known(&b, id, 5, true), 0);
+        assert_int_equal(blocks_average(&b, large), 22);
+        assert_int_equal(blocks_average(&b, blocks_most(22)), 22);
+        assert_int_equal(blocks_average(&b, blocks_most(22) + 1), 23);
+        block_id(sha256, 24, BLOCK_ID_SIZE, id); /* of an upload that was cut off, or of some time ago */
+        assert_int_equal(blocks_known(&b, id, 5, false), 0);
+        assert_int_equal(blocks_average(&b, small), 24);
+        blocks_done(&b);
+        for (unsigned average = CUT_AVERAGE_LEAST_LOG2; average <= CUT_AVERAGE_MOST_LOG2; average++)
+                assert_in_range((blocks_most(average) >> average) * 7 / 6, BLOCKS_MAX / 2, BLOCKS_MAX);
+}
+
+static void test_list(void **state) {
+        BlockList l = { .id_room = BASE64_ROOM(BLOCK_ID_SIZE) };
+        _cleanup_free_ const char **ids = NULL;
+        char id[BLOCK_ID_ROOM];
+        uint8_t hash[32] = { 0 };
+
+        for (uint32_t i = 0; i < BLOCKS_MAX; i++) {
+                memcpy(hash, &i, sizeof(i));
+                block_id(hash, 22, BLOCK_ID_SIZE, id);
+                assert_int_equal(block_list_add(&l, id), 0);
+        }
+        assert_int_equal(block_list_add(&l, id), -E2BIG);
+        ids = block_list_ids(&l);
+        assert_non_null(ids);
+        assert_int_equal(l.n, BLOCKS_MAX);
+        for (uint32_t i = 0; i < BLOCKS_MAX; i++) {
+                memcpy(hash, &i, sizeof(i));
+                block_id(hash, 22, BLOCK_ID_SIZE, id);
+                assert_string_equal(ids[i], id);
+        }
+        free(l.text);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = { cmocka_unit_test(test_ids), cmocka_unit_test(test_known),
-                                            cmocka_unit_test(test_lengths) };
+                                            cmocka_unit_test(test_lengths), cmocka_unit_test(test_average),
+                                            cmocka_unit_test(test_list) };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
