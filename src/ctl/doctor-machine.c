@@ -248,22 +248,11 @@ void doctor_clock(Doctor *d) {
 /* --- the state directory --- */
 
 static void look_for_damage(Doctor *d, int fd) {
-        _cleanup_close_ int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = again >= 0 ? fdopendir(again) : NULL;
-        const struct dirent *de;
-        unsigned n = 0;
-
-        if (!dir)
-                return;
-        (void) TAKE_FD(again);
-        while ((de = readdir(dir)))
-                n += strncmp(de->d_name, "journal.db.damaged-", strlen("journal.db.damaged-")) == 0;
-        (void) closedir(dir);
-        if (n > 0)
+        if (faccessat(fd, "journal.db.damaged", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
                 finding(&d->findings, FOUND_WARN, MACHINE, "journal",
                         "look into the system log for what damaged it (a failing disk?), then delete "
-                        "journal.db.damaged-*",
-                        "a damaged journal was put aside and built anew, %u times", n);
+                        "journal.db.damaged*",
+                        "a damaged journal was put aside and built anew");
 }
 
 static void say_journal(Doctor *d, int fd) {

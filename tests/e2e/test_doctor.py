@@ -343,7 +343,7 @@ def test_state_directory(make, account, folder, tmp_path):
 
     def on(size_mb, *failed, options=""):
         with Image(tmp_path / "image", "tmpfs", size_mb, d.state, options) as disk:
-            (d.state / "journal.db.damaged-1764200000").touch()
+            (d.state / "journal.db.damaged").touch()
             if "state-directory" in failed:
                 run("mount", "-o", "remount,ro", disk.mountpoint)
             found = doctor(d, rc=3 if failed else 0)
