@@ -104,7 +104,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *use
 
         if (accepted >= 0) {
                 welcome(s, accepted);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+        } else if (error_is_shortage(errno) || errno == ENOBUFS) {
                 /* the client stays in the backlog, so the descriptor stays ready: without a pause we would spin */
                 (void) sd_event_source_set_enabled(s->io, SD_EVENT_OFF);
                 timer_set(s->accept_again, clock_boot() + ACCEPT_PAUSE_NS);

@@ -177,7 +177,7 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
         complete = complete && !(m->merge && merge_failed(m->merge));
         m->merge = merge_free(m->merge);
 
-        if (end->root_state != ROOT_OK && !root_is_shortage(&end->error)) {
+        if (end->root_state != ROOT_OK && !error_is_shortage(-end->error.code)) {
                 m->record.scan = true;
                 if (end->root_state == ROOT_MISSING && root_id_is_null((const RootId *) (const void *) m->record.root))
                         mapping_block(m, BLOCK_ROOT, "waiting for the folder %s, which does not exist",

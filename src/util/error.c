@@ -65,6 +65,10 @@ int error_oom(Error *e) {
         return error_set(e, -ENOMEM, ERROR_OS, ENOMEM, "out of memory");
 }
 
+bool error_is_shortage(int err) {
+        return err == EMFILE || err == ENFILE || err == ENOMEM;
+}
+
 const char *error_domain_name(ErrorDomain domain) {
         static const char *const names[] = { "none", "os", "sqlite", "curl", "azure", "config", "protocol" };
 

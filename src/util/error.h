@@ -37,4 +37,8 @@ int error_prefix(Error *e, int code, const char *format, ...) _printf_(3, 4);
 /* Out of memory, said without allocating. Returns -ENOMEM. */
 int error_oom(Error *e);
 
+/* `err`, a positive errno, tells of this process (no descriptor, no memory) and not of what was asked for: ask again
+ * soon (pitfalls 11.2). */
+bool error_is_shortage(int err) _pure_;
+
 const char *error_domain_name(ErrorDomain domain); /* "os", "sqlite", ... ; static */

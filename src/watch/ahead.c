@@ -58,10 +58,6 @@ static Slot *next(Ahead *a) {
         return best;
 }
 
-static bool is_shortage(const Folder *f) {
-        return f->outcome == FOLDER_UNKNOWN && (f->error == EMFILE || f->error == ENFILE || f->error == ENOMEM);
-}
-
 /* Under the lock, which it gives up meanwhile. */
 static void run(Ahead *a, Slot *s, char *buffer) {
         s->state = SLOT_RUNNING;
@@ -69,7 +65,7 @@ static void run(Ahead *a, Slot *s, char *buffer) {
         folder_visit(a->root, s->parent, s->name, s->path, buffer, &s->folder);
         folder_look_ahead(a->root, &s->folder, LOOKS);
         (void) pthread_mutex_lock(&a->lock);
-        s->state = is_shortage(&s->folder) ? SLOT_REFUSED : SLOT_DONE;
+        s->state = s->folder.outcome == FOLDER_UNKNOWN && error_is_shortage(s->folder.error) ? SLOT_REFUSED : SLOT_DONE;
         s->held = s->folder.listing.n * (sizeof(ListingEntry) + 32) + s->folder.n_sights * sizeof(Sight);
         a->held += s->held;
         (void) pthread_cond_signal(&a->done);

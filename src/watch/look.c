@@ -13,7 +13,7 @@ bool look_enter(LookRoot *root, const char *folder, const RootId *pinned, Source
         *root = (LookRoot){ .folder = folder, .fd = -1 };
         ret->root_state = root_open(folder, pinned, &root->fd, &root->id, &root->mnt, &root->fs, &ret->error);
         if (ret->root_state != ROOT_OK) {
-                ret->look = root_is_shortage(&ret->error) ? LOOK_UNKNOWN : LOOK_NO_ROOT;
+                ret->look = error_is_shortage(-ret->error.code) ? LOOK_UNKNOWN : LOOK_NO_ROOT;
                 return false;
         }
         return true;

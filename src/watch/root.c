@@ -368,10 +368,6 @@ static RootState failed(const char *folder, int err, Error *e) {
         }
 }
 
-bool root_is_shortage(const Error *e) {
-        return e->code == -EMFILE || e->code == -ENFILE || e->code == -ENOMEM;
-}
-
 RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootId *ret_id, uint64_t *ret_mnt,
                     const RootFs **ret_fs, Error *e) {
         _cleanup_close_ int fd = -1;

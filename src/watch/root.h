@@ -38,12 +38,9 @@ const RootFs *root_fs(int fd); /* static */
 
 /* Opens `folder` (absolute) from "/" without following any symlink and compares its identity with `pinned`. On ROOT_OK
  * sets *ret_fd (a readable directory), *ret_id, *ret_mnt (STATX_MNT_ID) and *ret_fs (NULL: not wanted). Otherwise `e`
- * says why. */
+ * says why; ROOT_UNREADABLE may be for want of descriptors or memory, error_is_shortage(-e->code). */
 RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootId *ret_id, uint64_t *ret_mnt,
                     const RootFs **ret_fs, Error *e);
-
-/* `e` of ROOT_UNREADABLE tells of this process (no descriptor, no memory), not of the folder: ask again soon (11.2). */
-bool root_is_shortage(const Error *e) _pure_;
 
 /* openat2 with RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS, in steps for paths beyond PATH_MAX; component-wise
  * O_PATH|O_NOFOLLOW on kernels without openat2; EAGAIN retried. "" is `dirfd` itself. A symlink at the end opens as

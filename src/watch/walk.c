@@ -77,15 +77,11 @@ static bool path_add(State *s, const ListingEntry *e) {
         return false;
 }
 
-/* It tells of this process, not of the folder: what could not be looked at is not to be named as unreadable (11.2). */
-static bool is_shortage(int err) {
-        return err == EMFILE || err == ENFILE;
-}
-
 static void emit(State *s, SeenKind kind, bool folder, int err, const Stamp *stamp) {
         Seen seen = { .path = path_of(s), .size = s->path.size, .kind = kind, .folder = folder, .error = err };
 
-        if (is_shortage(err)) {
+        /* Not to be named as unreadable. ENOMEM may be that of a folder that is too large to be listed. */
+        if (error_is_shortage(err) && err != ENOMEM) {
                 stop(s, err, "walking the folder");
                 return;
         }
