@@ -112,13 +112,14 @@ def say(runs):
 
 # --- the page ---
 
-def targets(found):
-    yield "| work | target | measured | met | command |\n| --- | --- | --- | --- | --- |\n"
+def targets(found, rounds):
+    """`rounds`: {row: how many}."""
+    yield "| work | target | measured | rounds | met | command |\n| --- | --- | --- | --- | --- | --- |\n"
     for name, (what, figures) in ROWS.items():
         aim = ", ".join(filter(None, (figure.target() for figure in figures)))
         shown = [figure.shown(found[name]) for figure in figures] if name in found else [("not measured", None)]
         met = "" if None in [m for _, m in shown] else "yes" if all(m for _, m in shown) else "no"
-        yield f"| {what} | {aim} | {', '.join(words for words, _ in shown)} | {met} | `scripts/bench {name}` |\n"
+        yield f"| {what} | {aim} | {', '.join(words for words, _ in shown)} | {rounds.get(name, '')} | {met} | `scripts/bench {name}` |\n"
 
 
 def programs(found):
@@ -141,14 +142,13 @@ def programs(found):
 def figures(results):
     found = {name: medians(row["runs"]) for name, row in results["rows"].items() if row["runs"]}
     about, versions = results["machine"], results["machine"]["versions"]
-    rounds = [max(run["round"] for run in row["runs"]) + 1 for row in results["rows"].values() if row["runs"]]
     dates = [row["date"] for row in results["rows"].values()]
     yield (f"Measured {max(dates)} on {about['cores']} cores, {about['memory_gib']} GiB, {about['system']}, Linux "
            f"{about['kernel']}; load before a row at most {max(row['load'] for row in results['rows'].values()):.1f}. "
-           f"Medians of {min(rounds)} rounds. " if rounds else "")
+           "Medians of as many rounds as the row says. ")
     yield ", ".join(f"{name} {version}" for name, version in versions.items()) + ".\n\n"
     yield "![wall time, CPU time and memory of azsyncd and others](performance.svg)\n\n"
-    yield from targets(found)
+    yield from targets(found, {name: len({run["round"] for run in results["rows"][name]["runs"]}) for name in found})
     yield "\n"
     yield from programs(found)
     CHART.write_text(chart.draw(found))
