@@ -17,6 +17,14 @@ static void foreign(size_t size, char ret[static BLOCK_ID_ROOM]) {
         base64_encode(bytes, size, ret);
 }
 
+static const char *other_version(void) {
+        static char id[BLOCK_ID_ROOM];
+        const uint8_t bytes[BLOCK_ID_SIZE] = { CUT_VERSION + 1, 24 };
+
+        base64_encode(bytes, sizeof(bytes), id);
+        return id;
+}
+
 static void test_ids(void **state) {
         char id[BLOCK_ID_ROOM], other[BLOCK_ID_ROOM];
 
@@ -53,6 +61,8 @@ static void test_known(void **state) {
         assert_true(blocks_have(&b, id, 5));
         assert_false(blocks_have(&b, id, 6));
         assert_int_equal(blocks_known(&b, "?!", 5, false), 0);
+        assert_int_equal(blocks_known(&b, other_version(), 5, true), 0);
+        assert_false(blocks_have(&b, other_version(), 5)); /* other rules: it may have been hashed in another way */
         blocks_done(&b);
         assert_false(blocks_have(&b, id, 5));
 }
