@@ -43,14 +43,40 @@ uint64_t flight_sent(const Flight *f) {
         return sent;
 }
 
-static void landed(FlyingBlock *b) {
+static void drop(FlyingBlock *b) {
         Flight *f = b->flight;
 
         free(b->data);
         b->data = NULL;
         f->n--;
         f->bytes -= b->size;
-        f->landed(f->job, 0);
+        f->n_waiting -= b->waits;
+}
+
+static int send_block(FlyingBlock *b);
+
+static int send_waiting(Flight *f) {
+        int r = 0;
+
+        for (FlyingBlock *b = f->blocks; r >= 0 && b < f->blocks + FLIGHT_MAX; b++) {
+                if (!b->data || !b->waits)
+                        continue;
+                if (f->failed)
+                        drop(b);
+                else if (f->n - f->n_waiting < flight_most(f)) {
+                        b->waits = false;
+                        f->n_waiting--;
+                        r = send_block(b);
+                }
+        }
+        return r;
+}
+
+static void landed(FlyingBlock *b) {
+        Flight *f = b->flight;
+
+        drop(b);
+        f->landed(f->job, send_waiting(f));
 }
 
 /* pitfalls 10.17: a checksum that is right and refused all the same is one that the service does not know. */
@@ -135,7 +161,9 @@ int flight_send(Flight *f, const SourceAnswer *block, const char *id) {
                             .sending.mapping = f->job->mapping };
         memcpy(b->md5, block->md5, sizeof(b->md5));
         memcpy(b->id, id, strlen(id) + 1);
+        b->waits = f->n - f->n_waiting >= flight_most(f);
         f->n++;
+        f->n_waiting += b->waits;
         f->bytes += b->size;
-        return send_block(b);
+        return b->waits ? 0 : send_block(b);
 }

@@ -17,6 +17,7 @@ typedef struct FlyingBlock {
         uint8_t md5[16]; /* if the service takes no CRC64 */
         char id[BLOCK_ID_ROOM];
         Sending sending;
+        bool waits;
 } FlyingBlock;
 
 /* One of them has come back, whether it arrived or not. Negative: it could not be sent, for want of memory. */
@@ -25,11 +26,11 @@ typedef void (*FlightFn)(Job *job, int r);
 struct Flight {
         Job *job;
         FlightFn landed;
-        bool by_md5; /* no CRC64: the account's service does not know it */
-        unsigned n;
-        size_t bytes;     /* of those n */
-        uint64_t arrived; /* bytes that the service has taken */
-        bool failed;      /* the first failure; the others are waited for */
+        bool by_md5;           /* no CRC64: the account's service does not know it */
+        unsigned n, n_waiting; /* blocks; those of them that are not sent yet, for others are */
+        size_t bytes;          /* of those n */
+        uint64_t arrived;      /* bytes that the service has taken */
+        bool failed;           /* the first failure; the others are waited for */
         BlobAnswer failure;
         FlyingBlock blocks[FLIGHT_MAX];
 };

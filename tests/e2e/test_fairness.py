@@ -42,15 +42,16 @@ def test_fresh_beside_a_backlog(make, folder, proxy):
         assert d.status()["pending"] > 1500
 
 
-def test_small_beside_large(make, folder, proxy, held, equal):
+@pytest.mark.parametrize("memory, most", [("16MiB", 1), ("1GiB", 4)])
+def test_small_beside_large(make, folder, proxy, held, equal, memory, most):
     """Large files hold memory and connections until they are through: half of either, at most."""
     for n in range(12):
-        large(folder / f"large{n}")
-    with make(port=proxy.port, settings={"transfers": 4, "memory": "16MiB"}) as d:
-        until(lambda: proxy.count("put-block") > 0, 60, "blocks")
+        large(folder / f"large{n}", 40 * MIB if n == 0 else 9 * MIB)
+    with make(port=proxy.port, settings={"transfers": 8, "memory": memory}) as d:
+        until(lambda: proxy.count("put-block") >= most, 60, "blocks")
         small_arrive(proxy, folder, 1)
         small_arrive(proxy, folder, 2)
-        assert proxy.count("put-block-list") == 0
+        assert proxy.count("put-block") == most and proxy.count("put-block-list") == 0
         held.open()
         d.wait_sync()
         equal()

@@ -424,6 +424,7 @@ def test_foreign_commit_in_between(make, account, proxy, folder, equal):
 @pytest.mark.asan
 def test_many_with_little_memory(make, proxy, folder, equal):
     """Several large files, with memory for hardly one block: all arrive, and none is far ahead of what it may hold."""
+    proxy.rule = lambda r: Delay(0.2) if r.verb == "put-block" else None  # or nothing would come together
     for n in range(5):
         (folder / f"file {n}").write_bytes(noise((10 + 7 * n) * MIB, n))
     for n in range(50):
@@ -432,7 +433,8 @@ def test_many_with_little_memory(make, proxy, folder, equal):
         d.wait_sync(300)
         equal()
         if not SANITIZED:
-            assert hwm(d.pid) < 64 * MIB
+            print("most memory:", hwm(d.pid))
+            assert hwm(d.pid) < 40 * MIB  # `memory`, and what it is without
 
 
 @pytest.mark.asan
