@@ -1,6 +1,7 @@
 #include "control/address.h"
 
 #include "azsyncd/control.h"
+#include "util/places.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -70,8 +71,9 @@ int listener_open(Listener *ret, const char *dir, Error *e) {
 
         assert(ret && dir);
 
-        if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-                return error_os(e, errno, "making the runtime directory %s", dir);
+        r = place_make(dir, 0755);
+        if (r < 0)
+                return error_os(e, -r, "making the runtime directory %s", dir);
         dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (dir_fd < 0)
                 return error_os(e, errno, "opening the runtime directory %s", dir);

@@ -3,6 +3,7 @@
 #include "journal/repair.h"
 #include "journal/state.h"
 #include "util/clock.h"
+#include "util/places.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -180,9 +181,11 @@ static int journal_start(Journal *j, Error *e) {
 static int take_lock(const char *state_dir, Error *e) {
         _cleanup_close_ int fd = -1;
         char path[4096];
+        int r;
 
-        if (mkdir(state_dir, 0700) < 0 && errno != EEXIST)
-                return error_os(e, errno, "making the state directory %s", state_dir);
+        r = place_make(state_dir, 0700);
+        if (r < 0)
+                return error_os(e, -r, "making the state directory %s", state_dir);
         if (snprintf(path, sizeof(path), "%s/lock", state_dir) >= (int) sizeof(path))
                 return error_os(e, ENAMETOOLONG, "the state directory");
         /* not a pid file: the kernel drops it with the process (pitfalls 9.9) */

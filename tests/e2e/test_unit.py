@@ -26,8 +26,10 @@ def service():
 
 def test_unit_makes_no_data_vanish(service):
     """pitfalls 2.7: what these hide looks like an emptied folder, and a mount unit must not decide over all mappings."""
-    for key in ("ProtectHome", "PrivateTmp", "DynamicUser", "RequiresMountsFor", "InaccessiblePaths", "TemporaryFileSystem"):
+    for key in ("PrivateTmp", "DynamicUser", "RequiresMountsFor", "InaccessiblePaths", "TemporaryFileSystem", "PrivateUsers"):
         assert key not in service, key
+    # shown as they are; ProtectSystem=strict alone would leave them writable
+    assert service["ProtectHome"] == "read-only"
     assert "RequiresMountsFor" not in {line.partition("=")[0] for line in UNIT.read_text().splitlines()}
 
 
