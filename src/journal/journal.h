@@ -110,6 +110,8 @@ typedef struct JournalPage {
 int journal_branch(Journal *j, int64_t mapping, const char *after, size_t after_size, const char *before,
                    size_t before_size, JournalPage *page, Error *e) _must_check_;
 void journal_page_done(JournalPage *page);
+uint64_t
+journal_rows_added(const Journal *j); /* rises with each new row: there may be one more where a page was read */
 
 /* What a listing of the container proves. Each blob listed marks its row with the listing's number: 1: it had not been
  * marked yet. Then the rows are walked in path order after `after`, at most `limit`; `missing`: confirmed, and without

@@ -175,6 +175,7 @@ static int write_row(Journal *j, int id, int64_t mapping, const Row *row, Error 
 
 static int row_written(Journal *j, int64_t mapping, Row *row) {
         j->holds |= row->state == PATH_HELD;
+        j->rows_added += !row->exists;
         counts_change(j, mapping, row, false);
         row->exists = true;
         row_remember(row);
@@ -369,6 +370,10 @@ void journal_page_done(JournalPage *page) {
         free(page->paths);
         page->paths = NULL;
         page->paths_room = page->n = 0;
+}
+
+uint64_t journal_rows_added(const Journal *j) {
+        return j->rows_added;
 }
 
 int journal_listed(Journal *j, int64_t mapping, const char *path, size_t size, int64_t listing, Error *e) {

@@ -31,6 +31,7 @@ struct Journal {
         void *userdata;
         int frames; /* of the log, since the last checkpoint */
         int64_t sequence, durable;
+        uint64_t rows_added;
         MappingCounts *counts; /* one per mapping asked about */
         size_t n_counts;
 };

@@ -3,7 +3,9 @@
  * unknown, never empty (4.12).
  *
  * A page of rows may be older than events that came while it was merged: whatever is about to be written is read again
- * first. A folder that was deleted offline may have a million rows, so each call does a bounded part. */
+ * first. Rows may be added, too, by a listing of the container say, and their files be gone again before anything
+ * watches their folder: then the page is read again. A folder that was deleted offline may have a million rows, so each
+ * call does a bounded part. */
 #include "sync/guard.h"
 
 #include "util/clock.h"
@@ -19,11 +21,11 @@ struct Merge {
         Mapping *mapping;
         char *branch;
         size_t branch_size;
-        char *end;  /* rows of the branch are below this; NULL: no bound */
-        size_t at;  /* next row of the page */
-        bool more;  /* the journal may hold rows after the page */
-        char *last; /* path the page ends with */
-        size_t last_size;
+        char *end;      /* rows of the branch are below this; NULL: no bound */
+        size_t at;      /* next row of the page */
+        bool more;      /* the journal may hold rows after the page */
+        uint64_t added; /* journal_rows_added() when it was read */
+        Buf passed;     /* all rows up to this path are done with */
         /* Rows not seen under their own name yet which may be a folder's (skipped, failed): a walk comes to a folder
          * only where "name/" stands in the order, after "name-x" and "name.x". A stack of paths, each ended by NUL:
          * what is above one begins with it, and its "name/" comes first. */
@@ -46,28 +48,22 @@ static int merge_page(struct Merge *g) {
         Mapping *m = g->mapping;
         int r;
 
-        r = journal_branch(m->sync->journal, m->record.id, g->last, g->last_size, g->end, g->end ? strlen(g->end) : 0,
-                           &g->page, NULL);
+        r = journal_branch(m->sync->journal, m->record.id, g->passed.data, g->passed.size, g->end,
+                           g->end ? strlen(g->end) : 0, &g->page, NULL);
         if (r < 0) {
                 g->failed = true;
                 return r;
         }
         g->at = 0;
         g->more = g->page.n == ELEMENTSOF(g->page.rows);
-        if (g->page.n > 0) {
-                const struct JournalSeen *row = &g->page.rows[g->page.n - 1];
-                char *last = malloc(row->size + 1);
-
-                if (!last) {
-                        g->failed = true;
-                        return -ENOMEM;
-                }
-                memcpy(last, g->page.paths + row->path, row->size + 1);
-                free(g->last);
-                g->last = last;
-                g->last_size = row->size;
-        }
+        g->added = journal_rows_added(m->sync->journal);
         return 0;
+}
+
+static void pass(struct Merge *g, const char *path, size_t size) {
+        buf_clear(&g->passed);
+        if (buf_append(&g->passed, path, size) < 0)
+                g->failed = true;
 }
 
 struct Merge *merge_new(Mapping *m, const char *branch) {
@@ -78,24 +74,23 @@ struct Merge *merge_new(Mapping *m, const char *branch) {
         memset(g, 0, offsetof(struct Merge, page.rows)); /* the rows, 60 kB, are only read once they are filled */
         g->mapping = m;
         g->branch_size = strlen(branch);
+        g->passed = BUF_INIT(ROW_PATH_MAX + 2);
         g->deferred = BUF_INIT((size_t) 256 * 1024);
         g->unknown = BUF_INIT(ROW_PATH_MAX + 2);
         g->excluded = BUF_INIT(ROW_PATH_MAX + 2);
         g->branch = strdup(branch);
         if (g->branch_size > 0) {
                 /* the rows beneath "b" are those between "b/" and "b0", since '0' follows '/' */
-                g->last = malloc(g->branch_size + 2);
                 g->end = malloc(g->branch_size + 2);
-                if (g->last && g->end) {
-                        memcpy(g->last, branch, g->branch_size);
+                if (g->end) {
                         memcpy(g->end, branch, g->branch_size);
-                        memcpy(g->last + g->branch_size, "/", 2);
                         memcpy(g->end + g->branch_size, "0", 2);
-                        g->last_size = g->branch_size + 1;
                 }
+                if (buf_printf(&g->passed, "%s/", branch) < 0)
+                        g->failed = true;
                 g->own_row = true;
         }
-        if (!g->branch || (g->branch_size > 0 && (!g->last || !g->end)) || merge_page(g) < 0)
+        if (!g->branch || (g->branch_size > 0 && !g->end) || g->failed || merge_page(g) < 0)
                 return merge_free(g);
         return g;
 }
@@ -107,7 +102,7 @@ struct Merge *merge_free(struct Merge *g) {
         buf_done(&g->deferred);
         buf_done(&g->unknown);
         buf_done(&g->excluded);
-        free(g->last);
+        buf_done(&g->passed);
         free(g->end);
         free(g->branch);
         free(g);
@@ -137,6 +132,7 @@ static int load(struct Merge *g, const char *path, size_t size, Row *row) {
 static void store(struct Merge *g, Row *row) {
         Mapping *m = g->mapping;
 
+        g->added += !row->exists; /* where the walk is, and so behind what the page is asked for */
         if (journal_put(m->sync->journal, m->record.id, row, NULL) < 0)
                 g->failed = true;
 }
@@ -234,11 +230,13 @@ static int merge_advance(struct Merge *g, const char *key, size_t size) {
                 const char *path;
                 int c;
 
-                if (g->at == g->page.n) {
-                        if (!g->more || merge_page(g) < 0)
+                if (g->added != journal_rows_added(g->mapping->sync->journal) || (g->at == g->page.n && g->more)) {
+                        if (merge_page(g) < 0)
                                 return 0;
                         continue;
                 }
+                if (g->at == g->page.n)
+                        return 0;
                 row = &g->page.rows[g->at];
                 path = g->page.paths + row->path;
                 c = key ? path_compare(path, row->size, key, size) : -1;
@@ -248,6 +246,7 @@ static int merge_advance(struct Merge *g, const char *key, size_t size) {
                         return -EAGAIN;
                 settle_deferred(g, path, row->size, NULL);
                 not_seen(g, row);
+                pass(g, path, row->size);
                 g->at++;
         }
         return 0;
@@ -372,10 +371,12 @@ static bool merge_one(struct Merge *g, const Seen *seen) {
         }
         if (g->branch_size > 0 && seen->size == g->branch_size)
                 g->own_row = false; /* the branch's own name stands before its range in the order: met by itself */
-        else
+        else {
                 r = merge_advance(g, key.data, key.size);
-        if (r == -EAGAIN)
-                return false;
+                if (r == -EAGAIN)
+                        return false;
+                pass(g, key.data, key.size);
+        }
         if (r > 0)
                 known = &g->page.rows[g->at++];
         settle_deferred(g, key.data, key.size, seen->folder ? seen : NULL);
