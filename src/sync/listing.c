@@ -23,7 +23,11 @@ void listing_drop(Mapping *m) {
                 m->contact = CONTACT_NONE;
 }
 
+/* A deletion that was let go or approved was of some blob that the row did not tell of. This may be a later one, of a
+ * file that came between: a power cut takes that back. */
 static void adopt(Mapping *m, Row *row, const ListedBlob *blob) {
+        guard_done(m, row);
+        row->approved = row->moved = false;
         row->confirmed = true;
         row->foreign = strcmp(blob->writer, m->writer) != 0;
         row->stamp = (Stamp){ .size = blob->size };
