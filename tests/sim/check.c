@@ -356,12 +356,12 @@ static void show_row(Mapping *m) {
                 (void) snprintf(text, sizeof(text), "row: none");
         else
                 (void) snprintf(text, sizeof(text),
-                                "row: state %d gen %llu%s%s%s%s%s%s%s etag %s size %llu first %lld due %lld",
+                                "row: state %d gen %llu%s%s%s%s%s%s%s%s%s etag %s size %llu first %lld due %lld",
                                 (int) row.state, (unsigned long long) row.gen, row.confirmed ? " confirmed" : "",
                                 row.content ? " content" : "", row.doubt ? " doubt" : "", row.foreign ? " foreign" : "",
-                                row.approved ? " approved" : "", row.moved ? " moved" : "", row.marked ? " marked" : "",
-                                row.etag, (unsigned long long) row.stamp.size, (long long) row.first,
-                                (long long) row.due);
+                                row.approved ? " approved" : "", row.held ? " held" : "", row.tallied ? " tallied" : "",
+                                row.moved ? " moved" : "", row.marked ? " marked" : "", row.etag,
+                                (unsigned long long) row.stamp.size, (long long) row.first, (long long) row.due);
         if (strcmp(text, before) != 0)
                 say("%s", text);
         memcpy(before, text, sizeof(text));
@@ -376,7 +376,9 @@ void check_idle(void) {
         if (!engine || dead || engine->sync.n_mappings == 0)
                 return;
         m = engine->sync.mappings[0];
-        world.pinned = world.pinned || m->record.root[16] != 0;
+        if (m->record.root[16] != 0 && !journal_broken(engine->sync.journal) &&
+            !journal_open_transaction(engine->sync.journal))
+                world.pinned = true; /* and the journal has it */
         if (watched_row && verbose)
                 show_row(m);
         c = journal_counts(engine->sync.journal, m->record.id);
