@@ -8,7 +8,7 @@
 #define ROW_COLUMNS                                                                                                       \
         "name, etag, foreign_blob, md5, size, mtime, ctime, btime, ino, mode, uid, gid, "                                 \
         "state, content, doubt, unrest, marked, gen, due, first, attempts, seen_ino, reason, approved, moved, tallied, "            \
-        "held, changed, seen_ctime, sum"
+        "held, changed, seen_ctime, due_ino, sum"
 
 #define MAPPING_COLUMNS "id, name, destination, root, paused, scan, contacted, suspect, last_sync, sum"
 #define WINDOW_COLUMNS "mapping, minute, deletions, overwrites, sum"
@@ -28,13 +28,13 @@
                 "suspect = ?7, last_sync = ?8, sum = ?9 WHERE id = ?1")                                                                           \
         X(ROW_GET, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name = ?2")                              \
         X(ROW_ADD, HOT, "INSERT OR REPLACE INTO path (mapping, " ROW_COLUMNS ") VALUES " \
-                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)") \
+                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)") \
         X(ROW_SET, HOT, "UPDATE path SET " \
                 "etag = ?3, foreign_blob = ?4, md5 = ?5, size = ?6, mtime = ?7, ctime = ?8, btime = ?9, " \
                 "ino = ?10, mode = ?11, uid = ?12, gid = ?13, state = ?14, content = ?15, doubt = ?16, " \
                 "unrest = ?17, marked = ?18, gen = ?19, due = ?20, first = ?21, attempts = ?22, seen_ino = ?23, " \
                 "reason = ?24, approved = ?25, moved = ?26, tallied = ?27, held = ?28, changed = ?29, " \
-                "seen_ctime = ?30, sum = ?31" \
+                "seen_ctime = ?30, due_ino = ?31, sum = ?32" \
                 " WHERE mapping = ?1 AND name = ?2") \
         X(ROW_CLAIM, HOT, "UPDATE path SET state = ?3, tallied = ?4, sum = ?5 WHERE mapping = ?1 AND name = ?2") \
         X(ROW_FORGET, HOT, "DELETE FROM path WHERE mapping = ?1 AND name = ?2")                                           \
@@ -54,7 +54,7 @@
         X(QUEUE_MANY, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND +state > 0 "            \
                 "ORDER BY name LIMIT ?3")                                                                                 \
         X(BY_INODE, HOT, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_inode WHERE mapping = ?1 AND ino = ?2 LIMIT ?3")                     \
-        X(SEEN_INODE, HOT, "SELECT 1 FROM path INDEXED BY path_seen WHERE mapping = ?1 AND seen_ino = ?2 AND ino IS NOT ?2 AND state IN (1, 2) LIMIT 1")         \
+        X(INODE_DUE, HOT, "SELECT 1 FROM path INDEXED BY path_due_ino WHERE mapping = ?1 AND due_ino = ?2 AND state IN (1, 2) LIMIT 1") \
         X(RELEASE, HOT, "UPDATE path SET sum = resum(sum, 1, state, 1), state = 1, due = 0, gen = gen + 1, attempts = 0, "                               \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND name IN "                      \
                 "(SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?4 AND due < 9223372036854775807 LIMIT ?5)") \
@@ -108,12 +108,12 @@
         "  unrest INTEGER NOT NULL, marked INTEGER NOT NULL,"                                                             \
         "  gen INTEGER NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, attempts INTEGER NOT NULL,"                \
         "  seen_ino INTEGER, reason TEXT, approved INTEGER NOT NULL, moved INTEGER NOT NULL, tallied INTEGER NOT NULL,"   \
-        "  held INTEGER NOT NULL, changed INTEGER NOT NULL, seen_ctime INTEGER NOT NULL, sum INTEGER NOT NULL, listed INTEGER NOT NULL DEFAULT 0,"                                                      \
+        "  held INTEGER NOT NULL, changed INTEGER NOT NULL, seen_ctime INTEGER NOT NULL, due_ino INTEGER, sum INTEGER NOT NULL, listed INTEGER NOT NULL DEFAULT 0,"                                                      \
         "  PRIMARY KEY (mapping, name)) STRICT, WITHOUT ROWID;"                                                           \
         "CREATE TABLE window (mapping INTEGER NOT NULL, minute INTEGER NOT NULL, deletions INTEGER NOT NULL,"             \
         "  overwrites INTEGER NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (mapping, minute)) STRICT, WITHOUT ROWID;"                            \
         "CREATE INDEX path_work ON path (mapping, state, due) WHERE state > 0;"                                           \
         "CREATE INDEX path_age ON path (mapping, first) WHERE state > 0 AND state < 4;"                                    \
         "CREATE INDEX path_inode ON path (mapping, ino) WHERE ino IS NOT NULL;"                                           \
-        "CREATE INDEX path_seen ON path (mapping, seen_ino) WHERE seen_ino IS NOT NULL;"
+        "CREATE INDEX path_due_ino ON path (mapping, due_ino) WHERE due_ino IS NOT NULL;"
 /* clang-format on */

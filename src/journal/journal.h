@@ -130,8 +130,8 @@ int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit
 /* The first few rows confirmed with this inode. */
 int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, JournalRowFn fn, void *userdata,
                      Error *e) _must_check_;
-/* 1: a file with this inode was looked at under a name not confirmed with it: its rename's source must stay for now. */
-int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) _must_check_;
+/* 1: a file with this inode is still to be stored under a name not confirmed with it: its rename's source must stay. */
+int journal_inode_due(Journal *j, int64_t mapping, uint64_t ino, Error *e) _must_check_;
 /* The guard (pitfalls 7.4): what was carried out within the hour that ends with `minute` of the wall clock, and what is
  * held. What is older is forgotten with the next addition. */
 #define JOURNAL_MINUTE (60 * NSEC_PER_SEC) /* of the wall clock */

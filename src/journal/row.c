@@ -30,11 +30,9 @@ bool row_expected(const Row *row) {
         return row->confirmed && !row->doubt && !row->approved && !row->kept && row->state != PATH_GONE;
 }
 
-/* Something has happened since the last look: the confirmed file may have been here. Where none is confirmed, the one
- * that was seen is still to be stored, and no other name of it may be deleted before (pitfalls 8). */
+/* Something has happened since the last look: the confirmed file may have been here. */
 static void row_unseen(Row *row) {
-        if (row->confirmed)
-                row->seen_ino = row->stamp.ino;
+        row->seen_ino = row->stamp.ino;
         row->seen_ctime = 0;
 }
 
@@ -59,6 +57,11 @@ void row_age(Row *row, bool content, int64_t first) {
 void row_saw(Row *row, const Stamp *stamp) {
         row->seen_ino = stamp ? stamp->ino : 0;
         row->seen_ctime = stamp ? stamp->ctime_ns : 0;
+        row_met(row, row->seen_ino);
+}
+
+void row_met(Row *row, uint64_t ino) {
+        row->due_ino = row->confirmed && row->stamp.ino == ino ? 0 : ino;
 }
 
 void row_claim(Row *row) {
@@ -142,6 +145,7 @@ void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, cons
 
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
         row->stamp = *stamp;
+        row_met(row, row->due_ino);
         row->unrest = 0;
         row->approved = row->kept = row->held = row->moved = row->tallied = false; /* something stands here */
         if (!overtaken(row, gen, claimed))

@@ -58,6 +58,9 @@ typedef struct Row {
          * it needs no news of it. Both 0: there was none. A ctime of 0 alone: nothing is known of it. */
         uint64_t seen_ino;
         int64_t seen_ctime;
+        /* The file that is to be stored here, by the last word of a look or a walk: until it is, no blob that holds it
+         * under another name is deleted (pitfalls 8). 0: none, nobody knows, or it is the confirmed one. */
+        uint64_t due_ino;
         char reason[ROW_REASON_ROOM];
 
         /* as stored, for the journal's counters */
@@ -81,6 +84,7 @@ void row_hint(Row *row, bool content, int64_t due, int64_t first);
 /* What an older change means for it will be seen by a look that is to come anyway: unsynced since then. */
 void row_age(Row *row, bool content, int64_t first);
 void row_saw(Row *row, const Stamp *stamp); /* a look has found that file here; NULL: none */
+void row_met(Row *row, uint64_t ino);       /* so has a walk, which knows nothing but which one it is */
 void row_claim(Row *row);
 /* The job's end without a result: back to pending at `due`, or when a newer hint than `gen` says. `attempted` counts
  * it; `doubt`: a write may have happened. */

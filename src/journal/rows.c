@@ -75,8 +75,9 @@ static bool row_read(sqlite3_stmt *stmt, Row *row) {
         row->held = sqlite3_column_int(stmt, 26);
         row->changed = sqlite3_column_int64(stmt, 27);
         row->seen_ctime = sqlite3_column_int64(stmt, 28);
+        row->due_ino = (uint64_t) sqlite3_column_int64(stmt, 29);
         row_remember(row);
-        return (uint64_t) sqlite3_column_int64(stmt, 29) == row_checksum(row);
+        return (uint64_t) sqlite3_column_int64(stmt, 30) == row_checksum(row);
 }
 
 int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) {
@@ -127,6 +128,11 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
         }
 }
 
+/* Indexed, so only those that there are. */
+static void bind_inode(sqlite3_stmt *stmt, int at, uint64_t ino) {
+        (void) (ino ? sqlite3_bind_int64(stmt, at, (int64_t) ino) : sqlite3_bind_null(stmt, at));
+}
+
 /* Binds all that both of them write, and writes it. */
 static int write_row(Journal *j, int id, int64_t mapping, const Row *row, Error *e) {
         sqlite3_stmt *stmt = journal_stmt(j, id);
@@ -144,8 +150,7 @@ static int write_row(Journal *j, int id, int64_t mapping, const Row *row, Error 
         (void) sqlite3_bind_int64(stmt, c++, row->stamp.mtime_ns);
         (void) sqlite3_bind_int64(stmt, c++, row->stamp.ctime_ns);
         (void) sqlite3_bind_int64(stmt, c++, row->stamp.btime_ns);
-        (void) (row->stamp.ino ? sqlite3_bind_int64(stmt, c, (int64_t) row->stamp.ino) : sqlite3_bind_null(stmt, c));
-        c++;
+        bind_inode(stmt, c++, row->stamp.ino);
         (void) sqlite3_bind_int64(stmt, c++, row->stamp.mode);
         (void) sqlite3_bind_int64(stmt, c++, row->stamp.uid);
         (void) sqlite3_bind_int64(stmt, c++, row->stamp.gid);
@@ -158,8 +163,7 @@ static int write_row(Journal *j, int id, int64_t mapping, const Row *row, Error 
         (void) sqlite3_bind_int64(stmt, c++, row->due);
         (void) sqlite3_bind_int64(stmt, c++, row->first);
         (void) sqlite3_bind_int(stmt, c++, (int) row->attempts);
-        (void) (row->seen_ino ? sqlite3_bind_int64(stmt, c, (int64_t) row->seen_ino) : sqlite3_bind_null(stmt, c));
-        c++;
+        bind_inode(stmt, c++, row->seen_ino);
         (void) (row->reason[0] ? sqlite3_bind_text(stmt, c, row->reason, -1, SQLITE_STATIC)
                                : sqlite3_bind_null(stmt, c));
         c++;
@@ -169,6 +173,7 @@ static int write_row(Journal *j, int id, int64_t mapping, const Row *row, Error 
         (void) sqlite3_bind_int(stmt, c++, row->held);
         (void) sqlite3_bind_int64(stmt, c++, row->changed);
         (void) sqlite3_bind_int64(stmt, c++, row->seen_ctime);
+        bind_inode(stmt, c++, row->due_ino);
         (void) sqlite3_bind_int64(stmt, c++, (int64_t) row_checksum(row));
         return journal_step(j, id, e, "writing");
 }
@@ -450,8 +455,8 @@ int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, 
         return each_row(j, STMT_BY_INODE, fn, userdata, e);
 }
 
-int journal_inode_wanted(Journal *j, int64_t mapping, uint64_t ino, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_SEEN_INODE);
+int journal_inode_due(Journal *j, int64_t mapping, uint64_t ino, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_INODE_DUE);
         int rc;
 
         (void) sqlite3_bind_int64(stmt, 1, mapping);

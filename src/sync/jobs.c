@@ -100,11 +100,11 @@ const Job *jobs_of_inode(const Mapping *m, uint64_t ino, const Job *last) {
         return job;
 }
 
-bool jobs_want_inode(const Mapping *m, uint64_t ino) {
+bool jobs_inode_due(const Mapping *m, uint64_t ino) {
         const Job *job = NULL;
 
         while ((job = jobs_of_inode(m, ino, job)))
-                if (job->row.stamp.ino != ino)
+                if (job->row.due_ino == ino)
                         return true;
         return false;
 }

@@ -274,25 +274,45 @@ static bool is_page_enough(const Seen *seen, const struct JournalSeen *known) {
                is_up_to_date(seen, known);
 }
 
+/* Nothing new: a job has it, or will look, or it waits as it is. */
+static bool is_current(const struct Merge *g, const Seen *seen, const Row *row) {
+        const struct JournalSeen known = { .stamp = row->stamp,
+                                           .seen_ino = row->seen_ino,
+                                           .seen_ctime = row->seen_ctime,
+                                           .state = row->state,
+                                           .confirmed = row->confirmed };
+
+        if (row->state == PATH_CLAIMED && !is_overtaken(g, row->path, &seen->stamp))
+                return true;
+        return row->exists && is_up_to_date(seen, &known);
+}
+
+/* Which file is here is known from now on, however long its look is put off: by one event after the other, or because
+ * it fails. True: the row says so now, and did not before. */
+static bool meet(const struct Merge *g, Row *row, uint64_t ino) {
+        Job *job = row->state == PATH_CLAIMED ? jobs_at(g->mapping, row->path) : NULL;
+        uint64_t before = row->due_ino;
+
+        row_met(row, ino);
+        if (job) /* which writes the row when it ends */
+                row_met(&job->row, ino);
+        return row->due_ino != before;
+}
+
 /* `known`: its row in the page, or NULL. */
 static void merge_file(struct Merge *g, const Seen *seen, const struct JournalSeen *known) {
-        bool believe = !g->mapping->record.reread;
+        bool believe = !g->mapping->record.reread, met;
         Row row;
 
         if (believe && is_page_enough(seen, known))
                 return;
         if (load(g, seen->path, seen->size, &row) < 0)
                 return;
-        if (believe && row.state == PATH_CLAIMED && !is_overtaken(g, row.path, &seen->stamp))
-                return;
-        if (believe && row.exists &&
-            is_up_to_date(seen, &(struct JournalSeen){ .stamp = row.stamp,
-                                                       .seen_ino = row.seen_ino,
-                                                       .seen_ctime = row.seen_ctime,
-                                                       .state = row.state,
-                                                       .confirmed = row.confirmed }))
-                return;
-        hint(g, &row);
+        met = meet(g, &row, seen->stamp.ino);
+        if (!believe || !is_current(g, seen, &row))
+                hint(g, &row);
+        else if (met)
+                store(g, &row);
 }
 
 static void park(struct Merge *g, const Seen *seen, PathState state, const char *reason) {

@@ -377,7 +377,7 @@ Job *jobs_at(const Mapping *m, const char *path); /* NULL: none */
 /* Those whose look, this one or the last, has found that inode: NULL: the first, or no more. */
 const Job *jobs_of_inode(const Mapping *m, uint64_t ino, const Job *last);
 bool jobs_busy_with(const Mapping *m, const char *path);
-bool jobs_want_inode(const Mapping *m, uint64_t ino); /* found it under a name that is not confirmed with it */
+bool jobs_inode_due(const Mapping *m, uint64_t ino); /* found it under a name that is not confirmed with it */
 
 /* job.c */
 int job_new(Job **ret, Mapping *m, const Row *row) _must_check_;

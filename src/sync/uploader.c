@@ -46,9 +46,9 @@ void uploader_ready(Job *job) {
 static bool stored_elsewhere_soon(const Mapping *m, const Row *row) {
         if (row->stamp.ino == 0)
                 return false;
-        if (jobs_want_inode(m, row->stamp.ino))
+        if (jobs_inode_due(m, row->stamp.ino))
                 return true;
-        return journal_inode_wanted(m->sync->journal, m->record.id, row->stamp.ino, NULL) != 0;
+        return journal_inode_due(m->sync->journal, m->record.id, row->stamp.ino, NULL) != 0;
 }
 
 static int claim_one(Mapping *m, Row *row) {

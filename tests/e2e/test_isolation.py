@@ -162,7 +162,7 @@ def test_very_many_failures(make, account, folder, equal, tmp_path, rounds):
             values = {name: "0" for name in columns}
             values |= {"mapping": "(SELECT id FROM mapping WHERE name = 'many')", "state": "4", "first": "1", "gen": "1",
                        "name": "CAST(printf('d/%07d', n) AS BLOB)", "reason": "'made up by a test'"}
-            values |= dict.fromkeys({"etag", "md5", "ino", "seen_ino"} & values.keys(), "NULL")
+            values |= dict.fromkeys({"etag", "md5", "ino", "seen_ino", "due_ino"} & values.keys(), "NULL")
             db.execute(f"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {many}) "
                        f"INSERT INTO path ({', '.join(values)}) SELECT {', '.join(values.values())} FROM c")
         with d:

@@ -105,22 +105,24 @@ static bool is_known_file(const Path *p, const Inode *i) {
                row.stamp.ino == i->ino && row.stamp.btime_ns == i->btime;
 }
 
-/* The journal is to have `q` stored, and a walk that began since it is there has met it. Until it rests, and while it
- * is sent, only its inode tells that it is the file that was `p`. */
+/* The journal is to have `q` stored, and a walk that began since it is there has met it. Until it rests, or can be
+ * read, and while it is sent, only its inode tells that it is the file that was `p`. */
 static bool is_met_and_due(const Path *p, const Path *q) {
         const Mapping *m = engine->sync.mappings[0];
         const Job *job;
         Row row;
 
         if (q->since >= walked_from() ||
-            journal_get(m->sync->journal, m->record.id, q->name, strlen(q->name), &row, NULL) <= 0 || row.attempts > 0)
+            journal_get(m->sync->journal, m->record.id, q->name, strlen(q->name), &row, NULL) <= 0)
                 return false;
         if (row.confirmed && row.stamp.ino == q->ino) /* it was stored; somebody may have changed that since */
                 return false;
         if (row.state != PATH_CLAIMED && row.state != PATH_PENDING)
                 return false;
+        if (is_known_file(p, q->inode_now))
+                return true;
         job = row.state == PATH_CLAIMED ? jobs_at(m, q->name) : NULL;
-        return is_known_file(p, q->inode_now) || (job ? job->unlooked : row.due <= clock_boot());
+        return row.attempts == 0 && (job ? job->unlooked : row.due <= clock_boot());
 }
 
 /* A renamed file is never without a blob: the new name first (8). */

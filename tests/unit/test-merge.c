@@ -333,6 +333,61 @@ static void test_row_is_added(void **state) {
         assert_int_equal(get("h")->state, PATH_PENDING);
 }
 
+static int inode_due(uint64_t ino) {
+        return journal_inode_due(sync_of.journal, mapping.record.id, ino, NULL);
+}
+
+/* The walk has met a file under a new name: its old name's blob stays until it is stored there (8), however often its
+ * look is put off, fails, or finds it changing. */
+static void test_file_is_met(void **state) {
+        static const PathState before[] = { NONE, PATH_PENDING, PATH_CLAIMED, PATH_CLEAN };
+        const Stamp other = { .size = 3, .ino = 9 };
+        Seen seen = { .path = "p", .size = 1, .kind = SEEN_FILE, .stamp = stamp_of(2) };
+        Job *job = calloc(1, sizeof(*job));
+
+        assert_non_null(job);
+        for (size_t i = 0; i < ELEMENTSOF(before); i++) {
+                struct Merge *g;
+                Row *row;
+
+                assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                if (before[i] != NONE) {
+                        make_row("p", before[i], true, 1);
+                        row = get("p"); /* another file was here then */
+                        row->stamp = other;
+                        store(row);
+                }
+                job->row = *get("p");
+                job->unlooked = true;
+                mapping.jobs = before[i] == PATH_CLAIMED ? job : NULL;
+                g = merge_new(&mapping, "");
+                assert_int_equal(merge_seen(g, &seen, 1), 1);
+                assert_true(merge_end(g, true));
+                merge_free(g);
+                mapping.jobs = NULL;
+                assert_int_equal(inode_due(8), 1);
+                row = before[i] == PATH_CLAIMED ? &job->row : get("p");
+                row_hint(row, true, 1, 1); /* an event */
+                row->state = PATH_CLAIMED;
+                row_release(row, row->gen, 1, true, false, "cannot be read");
+                row->exists = true;
+                store(row);
+                assert_int_equal(inode_due(8), 1);
+                row = get("p");
+                row_claim(row);
+                row_confirm(row, row->gen, &seen.stamp, "\"2\"", NULL, 1);
+                store(row);
+                assert_int_equal(inode_due(8), 0);
+                row_hint(row, true, 1, 1); /* it is stored: nothing waits for its other names */
+                store(row);
+                g = merge_new(&mapping, "");
+                assert_int_equal(merge_seen(g, &seen, 1), 1);
+                merge_free(g);
+                assert_int_equal(inode_due(8), 0);
+        }
+        free(job);
+}
+
 /* When the page was read a job was still to look, or a deletion waited; since then a job has looked and confirmed what
  * was there before this sight (8.1): nobody will look again if the walk does not say so. */
 static void test_page_is_overtaken(void **state) {
@@ -451,6 +506,7 @@ int main(void) {
                 WITH_JOURNAL(test_incomplete),
                 WITH_JOURNAL(test_page_is_old),
                 WITH_JOURNAL(test_row_is_added),
+                WITH_JOURNAL(test_file_is_met),
                 WITH_JOURNAL(test_reread),
                 WITH_JOURNAL(test_many_rows),
                 WITH_JOURNAL(test_longest),
