@@ -136,7 +136,9 @@ json_t *mapping_to_json(const MappingStatus *s, bool trusted) {
                 { "deleted_files", count_to_json(s->deleted_files) },
                 { "requests", count_to_json(s->requests) },
                 { "transfers", transfers_to_json(s) },
+                { "watch", text_to_json(s->watch) },
                 { "polled_folders", count_to_json(s->polled_folders) },
+                { "rescan_s", seconds_to_json(s->rescan_s) },
                 { "last_error", text_to_json(trusted && s->last_error ? s->last_error : "") },
                 { "last_sync", time_to_json(s->last_sync_ns) },
         };

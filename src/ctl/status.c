@@ -205,8 +205,9 @@ static void render_notes(Text *t, const json_t *m) {
         } notes[] = {
                 { "busy", "file never rests", "files never rest", ": a marked copy is sent" },
                 { "skipped", "path is skipped", "paths are skipped", " by policy" },
-                { "polled_folders", "folder is polled", "folders are polled", ", not watched: changes are seen later" },
         };
+        uint64_t polled = json_get_count(m, "polled_folders");
+        double rescan_s = json_get_number(m, "rescan_s");
 
         for (size_t i = 0; i < ELEMENTSOF(notes); i++) {
                 uint64_t n = json_get_count(m, notes[i].key);
@@ -216,6 +217,14 @@ static void render_notes(Text *t, const json_t *m) {
                 label(t, "note");
                 text_things(t, n, notes[i].one, notes[i].many);
                 text_printf(t, "%s\n", notes[i].tail);
+        }
+        if (polled > 0) {
+                label(t, "note");
+                text_things(t, polled, "folder is polled", "folders are polled");
+                text_puts(t, rescan_s > 0 ? ", every " : "");
+                if (rescan_s > 0)
+                        text_age(t, rescan_s);
+                text_puts(t, ": changes are seen later\n");
         }
 }
 

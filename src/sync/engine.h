@@ -56,8 +56,9 @@ typedef struct MappingStatus {
         double rate;                                /* body bytes per second, of late */
         unsigned transfers_limit, transfers_active; /* requests of its account: at most, and now */
         uint64_t bandwidth;                         /* bytes per second that it may have now; 0: no limit */
-        unsigned polled_folders; /* not watched but polled: over the watch limit or on a file system that does not tell
-                                  */
+        const char *watch;       /* inotify poll mixed: what tells of changes; mixed: some folders are polled */
+        unsigned polled_folders; /* over the watch limit, or on a file system that does not tell */
+        double rescan_s;         /* between full comparisons: `rescan`, or what polling has come to */
         const char *last_error;  /* "" if none */
         int64_t last_sync_ns;    /* wall ns of the last moment in sync; 0: never */
 } MappingStatus;

@@ -34,11 +34,17 @@ static FlightStatus flight_of(const Job *job) {
         return f;
 }
 
-/* Not watched but compared now and then. */
+/* Nothing can be known of the file system before the first scan. */
+static bool polled_whole(const Mapping *m) {
+        return !m->sync->once && (!m->watcher || (m->scanned_once && !m->fs_tells));
+}
+
 static unsigned polled_folders(const Mapping *m) {
-        if (m->sync->once)
-                return 0;
-        return !m->watcher || (m->scanned_once && !m->fs_tells) ? MAX(m->folders, 1U) : m->polled;
+        return polled_whole(m) ? MAX(m->folders, 1U) : m->polled;
+}
+
+static const char *watch_of(const Mapping *m) {
+        return polled_whole(m) ? "poll" : m->polled > 0 ? "mixed" : "inotify";
 }
 
 static const char *detail_of(Mapping *m) {
@@ -106,7 +112,9 @@ static int report(Mapping *m, EngineStatusFn fn, void *userdata) {
                         .transfers_limit = m->account->pace.limit,
                         .transfers_active = MIN(m->account->in_flight, m->account->pace.limit),
                         .bandwidth = throttle_rate(m),
+                        .watch = watch_of(m),
                         .polled_folders = polled_folders(m),
+                        .rescan_s = (double) (m->rescan_wait ? m->rescan_wait : m->config->rescan_ns) / 1e9,
                         .last_error = m->last_error,
                         .last_sync_ns = mapping_in_sync(m) ? clock_wall() : m->record.last_sync_ns,
                 },

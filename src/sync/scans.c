@@ -125,6 +125,7 @@ static void rescan_arm(Mapping *m, int64_t took) {
         if (mapping_polled(m))
                 wait = MIN(wait, MAX(POLL_LEAST,
                                      20 * took)); /* cost-aware: at most a twentieth of the time is spent walking */
+        m->rescan_wait = wait;
         (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
         timer_set(m->rescan, clock_boot() + clock_policy(backoff_spread(wait, random)));
 }

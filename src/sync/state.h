@@ -153,6 +153,7 @@ struct Mapping {
         bool fs_tells;
         const char *fs_name;
         unsigned folders, polled;
+        int64_t rescan_wait;     /* ns from the end of a full comparison to the next, before jitter */
         uint64_t mounts_seen;    /* mounts_digest() of the folder */
         unsigned overflows;      /* since the last quiet scan: each makes the next scan wait longer (1.10) */
         int64_t scan_not_before; /* boot ns */

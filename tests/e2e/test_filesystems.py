@@ -3,10 +3,12 @@ another device number (pitfalls 1.14, 2.3, 2.4, 2.5, 2.6, 4.1, 7.2). 9p, NFS and
 they have in common with FUSE is decided by one table of statfs types (src/watch/root.c, tests/unit/test-root.c)."""
 import os
 import shutil
+import time
 
 import pytest
 
 from conftest import tree
+from daemon import until
 from disks import Image
 from mounts import Fuse, clear, mount, umount_idle
 from test_guard import names
@@ -56,7 +58,8 @@ def test_fuse(make, account, fuse, folder, proxy, equal, watch):
     with make(mapping={"watch": watch}, port=proxy.port) as d:
         d.wait_sync()
         status = d.status()
-        assert status["polled_folders"] > 0 and "fuse" in status["detail"]
+        assert status["watch"] == "poll" and status["polled_folders"] > 0 and "fuse" in status["detail"]
+        assert status["rescan_s"] == 30 and "polled, every 30 s" in d.ctl("status").out
         (fuse.backing / "d000/f00000.txt").write_text("changed by somebody else")
         (fuse.backing / "d000/f00001.txt").unlink()
         (fuse.backing / "new").mkdir()
@@ -88,6 +91,20 @@ def test_fuse(make, account, fuse, folder, proxy, equal, watch):
         assert fuse.mount()
         d.until_status(60, state="idle", pending=0)
         assert writes(proxy, mark) == [] and names(account) == before
+
+
+def test_polling_takes_a_twentieth(make, fuse):
+    """2.4: what takes long to walk is walked less often; `rescan` bounds it."""
+    tree(fuse.backing, 30)
+    with make(mapping={"rescan": "2m"}, speedup=2) as d:
+        d.wait_sync()
+        fuse.hang()
+        assert d.ctl("rescan").rc == 0
+        d.until_status(60, state="scanning")
+        hung = time.monotonic()
+        until(lambda: time.monotonic() > hung + 2.5, 60, "the fault itself")
+        fuse.go_on()
+        d.until_status(60, state="idle", rescan_s=lambda s: 50 <= s <= 120)
 
 
 def test_hung_mount_replaced(make, fuse, folder, proxy, equal):
@@ -139,7 +156,7 @@ def test_polled(make, folder, proxy, equal):
     tree(folder, 30)
     with make(mapping={"watch": "poll"}, port=proxy.port) as d:
         d.wait_sync()
-        assert d.status()["polled_folders"] > 0
+        assert d.status()["watch"] == "poll" and d.status()["polled_folders"] > 0
         (folder / "d000/f00000.txt").write_text("changed")
         (folder / "d000/f00001.txt").unlink()
         (folder / "d000/f00002.txt").rename(folder / "moved")
@@ -217,7 +234,7 @@ def test_bind_mount_as_folder(make, account, folder, tmp_path, mounted, proxy, e
     mounted("--bind", tmp_path / "real", folder)
     with make(port=proxy.port) as d:
         d.wait_sync()
-        assert d.status()["polled_folders"] == 0
+        assert d.status()["watch"] == "inotify" and d.status()["polled_folders"] == 0
         (tmp_path / "real/new").write_text("through the other name")
         d.until_status(60, uploaded_files=at_least(31))
         d.wait_sync()

@@ -475,7 +475,7 @@ def test_watch_limit_is_said_and_polled(make, folder, equal):
     try:
         with_limit.wait_sync()
         status = with_limit.status()
-        assert status["polled_folders"] > 0
+        assert status["watch"] == "mixed" and status["polled_folders"] > 0
         assert "max_user_watches" in with_limit.log()
         (folder / "d39/file").write_text("changed where nobody watches")
         assert with_limit.ctl("rescan").rc == 0

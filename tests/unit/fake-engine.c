@@ -28,6 +28,7 @@ int engine_status(Engine *engine, const char *mapping, EngineStatusFn fn, void *
                         .folder = "/srv",
                         .url = "https://x/y",
                         .state = "idle",
+                        .watch = "inotify",
                         .detail = "",
                         .files = engine->files,
                         .in_flight = &flight,

@@ -175,11 +175,12 @@ static void assert_json(json_t *got, const char *expected) {
         assert_string_equal(text, expected);
 }
 
-#define COUNTS                                                                                                \
-        "\"failed\":1,\"held\":2,\"busy\":3,\"conflicts\":4,\"skipped\":5,\"lag_s\":1.235,\"rate\":1000,"     \
-        "\"bandwidth\":2097152,"                                                                              \
-        "\"uploaded_files\":6,\"uploaded_bytes\":9223372036854775807,\"copied_files\":8,\"deleted_files\":9," \
-        "\"requests\":10,\"transfers\":{\"limit\":12,\"active\":13},\"polled_folders\":11,"
+#define COUNTS                                                                                                  \
+        "\"failed\":1,\"held\":2,\"busy\":3,\"conflicts\":4,\"skipped\":5,\"lag_s\":1.235,\"rate\":1000,"       \
+        "\"bandwidth\":2097152,"                                                                                \
+        "\"uploaded_files\":6,\"uploaded_bytes\":9223372036854775807,\"copied_files\":8,\"deleted_files\":9,"   \
+        "\"requests\":10,\"transfers\":{\"limit\":12,\"active\":13},\"watch\":\"mixed\",\"polled_folders\":11," \
+        "\"rescan_s\":30.5,"
 
 /* The format that design.md fixes; names that are not UTF-8 are escaped with their bytes beside them (pitfalls 6.8),
  * and strangers see no names. */
@@ -211,7 +212,9 @@ static void test_mapping(void **state) {
                 .transfers_limit = 12,
                 .transfers_active = 13,
                 .bandwidth = 2 << 20,
+                .watch = "mixed",
                 .polled_folders = 11,
+                .rescan_s = 30.5,
                 .last_error = "secret/name: gone",
                 .last_sync_ns = INT64_C(1700000000123456789),
         };
@@ -238,7 +241,8 @@ static void test_mapping(void **state) {
                     "\"failed\":1,\"held\":2,\"busy\":3,\"conflicts\":4,\"skipped\":5,\"lag_s\":0.0,\"rate\":0,"
                     "\"bandwidth\":null,"
                     "\"uploaded_files\":6,\"uploaded_bytes\":7,\"copied_files\":8,\"deleted_files\":9,\"requests\":10,"
-                    "\"transfers\":{\"limit\":12,\"active\":13},\"polled_folders\":11,\"last_error\":\"\","
+                    "\"transfers\":{\"limit\":12,\"active\":13},\"watch\":\"mixed\",\"polled_folders\":11,\"rescan_s\":"
+                    "30.5,\"last_error\":\"\","
                     "\"last_sync\":null}");
 }
 

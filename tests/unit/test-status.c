@@ -148,7 +148,8 @@ static void test_ceiling(void **state) {
         "\"bandwidth\":2097152,"                                                                                      \
         "\"uploaded_files\":0,\"uploaded_bytes\":0,\"copied_files\":0,\"deleted_files\":0,\"requests\":0,"            \
         "\"transfers\":{\"limit\":1024,\"active\":3},"                                                                \
-        "\"polled_folders\":9,\"last_error\":\"a\\\\x0ab: gone\",\"last_sync\":null}"
+        "\"watch\":\"poll\",\"polled_folders\":9,\"rescan_s\":40.0,\"last_error\":\"a\\\\x0ab: "                      \
+        "gone\",\"last_sync\":null}"
 #define BLOCKED                                                                                                       \
         "{\"name\":\"old\",\"folder\":\"/srv/o\",\"url\":\"https://x/o\",\"state\":\"blocked\",\"last_error\":\"the " \
         "container has changed\",\"detail\":\"the "                                                                   \
@@ -192,7 +193,7 @@ static void test_render(void **state) {
                 "  last sync     never yet\n"
                 "  note          1 file never rests: a marked copy is sent\n"
                 "  note          5 paths are skipped by policy\n"
-                "  note          9 folders are polled, not watched: changes are seen later\n"
+                "  note          9 folders are polled, every 40 s: changes are seen later\n"
                 "  last error    a\\x0ab: gone\n"
                 "  attention     1 path cannot be uploaded: azsyncctl queue docs says why; when it is put right: "
                 "azsyncctl retry docs\n"
