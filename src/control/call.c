@@ -58,14 +58,21 @@ static int on_status(const MappingStatus *status, void *userdata) {
         return json_array_append_new(f->list, mapping_to_json(status, f->trusted)) < 0 ? -ENOMEM : 0;
 }
 
-static json_t *status_to_json(Control *control, json_t *mappings) {
+static json_t *refusal_to_json(const Control *control, bool trusted) {
+        if (control->refused_ns == 0)
+                return json_null();
+        return json_pack("{s:o, s:o}", "at", time_to_json(control->refused_ns), "error",
+                         text_to_json(trusted ? control->refused : "")); /* may hold what stands in a file */
+}
+
+static json_t *status_to_json(Control *control, bool trusted, json_t *mappings) {
         char summary[256] = "";
         double uptime = (double) (clock_boot() - control->started_ns) / (double) NSEC_PER_SEC;
 
         engine_summary(control->engine, summary, sizeof(summary));
-        return json_pack("{s:s, s:i, s:f, s:o, s:o}", "version", AZSYNCD_VERSION, "pid", (int) getpid(), "uptime_s",
-                         (double) (int64_t) (uptime * 1000) / 1000, "summary", text_to_json(summary), "mappings",
-                         mappings);
+        return json_pack("{s:s, s:i, s:f, s:o, s:o, s:o}", "version", AZSYNCD_VERSION, "pid", (int) getpid(),
+                         "uptime_s", (double) (int64_t) (uptime * 1000) / 1000, "summary", text_to_json(summary),
+                         "reload_failed", refusal_to_json(control, trusted), "mappings", mappings);
 }
 
 /* `shared`: as one of many who are told of the same change. */
@@ -84,8 +91,8 @@ static int status_reply(Call *c, bool shared) {
                 return r == -ENOENT && c->mapping ? fail(c, CONTROL_ERROR_NO_SUCH_MAPPING, "mapping", c->mapping) : r;
         }
         if (!continues)
-                return finish(c, status_to_json(c->control, fill.list));
-        r = reply_parameters(news ? news : c->out, status_to_json(c->control, fill.list), true);
+                return finish(c, status_to_json(c->control, c->trusted, fill.list));
+        r = reply_parameters(news ? news : c->out, status_to_json(c->control, c->trusted, fill.list), true);
         if (r == 0 && news)
                 r = buf_append(c->out, news->data, news->size);
         return r == -EMSGSIZE ? fail(c, CONTROL_ERROR_FAILED, "message", "the answer would be too large") : r;

@@ -14,6 +14,8 @@ typedef struct Control {
         int (*reload)(Buf *report, Error *e, void *userdata);
         void *userdata;
         int64_t started_ns; /* boot time */
+        int64_t refused_ns; /* wall time at which a reload was refused; 0: the last one was not */
+        char refused[512];  /* its first complaint, for display */
         Buf news[2];        /* Status of all mappings, [trusted]: made once for everyone who is told of a change */
 } Control;
 

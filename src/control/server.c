@@ -5,6 +5,7 @@
 #include "control/peer.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/path.h"
 
 #include <assert.h>
 #include <string.h>
@@ -157,6 +158,16 @@ int server_new(Server **ret, sd_event *loop, const ServerOptions *options, Error
         engine_listen(s->control.engine, on_change, s);
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+void server_reloaded(Server *s, const char *complaint) {
+        if (!s)
+                return;
+        s->control.refused_ns = complaint ? clock_wall() : 0;
+        if (complaint)
+                (void) path_display(complaint, strcspn(complaint, "\n"), s->control.refused,
+                                    sizeof(s->control.refused));
+        on_change(s);
 }
 
 Server *server_free(Server *s) {

@@ -25,5 +25,8 @@ typedef struct Server Server;
 
 /* -EADDRINUSE: another azsyncd is running. */
 int server_new(Server **ret, sd_event *loop, const ServerOptions *options, Error *e) _must_check_;
+/* Status tells of a reload that was refused, by its first `complaint`, until another is not: NULL. No server: nothing.
+ */
+void server_reloaded(Server *s, const char *complaint);
 Server *server_free(Server *s); /* hangs up on every client and removes the socket */
 DEFINE_CLEANUP(Server *, server_free);

@@ -245,6 +245,10 @@ static const char *state_advice(const json_t *m) {
         return NULL;
 }
 
+static const char *attention(const StatusStyle *style) {
+        return style->color ? "  " RED "attention" PLAIN "     " : "  attention     ";
+}
+
 /* `before` begins each line: a label in a block, the mapping's name in a list. Returns the number of lines. */
 static int render_attention(Text *t, const json_t *m, const char *before) {
         static const struct {
@@ -283,6 +287,23 @@ static int render_attention(Text *t, const json_t *m, const char *before) {
         return lines;
 }
 
+/* As render_attention(): of the daemon itself. */
+static int render_reload(Text *t, const json_t *status, const char *before) {
+        const json_t *refusal = json_object_get(status, "reload_failed");
+        const char *error = json_get_text(refusal, "error");
+        int64_t when;
+
+        if (text_parse_time(json_get_text(refusal, "at"), &when) < 0)
+                return 0;
+        text_puts(t, before);
+        text_puts(t, "reload failed at ");
+        text_time(t, when);
+        text_puts(t, *error ? ": " : "");
+        text_safe(t, error);
+        text_puts(t, "; the configuration before stays in force until it is put right: azsyncctl reload\n");
+        return 1;
+}
+
 static void render_mapping(Text *t, const json_t *m, const StatusStyle *style) {
         render_head(t, m, style->color);
         if (!state_advice(m))
@@ -300,7 +321,7 @@ static void render_mapping(Text *t, const json_t *m, const StatusStyle *style) {
                 label(t, "to go on");
                 advise(t, "azsyncctl resume @", json_get_text(m, "name"));
         }
-        (void) render_attention(t, m, style->color ? "  " RED "attention" PLAIN "     " : "  attention     ");
+        (void) render_attention(t, m, attention(style));
 }
 
 void status_render(Text *t, const json_t *status, const StatusStyle *style) {
@@ -314,6 +335,7 @@ void status_render(Text *t, const json_t *status, const StatusStyle *style) {
                 text_puts(t, ", running for ");
                 text_age(t, json_get_number(status, "uptime_s") + style->old_s);
                 text_printf(t, " (pid %llu)\n", (unsigned long long) json_get_count(status, "pid"));
+                (void) render_reload(t, status, attention(style));
                 if (json_array_size(list) == 0)
                         text_puts(t, "\nNo folder is mapped yet: write mappings.d/NAME.yaml in azsyncd's configuration "
                                      "directory,\nthen run azsyncctl reload.\n");
@@ -327,7 +349,7 @@ void status_render(Text *t, const json_t *status, const StatusStyle *style) {
 
 int status_attention(Text *t, const json_t *status) {
         json_t *list = json_object_get(status, "mappings");
-        int lines = 0;
+        int lines = render_reload(t, status, "");
 
         for (size_t i = 0; i < json_array_size(list); i++) {
                 _cleanup_text_ Text before = TEXT_INIT(4096);

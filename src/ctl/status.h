@@ -13,5 +13,5 @@ typedef struct StatusStyle {
 /* A block for each mapping. */
 void status_render(Text *t, const json_t *status, const StatusStyle *style);
 
-/* A line for each thing that needs a person: failed, held, blocked, in conflict. Returns how many. */
+/* A line for each thing that needs a person: failed, held, blocked, in conflict, a refused reload. Returns how many. */
 int status_attention(Text *t, const json_t *status);

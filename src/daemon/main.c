@@ -35,6 +35,7 @@ typedef struct Daemon {
         Timer *watchdog;
         int64_t watchdog_ns; /* between two pings; 0: nobody wants them */
         bool unhealthy;      /* said */
+        bool refused;        /* the last reload was */
         int exit_code;
 } Daemon;
 
@@ -191,7 +192,9 @@ static void notify_state(Daemon *d, const char *first) {
         char line[256];
 
         engine_summary(d->engine, line, sizeof(line)); /* holds no names, so no newline (6.8) */
-        (void) sd_notifyf(false, "%sSTATUS=%s", first, line);
+        (void) sd_notifyf(false, "%sSTATUS=%s%s", first, line,
+                          d->refused ? "; reload failed, the configuration before stays in force: azsyncctl status"
+                                     : "");
 }
 
 static void on_status(void *userdata) {
@@ -222,6 +225,8 @@ static int daemon_reload(Buf *report, Error *e, void *userdata) {
                 LogRecord l = LOG_HERE;
                 log_commit(&l, LOG_NOTICE, MSG_CONFIG_RELOADED, "Configuration reloaded.");
         }
+        d->refused = r < 0;
+        server_reloaded(d->server, r < 0 ? buf_text(report) : NULL);
         notify_state(d, "READY=1\n");
         return r;
 }

@@ -182,7 +182,11 @@ def test_reload(make, folder, tmp_path, equal):
         assert result.rc == 1
         assert re.search(r"second\.yaml:3:1: .*deletez", result.out + result.err), result
         d.hangup()
-        assert [m["name"] for m in d.all_status()["mappings"]] == ["docs"]
+        status = d.all_status()
+        assert [m["name"] for m in status["mappings"]] == ["docs"]
+        assert "second.yaml:3:1: deletez" in status["reload_failed"]["error"]  # pitfalls 11.5
+        check = d.ctl("status", "--check")
+        assert check.rc == 3 and "second.yaml:3:1: deletez" in check.out
         (folder / "still").write_text("mirrored")
         d.wait_sync()
         equal()
@@ -190,6 +194,7 @@ def test_reload(make, folder, tmp_path, equal):
         d.map("second", folder=tmp_path / "second", container="second")
         d.hangup()
         d.wait_sync()
+        assert d.all_status()["reload_failed"] is None
         equal(tmp_path / "second", "second")
         equal()
 

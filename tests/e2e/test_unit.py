@@ -44,12 +44,15 @@ def test_unit_gives_least_privilege(service):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
-def test_unit_is_understood(tmp_path):
+@pytest.mark.parametrize("kind", ["--system", "--user"])
+def test_unit_is_understood(tmp_path, kind):
     """Every key and value means something to the systemd of this machine."""
     unit = tmp_path / "azsyncd.service"
-    unit.write_text(re.sub("^ExecStart=.*", f"ExecStart={AZSYNCD}", UNIT.read_text(), flags=re.MULTILINE)
+    made = UNIT if kind == "--system" else UNIT.with_name("azsyncd.user.service")
+    unit.write_text(re.sub("^(Exec[A-Za-z]*)=[^ \n]*", rf"\1={AZSYNCD}", made.read_text(), flags=re.MULTILINE)
                     .replace("Documentation=man:azsyncd(8)\n", ""))
-    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["systemd-analyze", kind, "verify", unit], capture_output=True, text=True, timeout=60,
+                          env=dict(os.environ, XDG_RUNTIME_DIR=str(tmp_path)))
     assert str(unit.name) not in done.stderr, done.stderr
 
 

@@ -393,10 +393,13 @@ static void test_stranger(void **state) {
                 client_ask(&root, WATCH);
                 (void) client_next_files(&root);
                 (void) client_next_files(&c);
+                server_reloaded(f->server, "m.yaml:1:1: private");
                 fake_change(&f->engine);
                 PUMP(f, client_has(&root) && client_has(&c));
                 assert_non_null(strstr(root.in.data, "secret"));
                 assert_null(strstr(c.in.data, "secret"));
+                assert_non_null(strstr(root.in.data, "private"));
+                assert_null(strstr(c.in.data, "private"));
         }
         client_close(&c);
 }

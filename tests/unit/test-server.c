@@ -53,6 +53,28 @@ static void test_status(void **state) {
         client_expect(&c, INFO_REPLY);
 }
 
+/* A reload that was refused is told until another one is not, to whoever watches at once. */
+static void test_refused_reload(void **state) {
+        Fixture *f = *state;
+        _cleanup_client_ Client c = client_open(f);
+        json_t *m, *refusal;
+
+        client_ask(&c, "{\"method\":\"io.azsync.Status\",\"more\":true}");
+        for (unsigned round = 0; round < 3; round++) {
+                m = client_next(&c);
+                refusal = json_object_get(json_object_get(m, "parameters"), "reload_failed");
+                if (round == 1) {
+                        assert_string_equal(json_string_value(json_object_get(refusal, "error")), "m.yaml:1:1: \\x1b");
+                        assert_int_equal(strspn(json_string_value(json_object_get(refusal, "at")), "0123456789-:.TZ"),
+                                         json_string_length(json_object_get(refusal, "at")));
+                        assert_true(json_string_length(json_object_get(refusal, "at")) > 0);
+                } else
+                        assert_true(json_is_null(refusal));
+                json_decref(m);
+                server_reloaded(f->server, round == 0 ? "m.yaml:1:1: \033\nm.yaml:2:1: more" : NULL);
+        }
+}
+
 /* However the bytes come, requests are answered one by one, in order. */
 static void test_pieces(void **state) {
         static const char three[] = INFO "\0" PAUSE "\0{\"method\":\"io.azsync.Nope\"}";
@@ -267,6 +289,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_service),
                 TEST(test_status),
+                TEST(test_refused_reload),
                 TEST(test_pieces),
                 TEST(test_wait),
                 TEST(test_wait_client_leaves),

@@ -130,6 +130,7 @@ static void test_ceiling(void **state) {
         assert_string_equal(buf_text(&t.buf), "abc");
 }
 
+#define REFUSED(why) "{\"reload_failed\":" why ",\"mappings\":[" IDLE "]}"
 #define STATUS(mappings) "{\"version\":\"0.1.0\",\"pid\":7,\"uptime_s\":7500.5,\"mappings\":[" mappings "]}"
 #define IDLE                                                                                                           \
         "{\"name\":\"photos\",\"folder\":\"/srv/photos\",\"url\":\"https://x/photos\",\"state\":\"idle\",\"detail\":"  \
@@ -270,6 +271,11 @@ static void test_attention(void **state) {
                 { STATUS("{\"name\":\"f\",\"state\":\"failed\"}"), 1,
                   "f: failed; once it is put right: azsyncctl retry f\n" },
                 { STATUS("{\"name\":\"o\",\"state\":\"offline\",\"pending\":9,\"lag_s\":9000}"), 0, "" },
+                { REFUSED("{\"at\":\"2026-11-27T14:48:09Z\",\"error\":\"m.yaml:1:1: no\"}"), 1,
+                  ": m.yaml:1:1: no; the" },
+                { REFUSED("{\"at\":\"2026-11-27T14:48:09Z\",\"error\":\"\"}"), 1, "; the configuration before" },
+                { REFUSED("null"), 0, "" },
+                { REFUSED("{\"at\":7}"), 0, "" },
                 { STATUS("7, null, {\"failed\":\"x\"}"), 0, "" }, /* whatever an odd daemon says */
                 { "[]", 0, "" },
         };
