@@ -57,9 +57,20 @@ typedef struct Config {
         Buf warnings;        /* one a line: {env:} secrets, a SAS that ends soon, ... */
 } Config;
 
+/* A file as it would be: it is read in the place of what is on the disk, so that a change can be judged before it is
+ * made. */
+typedef struct ConfigDraft {
+        const char *path; /* CONFIG_DIR/azsyncd.yaml, CONFIG_DIR/mappings.d/NAME.yaml, or that of a {file:} */
+        const char *text; /* NULL: as if it were not there */
+        size_t size;
+        bool hidden; /* nobody but its owner will be able to read it */
+} ConfigDraft;
+
 typedef struct ConfigPlaces {
         const char *config_dir; /* missing azsyncd.yaml or mappings.d is not an error: an empty configuration */
         const char *state_dir;  /* no mapped folder may hold it (pitfalls 1.16, by device and inode) */
+        const ConfigDraft *drafts;
+        size_t n_drafts;
 } ConfigPlaces;
 
 /* 0 and *ret; -EINVAL with `e` (domain CONFIG) and every complaint in `report`, a line each. */
@@ -67,6 +78,10 @@ int config_load(Config **ret, const ConfigPlaces *places, Buf *report, Error *e)
 Config *config_free(Config *c);
 DEFINE_CLEANUP(Config *, config_free);
 const MappingConfig *config_find(const Config *c, const char *name);
+
+/* May it name a mapping or an account? */
+bool config_good_name(const char *name) _pure_;
+#define CONFIG_NAME_MAX 64u
 
 /* One file's text, for the fuzzer and unit tests: `name` NULL: azsyncd.yaml, else a mapping. No file system is touched
  * but for secrets; a mapping's account is not looked up and stays NULL. */

@@ -93,6 +93,16 @@ const char *endpoint_fault(const char *url) {
         return NULL;
 }
 
+bool endpoint_in_path(const char *url) {
+        const char *name = strstr(url, "://");
+        bool loopback;
+        Host kind;
+
+        name = name ? name + 3 : url;
+        kind = host_kind(name, host_size(name), &loopback);
+        return kind == HOST_ADDRESS || kind == HOST_LOCALHOST;
+}
+
 char *endpoint_account(const char *url) {
         static const char second[] = "-secondary"; /* the other location of the same account */
         const char *name = strstr(url, "://");

@@ -39,10 +39,11 @@ const MappingConfig *config_find(const Config *c, const char *name) {
         return NULL;
 }
 
-static bool good_name(const char *name) {
+bool config_good_name(const char *name) {
         size_t size = strlen(name);
 
-        return size >= 1 && size <= 64 && strspn(name, NAME_CHARS) == size && name[0] != '.' && name[0] != '-';
+        return size >= 1 && size <= CONFIG_NAME_MAX && strspn(name, NAME_CHARS) == size && name[0] != '.' &&
+               name[0] != '-';
 }
 
 static int read_accounts(ConfigReader *c, const Node *n) {
@@ -56,7 +57,7 @@ static int read_accounts(ConfigReader *c, const Node *n) {
         if (!c->config->accounts)
                 return config_refuse(c, n, "accounts", "out of memory");
         for (size_t i = 0; i + 1 < n->n; i += 2) {
-                if (!good_name(n->items[i]->text)) {
+                if (!config_good_name(n->items[i]->text)) {
                         r = config_refuse(c, n->items[i], "accounts",
                                           "\"%s\" is no name; expected 1 to 64 of A-Z a-z 0-9 . _ -",
                                           SHOWN(n->items[i]->text));
@@ -101,7 +102,7 @@ static int read_text(ConfigReader *c, const char *mapping, const char *text, siz
                 return config_note(c, &e);
         if (!mapping)
                 return read_daemon(c, root);
-        if (!good_name(mapping))
+        if (!config_good_name(mapping))
                 return config_refuse(c, NULL, NULL,
                                      "\"%s\" is no mapping name; expected 1 to 64 of A-Z a-z 0-9 . _ - before .yaml",
                                      SHOWN(mapping));
@@ -120,12 +121,17 @@ static int read_text(ConfigReader *c, const char *mapping, const char *text, siz
 }
 
 static int read_file(ConfigReader *c, const char *path, const char *mapping) {
+        const ConfigDraft *draft = config_draft(c, path);
         _cleanup_buf_ Buf text = BUF_INIT(YAML_FILE_MAX);
         Error e = ERROR_NULL;
         struct stat st;
         int r;
 
         c->file = path;
+        if (draft) {
+                c->file_private = draft->hidden;
+                return draft->text ? read_text(c, mapping, draft->text, draft->size) : 0;
+        }
         r = yaml_read_file(&text, path, &c->file_private, &e);
         if (r == -ENOENT && !mapping && lstat(path, &st) < 0)
                 return 0; /* none is an empty configuration; a link to nothing is a mistake */
@@ -139,7 +145,45 @@ static int by_text(const void *a, const void *b) {
         return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-/* The names, without ".yaml", of the mappings in `dir`, sorted, so that messages come in one order. */
+/* Takes the name of `entry` in `dir` among the mappings, without its ".yaml"; what is none is passed over. */
+static int list_entry(ConfigReader *c, const char *entry, char *ret[static MAPPINGS_MAX], size_t *ret_n) {
+        size_t size = strlen(entry);
+
+        if (entry[0] == '.')
+                return 0;
+        if (size > 4 && strcmp(entry + size - 4, ".yml") == 0)
+                return config_warn(c, NULL, NULL, "%s is ignored; expected a name that ends in .yaml", SHOWN(entry));
+        if (size <= 5 || strcmp(entry + size - 5, ".yaml") != 0)
+                return 0;
+        if (*ret_n == MAPPINGS_MAX)
+                return config_refuse(c, NULL, NULL, "more than %u mappings", MAPPINGS_MAX);
+        ret[*ret_n] = strndup(entry, size - 5);
+        if (!ret[*ret_n])
+                return config_refuse(c, NULL, NULL, "out of memory");
+        (*ret_n)++;
+        return 0;
+}
+
+/* Those that are not on the disk yet. */
+static int list_drafts(ConfigReader *c, const char *dir, char *ret[static MAPPINGS_MAX], size_t *ret_n) {
+        size_t size = strlen(dir), n = *ret_n;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < c->places->n_drafts; i++) {
+                const ConfigDraft *d = &c->places->drafts[i];
+                const char *entry = d->path + size + 1;
+                bool there = !d->text || strncmp(d->path, dir, size) != 0 || d->path[size] != '/';
+
+                for (size_t k = 0; k < n && !there; k++)
+                        there = strncmp(entry, ret[k], strlen(ret[k])) == 0 &&
+                                strcmp(entry + strlen(ret[k]), ".yaml") == 0;
+                if (!there)
+                        r = list_entry(c, entry, ret, ret_n);
+        }
+        return r;
+}
+
+/* The names of the mappings in `dir`, as they come. */
 static int list_mappings(ConfigReader *c, const char *dir, char *ret[static MAPPINGS_MAX], size_t *ret_n) {
         DIR *d = opendir(dir);
         int r = 0;
@@ -148,7 +192,6 @@ static int list_mappings(ConfigReader *c, const char *dir, char *ret[static MAPP
                 return errno == ENOENT ? 0 : config_refuse(c, NULL, NULL, "cannot be read: %s", strerror(errno));
         while (r >= 0) {
                 const struct dirent *entry;
-                size_t size;
 
                 errno = 0;
                 entry = readdir(d);
@@ -157,21 +200,7 @@ static int list_mappings(ConfigReader *c, const char *dir, char *ret[static MAPP
                                 r = config_refuse(c, NULL, NULL, "cannot be read: %s", strerror(errno));
                         break;
                 }
-                size = strlen(entry->d_name);
-                if (entry->d_name[0] == '.')
-                        continue;
-                if (size > 4 && strcmp(entry->d_name + size - 4, ".yml") == 0)
-                        (void) config_warn(c, NULL, NULL, "%s is ignored; expected a name that ends in .yaml",
-                                           SHOWN(entry->d_name));
-                if (size <= 5 || strcmp(entry->d_name + size - 5, ".yaml") != 0)
-                        continue;
-                if (*ret_n == MAPPINGS_MAX) {
-                        r = config_refuse(c, NULL, NULL, "more than %u mappings", MAPPINGS_MAX);
-                        break;
-                }
-                ret[*ret_n] = strndup(entry->d_name, size - 5);
-                r = ret[*ret_n] ? 0 : config_refuse(c, NULL, NULL, "out of memory");
-                *ret_n += r >= 0;
+                r = list_entry(c, entry->d_name, ret, ret_n);
         }
         (void) closedir(d);
         return r;
@@ -184,6 +213,9 @@ static int read_mappings(ConfigReader *c, const char *dir) {
 
         c->file = dir;
         r = list_mappings(c, dir, names, &n);
+        if (r >= 0)
+                r = list_drafts(c, dir, names, &n);
+        /* sorted, so that messages come in one order */
         qsort(names, n, sizeof(*names), by_text);
         for (size_t i = 0; i < n; i++) {
                 char path[4096];
@@ -228,6 +260,7 @@ int config_load(Config **ret, const ConfigPlaces *places, Buf *report, Error *e)
         if (r < 0)
                 return r;
         config = c.config;
+        c.places = places;
         if (snprintf(path, sizeof(path), "%s/azsyncd.yaml", places->config_dir) >= (int) sizeof(path))
                 return error_set(e, -EINVAL, ERROR_CONFIG, 1, "%s:1:1: the path is too long", places->config_dir);
         r = read_file(&c, path, NULL);

@@ -49,6 +49,13 @@ const ConfigKey config_keys[] = {
 };
 const size_t n_config_keys = ELEMENTSOF(config_keys);
 
+const ConfigDraft *config_draft(const ConfigReader *c, const char *path) {
+        for (size_t i = 0; c->places && i < c->places->n_drafts; i++)
+                if (strcmp(c->places->drafts[i].path, path) == 0)
+                        return &c->places->drafts[i];
+        return NULL;
+}
+
 static void note(ConfigReader *c, unsigned line, const char *text) {
         if (c->complaints++ == 0 && c->first)
                 (void) error_set(c->first, -EINVAL, ERROR_CONFIG, (int) line, "%s", text);

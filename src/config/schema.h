@@ -12,13 +12,17 @@ typedef struct ConfigReader {
         bool file_private;     /* nobody but its owner may read the file */
         bool text_only;        /* config_parse_text(): no file but secrets is looked at, accounts are not looked up */
         bool accounts_unknown; /* azsyncd.yaml was refused: what a mapping says of accounts cannot be judged */
-        int64_t patience;      /* ns that folders' file systems may still take to answer */
+        const ConfigPlaces *places; /* NULL if text_only */
+        int64_t patience;           /* ns that folders' file systems may still take to answer */
         struct MappingMarks *marks; /* one per mapping, for what is checked across mappings */
         Config *config;
         Buf *report; /* every complaint, a line each */
         unsigned complaints;
         Error *first;
 } ConfigReader;
+
+/* What is to be read in the place of the file `path`; NULL: the file itself. */
+const ConfigDraft *config_draft(const ConfigReader *c, const char *path) _pure_;
 
 /* Notes a complaint about `key` at `node` (NULL: the file's beginning). Always returns -EINVAL. */
 int config_refuse(ConfigReader *c, const Node *node, const char *key, const char *format, ...) _printf_(4, 5);

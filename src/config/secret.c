@@ -28,15 +28,18 @@ static int take(ConfigReader *c, const Node *n, const char *key, const char *tex
 }
 
 static int from_file(ConfigReader *c, const Node *n, const char *key, const char *path, bool strict, char **ret) {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        const ConfigDraft *draft = config_draft(c, path);
+        _cleanup_close_ int fd = draft ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         char *bytes;
         struct stat st;
         size_t size = 0;
         ssize_t got = 0;
         int r;
 
+        if (draft && draft->text)
+                return take(c, n, key, draft->text, draft->size, ret);
         if (fd < 0 || fstat(fd, &st) < 0)
-                return config_refuse(c, n, key, "%s: %s", SHOWN_PATH(path), strerror(errno));
+                return config_refuse(c, n, key, "%s: %s", SHOWN_PATH(path), strerror(draft ? ENOENT : errno));
         if (!S_ISREG(st.st_mode))
                 return config_refuse(c, n, key, "%s is not a regular file", SHOWN_PATH(path));
         if (strict && (st.st_mode & 0077) != 0)

@@ -55,6 +55,14 @@ Node *node_free(Node *n) {
         return NULL;
 }
 
+unsigned node_last_line(const Node *n) {
+        unsigned last = n->last;
+
+        for (size_t i = 0; i < n->n; i++)
+                last = MAX(last, node_last_line(n->items[i]));
+        return last;
+}
+
 Node *node_get(const Node *map, const char *key) {
         if (!map || map->kind != NODE_MAP)
                 return NULL;
@@ -153,6 +161,7 @@ static int node_new(Parse *p, Node **ret, NodeKind kind, const yaml_event_t *eve
         n->kind = kind;
         n->line = (unsigned) event->start_mark.line + 1;
         n->column = (unsigned) event->start_mark.column + 1;
+        n->last = n->line;
         *ret = n;
         return 0;
 }
@@ -186,6 +195,8 @@ static int parse_children(Parse *p, Node *n, yaml_event_type_t last) {
                 if (r < 0)
                         break;
                 end = event.type == last;
+                if (end && event.end_mark.index > event.start_mark.index) /* a bracket: blocks end in nothing */
+                        n->last = (unsigned) event.end_mark.line + 1;
                 if (!end)
                         r = parse_node(p, &event, &item);
                 if (r >= 0 && !end && n->kind == NODE_MAP && n->n % 2 == 0) {
@@ -222,6 +233,9 @@ static int parse_scalar(Parse *p, const yaml_event_t *event, Node *n) {
                 return refuse(p, event->start_mark, "this value holds a NUL character");
         n->text = strndup(text, size);
         n->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+        /* a block ends where the next line begins */
+        n->last = (unsigned) event->end_mark.line +
+                  (event->end_mark.column > 0 || event->end_mark.line == event->start_mark.line);
         return n->text ? 0 : error_oom(p->e);
 }
 

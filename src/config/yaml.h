@@ -11,6 +11,7 @@ typedef struct Node Node;
 struct Node {
         NodeKind kind;
         unsigned line, column; /* from 1 */
+        unsigned last;         /* the line of its last character; LIST, MAP in braces: of the closing one */
         bool quoted;           /* SCALAR in quotes or a block: a text, never a number, "true" or null */
         char *text;            /* SCALAR, UTF-8, no NUL in it */
         Node **items;          /* LIST: the values. MAP: key, value, key, value ... */
@@ -25,5 +26,8 @@ int yaml_read_file(Buf *ret, const char *path, bool *ret_private, Error *e) _mus
 int yaml_parse(Node **ret, const char *file, const char *text, size_t size, Error *e) _must_check_;
 Node *node_free(Node *n); /* wipes its texts */
 DEFINE_CLEANUP(Node *, node_free);
+
+/* The line where all of it ends. */
+unsigned node_last_line(const Node *n) _pure_;
 
 Node *node_get(const Node *map, const char *key); /* NULL */
