@@ -282,19 +282,19 @@ static void say_space(Doctor *d, const struct statvfs *fs, const char *dir) {
 }
 
 void doctor_state(Doctor *d) {
-        _cleanup_close_ int fd = open(d->state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int fd = open(d->where.state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
         struct statvfs fs;
         char advice[128];
 
         if (fd < 0 && errno == ENOENT) {
                 finding(&d->findings, d->pid > 0 ? FOUND_WARN : FOUND_OK, MACHINE, "state-directory",
                         d->pid > 0 ? "name the right one with --state-dir" : "",
-                        "%s does not exist; azsyncd makes it when it starts", PATH_SHOWN(d->state_dir));
+                        "%s does not exist; azsyncd makes it when it starts", PATH_SHOWN(d->where.state_dir));
                 return;
         }
         if (fd < 0 || fstatvfs(fd, &fs) < 0) {
                 finding(&d->findings, errno == EACCES ? FOUND_UNKNOWN : FOUND_FAIL, MACHINE, "state-directory",
-                        errno == EACCES ? "ask as root" : "put it right", "%s: %s", PATH_SHOWN(d->state_dir),
+                        errno == EACCES ? "ask as root" : "put it right", "%s: %s", PATH_SHOWN(d->where.state_dir),
                         strerror(errno));
                 return;
         }
@@ -302,12 +302,12 @@ void doctor_state(Doctor *d) {
         if (fs.f_flag & ST_RDONLY)
                 finding(&d->findings, FOUND_FAIL, MACHINE, "state-directory",
                         "mount it writable, or name another with --state-dir", "%s is on a read-only file system",
-                        PATH_SHOWN(d->state_dir));
+                        PATH_SHOWN(d->where.state_dir));
         else if (d->uid == geteuid() && faccessat(fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) < 0)
                 finding(&d->findings, FOUND_FAIL, MACHINE, "state-directory", advice, "%s cannot be written by uid %u",
-                        PATH_SHOWN(d->state_dir), (unsigned) d->uid);
+                        PATH_SHOWN(d->where.state_dir), (unsigned) d->uid);
         else
-                finding(&d->findings, FOUND_OK, MACHINE, "state-directory", "", "%s", PATH_SHOWN(d->state_dir));
-        say_space(d, &fs, d->state_dir);
+                finding(&d->findings, FOUND_OK, MACHINE, "state-directory", "", "%s", PATH_SHOWN(d->where.state_dir));
+        say_space(d, &fs, d->where.state_dir);
         say_journal(d, fd);
 }

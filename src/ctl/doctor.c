@@ -5,7 +5,6 @@
 #include "ctl/status.h"
 #include "util/clock.h"
 #include "util/path.h"
-#include "util/places.h"
 #include "util/workers.h"
 
 #include <assert.h>
@@ -21,27 +20,6 @@
 #define STEP_USEC UINT64_C(100000)
 /* where systemd puts what LoadCredential= names: the daemon is told, we are not */
 #define UNIT_CREDENTIALS "/run/credentials/azsyncd.service"
-
-/* --- where things are --- */
-
-/* As a plain user: one's own, if there is any, else the system's, as for the socket. */
-static bool own_exists(void) {
-        char dir[3072];
-
-        place_default(PLACE_CONFIGURATION, false, dir, sizeof(dir));
-        return access(dir, F_OK) == 0;
-}
-
-static void find_places(Doctor *d, const Options *o) {
-        bool system = geteuid() == 0 || !own_exists();
-
-        place_default(PLACE_CONFIGURATION, system, d->config_dir, sizeof(d->config_dir));
-        place_default(PLACE_STATE, system, d->state_dir, sizeof(d->state_dir));
-        if (o->config_dir)
-                (void) snprintf(d->config_dir, sizeof(d->config_dir), "%s", o->config_dir);
-        if (o->state_dir)
-                (void) snprintf(d->state_dir, sizeof(d->state_dir), "%s", o->state_dir);
-}
 
 /* --- configuration --- */
 
@@ -107,10 +85,10 @@ static void say_configuration(Doctor *d, Loading *l) {
         if (d->config->n_mappings == 0)
                 finding(&d->findings, FOUND_WARN, MACHINE, "configuration",
                         "write mappings.d/NAME.yaml there, then azsyncctl reload", "no folder is mapped in %s",
-                        PATH_SHOWN(d->config_dir));
+                        PATH_SHOWN(d->where.config_dir));
         else
                 finding(&d->findings, FOUND_OK, MACHINE, "configuration", "", "%s: %zu %s, %zu %s",
-                        PATH_SHOWN(d->config_dir), d->config->n_accounts,
+                        PATH_SHOWN(d->where.config_dir), d->config->n_accounts,
                         d->config->n_accounts == 1 ? "account" : "accounts", d->config->n_mappings,
                         d->config->n_mappings == 1 ? "mapping" : "mappings");
 }
@@ -129,7 +107,7 @@ static void read_configuration(Doctor *d) {
                 return;
         }
         l->work = (Work){ .run = load, .done = loaded, .drop = loading_free };
-        l->places = (ConfigPlaces){ .config_dir = d->config_dir, .state_dir = d->state_dir };
+        l->places = (ConfigPlaces){ .config_dir = d->where.config_dir, .state_dir = d->where.state_dir };
         l->report = BUF_INIT(REPORT_MAX);
         workers_submit(workers, &l->work);
         if (doctor_wait(d, &l->done, &begun) >= 0) {
@@ -289,12 +267,13 @@ static int examine_all(const Options *o, bool *ret_stuck) {
                 return AZSYNC_EXIT_FAILED;
         }
         (void) signal(SIGPIPE, SIG_IGN); /* as http/ asks; a closed stdout is an error of writing then */
-        find_places(&d, o);
+        if (where_find(&d.where, o, false) != 0)
+                return AZSYNC_EXIT_FAILED;
         read_configuration(&d);
         d.named = d.config && o->n_names > 0 ? config_find(d.config, o->names[0]) : NULL;
         if (d.config && o->n_names > 0 && !d.named) {
                 (void) fprintf(stderr, "azsyncctl: there is no mapping named \"%s\" in %s\n", PATH_SHOWN(o->names[0]),
-                               PATH_SHOWN(d.config_dir));
+                               PATH_SHOWN(d.where.config_dir));
                 json_decref(d.findings.checks);
                 r = AZSYNC_EXIT_FAILED;
         } else {

@@ -5,7 +5,7 @@
 #include "azure/credential.h"
 #include "config/config.h"
 #include "ctl/findings.h"
-#include "ctl/verbs.h"
+#include "ctl/where.h"
 
 #include <stdatomic.h>
 #include <systemd/sd-event.h>
@@ -13,7 +13,7 @@
 typedef struct Doctor {
         Findings findings;
         sd_event *loop;
-        char config_dir[3072], state_dir[3072];
+        Where where;
         Config *config;             /* NULL: refused */
         const MappingConfig *named; /* only this one; NULL: all */
 

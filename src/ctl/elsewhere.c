@@ -1,5 +1,6 @@
-/* The verbs that talk to the cloud themselves are in a program of their own, azsyncctl-cloud: what it links takes eight
- * times as long to start as azsyncctl, which is called again and again for status and wait. It is the same main(). */
+/* The verbs that talk to the cloud themselves, or read the configuration, are in a program of their own,
+ * azsyncctl-cloud: what it links takes eight times as long to start as azsyncctl, which is called again and again for
+ * status and wait. It is the same main(). */
 #include "azsyncd/control.h"
 #include "ctl/verbs.h"
 
@@ -9,7 +10,7 @@
 
 #define CLOUD "azsyncctl-cloud"
 
-int verb_doctor(const Options *o) {
+static int elsewhere(const Options *o) {
         char here[PATH_MAX], beside[PATH_MAX + sizeof(CLOUD)];
         ssize_t n = readlink("/proc/self/exe", here, sizeof(here) - 1);
         const char *slash;
@@ -24,4 +25,16 @@ int verb_doctor(const Options *o) {
         (void) execv(AZSYNC_LIBEXEC "/" CLOUD, o->argv);
         (void) fprintf(stderr, "azsyncctl: " AZSYNC_LIBEXEC "/" CLOUD ": %s\n", strerror(errno));
         return AZSYNC_EXIT_FAILED;
+}
+
+int verb_list(const Options *o) {
+        return elsewhere(o);
+}
+
+int verb_remove(const Options *o) {
+        return elsewhere(o);
+}
+
+int verb_doctor(const Options *o) {
+        return elsewhere(o);
 }

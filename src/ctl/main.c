@@ -78,8 +78,15 @@ static const Verb verbs[] = {
         { "verify", 0, MANY, false, false, false, NULL, "verify MAPPING [--content]", NULL, NULL },
         { "restore", 0, MANY, false, false, false, NULL, "restore MAPPING [PATH...] --to DIR", NULL, NULL },
         { "add", 0, MANY, false, false, false, NULL, "add FOLDER URL", NULL, NULL },
-        { "remove", 0, MANY, false, false, false, NULL, "remove NAME", NULL, NULL },
-        { "list", 0, MANY, false, false, false, NULL, "list", NULL, NULL },
+        { "remove", 1, 1, false, false, true, verb_remove, "remove NAME", "take a mapping out of the configuration",
+          "Takes the mapping out of the configuration, at once if azsyncd runs. Neither its files nor its blobs are\n"
+          "touched; its own file is kept as mappings.d/NAME.yaml.removed. If a mapping of that name is added again,\n"
+          "azsyncd goes on with what it knows, and asks first if the destination is another one.\n\n"
+          "  --state-dir DIR   where azsyncd keeps its journal, if it was told so (default: /var/lib/azsyncd)\n" },
+        { "list", 0, 0, false, false, false, verb_list, "list", "which folders are mapped, and where to",
+          "Lists the mappings of the configuration, with and without a running azsyncd: name, folder, URL, and the\n"
+          "state if it runs. With --json: {\"version\", \"config\", \"running\", \"mappings\": [{\"name\", \"file\",\n"
+          "\"folder\", \"url\", \"account\", \"container\", \"prefix\", \"state\"}]}.\n" },
         { "edit", 0, MANY, false, false, false, NULL, "edit NAME", NULL, NULL },
         { "doctor", 0, 1, false, false, true, verb_doctor, "doctor [MAPPING]",
           "checks rights, limits, clock, endpoint, login, container; what to do",

@@ -20,7 +20,11 @@ int verb_status(const Options *o);
 int verb_wait(const Options *o);
 int verb_queue(const Options *o);
 int verb_change(const Options *o); /* rescan, retry, pause, resume, approve, reject, reload */
-int verb_doctor(const Options *o); /* in azsyncctl-cloud */
+
+/* in azsyncctl-cloud */
+int verb_list(const Options *o);
+int verb_remove(const Options *o);
+int verb_doctor(const Options *o);
 
 /* --- shared by them --- */
 
