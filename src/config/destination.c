@@ -119,12 +119,23 @@ static int split(Destination *d, const char *rest, bool encoded, Error *e) {
         return e->code < 0 ? e->code : error_oom(e);
 }
 
+/* A user or password before the host; one with a '/' in it does not even look like a part of the host. */
+static bool has_user(const char *host) {
+        size_t size = strcspn(host, "/?#");
+        const char *colon = memchr(host, ':', size);
+
+        if (memchr(host, '@', size))
+                return true;
+        return colon && host[0] != '[' && colon + 1 + strspn(colon + 1, "0123456789") != host + size &&
+               strchr(colon, '@');
+}
+
 static int parse_url(Destination *d, const char *url, const char *named, const Config *config, Error *e) {
         const char *host = strstr(url, "://") + 3, *fault;
         size_t size;
         int r;
 
-        if (memchr(host, '@', strcspn(host, "/?#")))
+        if (has_user(host))
                 return refuse(e, "a user or password in a URL is not accepted: everybody here can read a command "
                                  "line. Take it as known to others, and leave it out");
         if (strchr(url, '?'))

@@ -14,8 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WALK_TIME (30 * NSEC_PER_SEC) /* what is not counted by then is not counted */
-#define NAME_ROOM ((size_t) 4096)     /* of a blob's name: 3 bytes for each of 1,024 characters, and the prefix */
+#define NAME_ROOM ((size_t) 4096) /* of a blob's name: 3 bytes for each of 1,024 characters, and the prefix */
 
 /* One look at a folder. All of it belongs to the thread until it is done. */
 typedef struct Walked {
@@ -201,7 +200,7 @@ void doctor_folder(Doctor *d, const MappingConfig *m) {
         w->mapping = m;
         w->root = -1;
         w->stepped = clock_boot();
-        w->until = w->stepped + WALK_TIME;
+        w->until = w->stepped + d->walk_ns;
         workers_submit(workers, &w->work);
         if (doctor_wait(d, &w->done, &w->stepped) >= 0) {
                 say(d, m, w);

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #define REPORT_MAX ((size_t) 64 * 1024)
+#define WALK_TIME (30 * NSEC_PER_SEC)
 #define STUCK_TIME (20 * NSEC_PER_SEC)
 #define STEP_USEC UINT64_C(100000)
 /* where systemd puts what LoadCredential= names: the daemon is told, we are not */
@@ -258,6 +259,7 @@ static int conclude(Doctor *d) {
 
 static int examine_all(const Options *o, bool *ret_stuck) {
         Doctor d = { .uid = geteuid(),
+                     .walk_ns = WALK_TIME,
                      .findings.color = output_color(),
                      .findings.checks = o->json ? json_array() : NULL };
         int r = sd_event_new(&d.loop);

@@ -22,6 +22,8 @@ typedef struct Doctor {
         uid_t uid; /* its user; ours if it does not run */
         pid_t pid;
 
+        int64_t walk_ns; /* what is not counted of a folder by then is not counted */
+
         /* of the mappings that are watched by inotify, gathered by doctor_folder() */
         unsigned watched;      /* mappings */
         uint64_t folders;      /* in them */

@@ -27,6 +27,10 @@ static int elsewhere(const Options *o) {
         return AZSYNC_EXIT_FAILED;
 }
 
+int verb_add(const Options *o) {
+        return elsewhere(o);
+}
+
 int verb_list(const Options *o) {
         return elsewhere(o);
 }

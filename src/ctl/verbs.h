@@ -6,13 +6,16 @@
 typedef struct Options {
         const char *runtime_dir; /* NULL: the usual places */
         const char *config_dir;  /* the same */
-        const char *state_dir;   /* the same; doctor */
+        const char *state_dir;   /* the same; doctor and what writes the configuration */
         bool json;
-        bool watch, check;  /* status */
-        int64_t timeout_ns; /* wait; -1: none */
-        char **argv;        /* all that was typed */
-        const char *verb;   /* as it was typed */
-        char **names;       /* mappings */
+        bool watch, check;          /* status */
+        int64_t timeout_ns;         /* wait; -1: none */
+        const char *name, *account; /* add; NULL */
+        char **exclude;             /* add: patterns */
+        size_t n_exclude;
+        char **argv;      /* all that was typed */
+        const char *verb; /* as it was typed */
+        char **names;     /* what the verb is about: mappings, for most */
         int n_names;
 } Options;
 
@@ -22,6 +25,7 @@ int verb_queue(const Options *o);
 int verb_change(const Options *o); /* rescan, retry, pause, resume, approve, reject, reload */
 
 /* in azsyncctl-cloud */
+int verb_add(const Options *o);
 int verb_list(const Options *o);
 int verb_remove(const Options *o);
 int verb_doctor(const Options *o);

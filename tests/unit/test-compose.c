@@ -61,8 +61,7 @@ static void hostile_texts_come_back(void **state) {
                 "\xEF\xBF\xBE",
                 "\xEF\xBF\xBF",
                 "\xC2\x80",
-                "\xE2\x80\xAE"
-                "abc",
+                "\xE2\x80\xAE:",
                 "\xC3\xA4",
                 "\xF0\x9F\x98\x80",
                 "\xF4\x8F\xBF\xBF",

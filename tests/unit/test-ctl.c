@@ -205,13 +205,17 @@ static void test_usage(void **state) {
                 { "reload photos", 2, "", "too many arguments" },
                 { "verify photos --content", 2, "", "verify is not supported yet" },
                 { "restore photos --to /x", 2, "", "restore is not supported yet" },
-                { "add /srv https://x", 2, "", "not supported yet" },
-                { "remove x", 2, "", "not supported yet" },
-                { "list", 2, "", "not supported yet" },
+                { "add /srv", 2, "", "expected azsyncctl add FOLDER URL" },
+                { "add /srv https://x y", 2, "", "too many arguments: azsyncctl add" },
+                { "add /srv --name", 2, "", "--name" },
+                { "list --name x", 2, "", "belong to add" },
+                { "remove", 2, "", "needs the name of a mapping" },
+                { "remove a b", 2, "", "too many arguments: azsyncctl remove" },
+                { "list x", 2, "", "too many arguments: azsyncctl list" },
                 { "edit x", 2, "", "not supported yet" },
                 { "doctor a b", 2, "", "too many arguments: azsyncctl doctor" },
                 { "--help doctor", 0, "--state-dir", "" },
-                { "status --state-dir /x", 2, "", "belongs to doctor" },
+                { "status --state-dir /x", 2, "", "status has no option --state-dir" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)

@@ -46,6 +46,8 @@ static void destinations(void **state) {
                 { "http://localhost:10000/devstoreaccount1/photos", NULL, NULL,
                   "http://localhost:10000/devstoreaccount1", "photos", "" },
                 { "https://10.1.2.3/acct/photos", NULL, NULL, "https://10.1.2.3/acct", "photos", "" },
+                { "https://new" BLOB ":444/photos/@home/a:b", NULL, NULL, "https://new" BLOB ":444", "photos",
+                  "@home/a:b" },
                 { "main/photos", NULL, "main", "https://contoso" BLOB, "photos", "" },
                 { "main/photos/100%/a b/", NULL, "main", "https://contoso" BLOB, "photos", "100%/a b" },
         };
@@ -74,6 +76,7 @@ static void what_is_refused(void **state) {
                 { "https://new" BLOB "/photos?sv=2021&sig=S1gnature", NULL, "everybody here can read a command line" },
                 { "https://new" BLOB "?sig=S1gnature", NULL, "everybody here can read a command line" },
                 { "https://user:S1gnature@new" BLOB "/photos", NULL, "everybody here can read a command line" },
+                { "https://user:a/S1gnature@new" BLOB "/photos", NULL, "everybody here can read a command line" },
                 { "DefaultEndpointsProtocol=https;AccountName=n;AccountKey=S1gnature==", NULL, "looks like a secret" },
                 { "main/photos/?sig=S1gnature", NULL, "looks like a secret" },
                 { "https://new" BLOB "/photos#S1gnature", NULL, "%23" },
