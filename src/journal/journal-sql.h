@@ -10,6 +10,10 @@
         "state, content, doubt, unrest, marked, gen, due, first, attempts, seen_ino, reason, approved, moved, tallied, "            \
         "held, changed, seen_ctime, due_ino, sum"
 
+/* What may be looked at later than its turn: it was heard of again, or a look has found it, or failed. Any other row that a walk
+ * has met is looked at before a deletion is claimed, and needs no entry in path_due_ino. */
+#define PUT_OFF "(gen > 1 OR attempts > 0 OR seen_ctime != 0)"
+
 #define MAPPING_COLUMNS "id, name, destination, root, paused, scan, contacted, suspect, last_sync, sum"
 #define WINDOW_COLUMNS "mapping, minute, deletions, overwrites, sum"
 
@@ -54,7 +58,7 @@
         X(QUEUE_MANY, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND +state > 0 "            \
                 "ORDER BY name LIMIT ?3")                                                                                 \
         X(BY_INODE, HOT, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_inode WHERE mapping = ?1 AND ino = ?2 LIMIT ?3")                     \
-        X(INODE_DUE, HOT, "SELECT 1 FROM path INDEXED BY path_due_ino WHERE mapping = ?1 AND due_ino = ?2 AND state IN (1, 2) LIMIT 1") \
+        X(INODE_DUE, HOT, "SELECT 1 FROM path INDEXED BY path_due_ino WHERE mapping = ?1 AND due_ino = ?2 AND " PUT_OFF " AND state IN (1, 2) LIMIT 1") \
         X(RELEASE, HOT, "UPDATE path SET sum = resum(sum, 1, state, 1), state = 1, due = 0, gen = gen + 1, attempts = 0, "                               \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND name IN "                      \
                 "(SELECT name FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?4 AND due < 9223372036854775807 LIMIT ?5)") \
@@ -115,5 +119,5 @@
         "CREATE INDEX path_work ON path (mapping, state, due) WHERE state > 0;"                                           \
         "CREATE INDEX path_age ON path (mapping, first) WHERE state > 0 AND state < 4;"                                    \
         "CREATE INDEX path_inode ON path (mapping, ino) WHERE ino IS NOT NULL;"                                           \
-        "CREATE INDEX path_due_ino ON path (mapping, due_ino) WHERE due_ino IS NOT NULL;"
+        "CREATE INDEX path_due_ino ON path (mapping, due_ino) WHERE due_ino IS NOT NULL AND " PUT_OFF ";"
 /* clang-format on */
