@@ -54,7 +54,7 @@ static const CodeRow code_rows[] = {
         /* who we are */
         { 401, "NoAuthenticationInformation", ALL_VERBS, VERDICT_DENIED, "the service saw no credential", "check `auth` of the account, and whether a proxy removes the Authorization header" },
         { 0, "InvalidAuthenticationInfo", ALL_VERBS, VERDICT_DENIED, "the credential is not accepted", "check `auth` of the account; a token may have expired" },
-        { 403, "AuthenticationFailed", ALL_VERBS, VERDICT_DENIED, "the account key or SAS is not accepted", "check it: the key may have been rotated, the SAS may have expired" },
+        { 403, "AuthenticationFailed", ALL_VERBS, VERDICT_DENIED, "the account key or SAS is not accepted", "check it: the key may have been rotated, the SAS may have expired (a new credential of systemd needs a restart)" },
         { 403, "AuthorizationFailure", ALL_VERBS, VERDICT_DENIED, "access refused", "check the account's firewall and network rules; the emulator says this for a wrong key" },
         { 403, "AuthorizationSourceIPMismatch", ALL_VERBS, VERDICT_DENIED, "this machine's address is not allowed", "check the address range of the SAS" },
         { 403, "AuthorizationPermissionMismatch", ALL_VERBS, VERDICT_DENIED, "the SAS or role lacks the right", "grant it (role Storage Blob Data Contributor, or sp=rcwdl); a new role takes up to 10 minutes" },

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* systemd hands credentials over at a start alone */
+#define ADD_IT "add LoadCredential=%s:/PATH to the unit and restart azsyncd, a reload is not enough"
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 char *secret_free(char *secret) {
@@ -76,12 +78,12 @@ static int from_credential(ConfigReader *c, const Node *n, const char *key, cons
                                      "not the name of a credential; expected LoadCredential='s: A-Z a-z 0-9 . _ - @");
         if (!dir)
                 return config_refuse(c, n, key,
-                                     "no credentials were handed over ($CREDENTIALS_DIRECTORY is not set); add "
-                                     "LoadCredential=%s:/PATH to "
-                                     "the unit",
+                                     "no credentials were handed over ($CREDENTIALS_DIRECTORY is not set); " ADD_IT,
                                      SHOWN(name));
         if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int) sizeof(path))
                 return config_refuse(c, n, key, "the credential's path is too long");
+        if (access(path, F_OK) < 0 && errno == ENOENT)
+                return config_refuse(c, n, key, "this credential was not handed over; " ADD_IT, SHOWN(name));
         return from_file(c, n, key, path, false, ret); /* systemd made it, for us alone */
 }
 

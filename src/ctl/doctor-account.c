@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define PATIENCE (20 * NSEC_PER_SEC) /* for one answer */
+/* a reload reads files again; credentials are handed over at a start */
+#define RENEW "azsyncctl reload (a credential of systemd: systemctl restart azsyncd)"
 #define CLOCK_REFUSED (900 * NSEC_PER_SEC)
 #define CLOCK_GOOD (60 * NSEC_PER_SEC)
 #define ABSENT "azsyncctl doctor asks for a blob that is not there"
@@ -136,7 +138,7 @@ static void say_ended(Service *s) {
         char when[36];
 
         clock_format_rfc3339(s->sas.expires_ns, when);
-        finding(&s->d->findings, FOUND_FAIL, s->about, "login", "have a new one issued, and azsyncctl reload",
+        finding(&s->d->findings, FOUND_FAIL, s->about, "login", "have a new one issued, and " RENEW,
                 "the shared access signature ended on %.10s", when);
 }
 
@@ -261,11 +263,11 @@ static void say_rights(Service *s, const MappingConfig *m, int readable) {
         doctor_sas_lacks(&s->sas, deletes, lacks, sizeof(lacks));
         if (lacks[0])
                 finding(&s->d->findings, FOUND_FAIL, about, "rights",
-                        deletes ? "have one issued with sp=rcwdl, and azsyncctl reload"
-                                : "have one issued with sp=rcwl, and azsyncctl reload",
+                        deletes ? "have one issued with sp=rcwdl, and " RENEW
+                                : "have one issued with sp=rcwl, and " RENEW,
                         "the SAS lacks %s", lacks);
         else if (readable == 0)
-                finding(&s->d->findings, FOUND_FAIL, about, "rights", "have a new one issued, and azsyncctl reload",
+                finding(&s->d->findings, FOUND_FAIL, about, "rights", "have a new one issued, and " RENEW,
                         "the SAS says that it may read, but the service refuses");
         else
                 finding(&s->d->findings, FOUND_OK, about, "rights", "",
