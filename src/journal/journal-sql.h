@@ -86,7 +86,7 @@
         X(LAST_FIRST, COLD, "SELECT max(first) FROM path WHERE state > 0")                                                \
         X(HOLDING, COLD, "SELECT EXISTS (SELECT 1 FROM path INDEXED BY path_work WHERE state = 5 AND state > 0) OR "       \
                 "EXISTS (SELECT 1 FROM mapping WHERE suspect)")                                                           \
-        X(ROOM_TAKE, COLD, "INSERT INTO meta (key, value) VALUES ('room', randomblob(131072)) "                           \
+        X(ROOM_TAKE, COLD, "INSERT INTO meta (key, value) VALUES ('room', ?1) "                                          \
                 "ON CONFLICT (key) DO UPDATE SET value = excluded.value")                                                 \
         X(ROOM_GIVE, COLD, "DELETE FROM meta WHERE key = 'room'")
 

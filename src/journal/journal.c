@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #define CHECKPOINT_FRAMES 4000 /* 16 MB: the log grows no further (9.8) */
+#define ROOM 131072
 
 /* journal-sql.h writes states as numbers */
 static_assert(PATH_CLEAN == 0 && PATH_PENDING == 1 && PATH_CLAIMED == 2 && PATH_GONE == 3 && PATH_HELD == 5,
@@ -380,11 +381,23 @@ bool journal_broken(const Journal *j) {
 
 static int counts_load(Journal *j, MappingCounts *c, Error *e);
 
-/* Room for what a busy moment writes, or the next moment would find it full again. */
+/* Room for what a busy moment writes, or the next moment would find it full again. Of bytes that no file system makes
+ * fewer. */
 static int take_room(Journal *j, Error *e) {
         static const int steps[] = { STMT_ROOM_TAKE, STMT_ROOM_GIVE };
+        _cleanup_free_ uint64_t *noise = malloc(ROOM);
+        uint64_t word = (uint64_t) clock_wall() | 1;
         int r = 0;
 
+        if (!noise)
+                return error_oom(e);
+        for (size_t i = 0; i < ROOM / sizeof(*noise); i++) {
+                word ^= word << 13; /* Marsaglia's xorshift */
+                word ^= word >> 7;
+                word ^= word << 17;
+                noise[i] = word;
+        }
+        (void) sqlite3_bind_blob(journal_stmt(j, STMT_ROOM_TAKE), 1, noise, ROOM, SQLITE_STATIC);
         for (size_t i = 0; i < ELEMENTSOF(steps) && r >= 0; i++) {
                 r = journal_begin(j, e);
                 if (r >= 0)

@@ -63,12 +63,13 @@ void repair_mark(Journal *j) {
 }
 
 void repair_unmark(Journal *j) {
-        sqlite3_stmt *stmt = journal_stmt(j, STMT_HOLDING);
+        sqlite3_stmt *stmt;
         char path[4200];
         bool holding;
 
         if (!repair_marked(j))
                 return;
+        stmt = journal_stmt(j, STMT_HOLDING);
         holding = sqlite3_step(stmt) != SQLITE_ROW || sqlite3_column_int(stmt, 0) != 0;
         stmt_resetp(&stmt);
         if (holding)

@@ -196,9 +196,11 @@ static int begin_write(Journal *j, int64_t mapping, const Row *row, Error *e) {
 int journal_put(Journal *j, int64_t mapping, Row *row, Error *e) {
         int r = begin_write(j, mapping, row, e);
 
-        if (r >= 0 && row->exists)
+        if (r >= 0 && row->exists) {
                 r = write_row(j, STMT_ROW_SET, mapping, row, e);
-        if (r >= 0 && (!row->exists || sqlite3_changes(j->db) == 0))
+                row->exists = r < 0 || sqlite3_changes(j->db) > 0; /* forgotten meanwhile, and counted so */
+        }
+        if (r >= 0 && !row->exists)
                 r = write_row(j, STMT_ROW_ADD, mapping, row, e);
         return r < 0 ? r : row_written(j, mapping, row);
 }
@@ -232,12 +234,21 @@ int journal_forget(Journal *j, int64_t mapping, Row *row, Error *e) {
         r = journal_step(j, STMT_ROW_FORGET, e, "forgetting");
         if (r < 0)
                 return r;
-        counts_change(j, mapping, row, true);
+        if (sqlite3_changes(j->db) > 0)
+                counts_change(j, mapping, row, true);
         row->exists = false;
         return 0;
 }
 
 /* --- queries --- */
+
+/* The counters know that no row is in this state: whoever is idle asks after every event. */
+static bool none_in(const Journal *j, int64_t mapping, PathState state) {
+        for (size_t i = 0; i < j->n_counts && !j->broken; i++)
+                if (j->counts[i].mapping == mapping)
+                        return j->counts[i].counts.state[state] == 0;
+        return false;
+}
 
 static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, id);
@@ -258,8 +269,11 @@ static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *
 
 int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsigned limit, JournalRowFn fn,
                 void *userdata, Error *e) {
-        sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_DUE);
+        sqlite3_stmt *stmt;
 
+        if (none_in(j, mapping, state))
+                return 0;
+        stmt = journal_stmt(j, STMT_ROW_DUE);
         (void) sqlite3_bind_int64(stmt, 1, mapping);
         (void) sqlite3_bind_int(stmt, 2, (int) state);
         (void) sqlite3_bind_int64(stmt, 3, now);
@@ -269,8 +283,11 @@ int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsig
 
 int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsigned limit, JournalRowFn fn,
                   void *userdata, Error *e) {
-        sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_FRESH);
+        sqlite3_stmt *stmt;
 
+        if (none_in(j, mapping, PATH_PENDING))
+                return 0;
+        stmt = journal_stmt(j, STMT_ROW_FRESH);
         (void) sqlite3_bind_int64(stmt, 1, mapping);
         (void) sqlite3_bind_int(stmt, 2, (int) PATH_PENDING);
         (void) sqlite3_bind_int64(stmt, 3, now);
@@ -280,9 +297,12 @@ int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsig
 }
 
 int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_NEXT_DUE);
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = NULL;
         int rc;
 
+        if (none_in(j, mapping, state))
+                return 0;
+        stmt = journal_stmt(j, STMT_NEXT_DUE);
         (void) sqlite3_bind_int64(stmt, 1, mapping);
         (void) sqlite3_bind_int(stmt, 2, (int) state);
         rc = sqlite3_step(stmt);
@@ -312,9 +332,12 @@ int journal_nth_due(Journal *j, int64_t mapping, PathState state, int64_t after,
 }
 
 int journal_oldest(Journal *j, int64_t mapping, int64_t *ret_first, Error *e) {
-        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_OLDEST);
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = NULL;
         int rc;
 
+        if (none_in(j, mapping, PATH_PENDING) && none_in(j, mapping, PATH_CLAIMED) && none_in(j, mapping, PATH_GONE))
+                return 0;
+        stmt = journal_stmt(j, STMT_OLDEST);
         (void) sqlite3_bind_int64(stmt, 1, mapping);
         rc = sqlite3_step(stmt);
         if (rc == SQLITE_DONE)
@@ -504,7 +527,23 @@ int journal_release(Journal *j, int64_t mapping, PathState state, int64_t first,
 }
 
 int journal_unclaim(Journal *j, int64_t mapping, Error *e) {
-        return change_all(j, STMT_UNCLAIM, mapping, e, "taking claims back");
+        JournalCounts *c = counts_of(j, mapping);
+        int r;
+
+        if (!c)
+                return error_oom(e);
+        if (none_in(j, mapping, PATH_CLAIMED))
+                return 0;
+        r = journal_begin(j, e);
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(journal_stmt(j, STMT_UNCLAIM), 1, mapping);
+        r = journal_step(j, STMT_UNCLAIM, e, "taking claims back");
+        if (r < 0)
+                return r;
+        c->state[PATH_PENDING] += (uint64_t) sqlite3_changes64(j->db);
+        c->state[PATH_CLAIMED] -= (uint64_t) sqlite3_changes64(j->db);
+        return 0;
 }
 
 int journal_wipe(Journal *j, int64_t mapping, Error *e) {

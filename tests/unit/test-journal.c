@@ -173,6 +173,29 @@ static void test_claims_after_a_crash(void **state) {
         row = get(j, mapping(j), "claimed", 1);
         assert_true(row->state == PATH_PENDING && row->doubt);
         free(row);
+        assert_int_equal(journal_counts(j, mapping(j))->state[PATH_PENDING], 1);
+        assert_int_equal(journal_counts(j, mapping(j))->state[PATH_CLAIMED], 0);
+        journal_close(j);
+}
+
+/* The counters say whether anything is due: two who know of the same row must not make them forget it. */
+static void test_forgotten_meanwhile(void **state) {
+        Journal *j = open_journal();
+        int64_t m = mapping(j), due;
+        Row *row, *same;
+
+        hint(j, m, "a");
+        row = get(j, m, "a", 1);
+        same = get(j, m, "a", 1);
+        assert_int_equal(journal_forget(j, m, same, NULL), 0);
+        assert_int_equal(journal_next_due(j, m, PATH_PENDING, &due, NULL), 0);
+        same->exists = true;
+        assert_int_equal(journal_forget(j, m, same, NULL), 0);
+        free(same);
+        put(j, m, row);
+        assert_int_equal(journal_counts(j, m)->state[PATH_PENDING], 1);
+        assert_int_equal(journal_next_due(j, m, PATH_PENDING, &due, NULL), 1);
+        assert_int_equal(due, 7);
         journal_close(j);
 }
 
@@ -553,6 +576,7 @@ int main(void) {
                 cmocka_unit_test(test_hint_cancels),
                 cmocka_unit_test_setup_teardown(test_deletions, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_claims_after_a_crash, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_forgotten_meanwhile, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_statement_without_memory, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_permissions, setup, teardown),
