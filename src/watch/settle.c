@@ -68,16 +68,14 @@ int settle_new(Settle **ret, size_t max_paths) {
 
         while (n < max_paths)
                 n *= 2;
-        s = calloc(1, sizeof(*s) + max_paths * sizeof(Entry));
+        s = malloc(sizeof(*s) + max_paths * sizeof(Entry)); /* remember() fills each before its first use */
         if (!s)
                 return -ENOMEM;
+        *s = (Settle){ .max = (uint32_t) max_paths, .mask = n - 1, .oldest = NONE, .newest = NONE };
         s->buckets = malloc(n * sizeof(*s->buckets));
         if (!s->buckets)
                 return -ENOMEM;
         memset(s->buckets, 0xff, n * sizeof(*s->buckets)); /* NONE */
-        s->max = (uint32_t) max_paths;
-        s->mask = n - 1;
-        s->oldest = s->newest = NONE;
         /* Whoever may choose file names shall not choose collisions. If it fails, they are merely slow. */
         (void) !getrandom(&s->seed, sizeof(s->seed), GRND_NONBLOCK);
         *ret = TAKE_PTR(s);
