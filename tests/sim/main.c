@@ -173,9 +173,9 @@ static void parse(int argc, char **argv) {
 /* One thread: no locks. And what a history gives back, the next one takes at once: the kernel would only clear it. */
 static void hasten(void) {
         (void) mallopt(M_TRIM_THRESHOLD, 1 << 30);
-        (void) mallopt(M_MMAP_THRESHOLD, 1 << 30);
+        (void) mallopt(M_MMAP_THRESHOLD, 32 << 20); /* no more is taken */
         (void) mallopt(M_TOP_PAD, 16 << 20);
-        if (sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) != SQLITE_OK ||
+        if (memory_register() != SQLITE_OK || sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) != SQLITE_OK ||
             sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) != SQLITE_OK ||
             sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 1200, 400) != SQLITE_OK)
                 abort();

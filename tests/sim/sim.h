@@ -253,6 +253,10 @@ void disk_after_crash(void); /* what survived is the disk now */
 void disk_rename(const char *from, const char *to);
 bool disk_damage(void); /* a byte of the journal flips */
 
+/* --- memory.c: SQLite's --- */
+
+int memory_register(void);
+
 /* --- daemon.c: the real engine, its starts and ends --- */
 
 extern bool dead; /* killed in the middle of something: what it still does does not count */

@@ -12,11 +12,11 @@
 typedef struct Disk {
         char name[96];
         bool there;
-        uint8_t *data, *durable; /* as written; as it is after a power cut at this moment at worst */
-        size_t size, room, durable_size;
+        uint8_t *data;     /* as written; beyond `size`: anything. Memory is kept from one history to the next */
+        uint8_t *old;      /* of the changed sectors that were synced: what was */
         uint32_t *changed; /* per sector: number of its last write since the last sync; 0: none */
         size_t from, to;   /* sectors outside are as they were synced */
-        size_t used;       /* bytes beyond are zero in all three: memory is kept from one history to the next */
+        size_t size, durable_size, room;
 } Disk;
 
 typedef struct File {
@@ -36,16 +36,13 @@ static unsigned sync_fails_in;
 static void grow(Disk *d, size_t size) {
         size_t room = MAX(MAX(size, d->room * 2), (size_t) 256 * 1024);
 
-        d->used = MAX(d->used, size);
         if (size <= d->room)
                 return;
         room = (room + SECTOR - 1) / SECTOR * SECTOR;
         d->data = realloc(d->data, room);
-        d->durable = realloc(d->durable, room);
+        d->old = realloc(d->old, room);
         d->changed = realloc(d->changed, room / SECTOR * sizeof(*d->changed));
-        assert(d->data && d->durable && d->changed);
-        memset(d->data + d->room, 0, room - d->room);
-        memset(d->durable + d->room, 0, room - d->room);
+        assert(d->data && d->old && d->changed);
         memset(d->changed + d->room / SECTOR, 0, (room - d->room) / SECTOR * sizeof(*d->changed));
         d->room = room;
 }
@@ -54,88 +51,107 @@ static size_t sectors(size_t bytes) {
         return (bytes + SECTOR - 1) / SECTOR;
 }
 
+static void remember(Disk *d, size_t at) {
+        size_t n = MIN(d->durable_size - at, (size_t) SECTOR);
+
+        memcpy(d->old + at, d->data + at, n);
+        memset(d->old + at + n, 0, SECTOR - n);
+}
+
+/* Before the bytes change. */
 static void mark(Disk *d, size_t from, size_t to) {
-        for (size_t s = from / SECTOR; s * SECTOR < to; s++)
+        for (size_t s = from / SECTOR; s * SECTOR < to; s++) {
+                if (!d->changed[s] && s * SECTOR < d->durable_size)
+                        remember(d, s * SECTOR);
                 d->changed[s] = writes;
+        }
         d->from = d->to == 0 ? from / SECTOR : MIN(d->from, from / SECTOR);
         d->to = MAX(d->to, sectors(to));
 }
 
+/* All that was synced is old now. */
+static void turn_over(Disk *d) {
+        uint8_t *data = d->data;
+
+        d->data = d->old;
+        d->old = data;
+        d->to = sectors(d->size);
+        for (size_t s = 0; s < d->to; s++)
+                d->changed[s] = writes;
+}
+
 static void resize(Disk *d, size_t size) {
         grow(d, size);
-        if (size < d->size)
-                memset(d->data + size, 0, d->size - size);
+        if (size == 0 && d->to == 0) /* the log, when all of it is in the database: it has the other memory */
+                turn_over(d);
         if (size != d->size)
                 mark(d, MIN(size, d->size), MAX(size, d->size));
+        if (size > d->size)
+                memset(d->data + d->size, 0, size - d->size);
         d->size = size;
 }
 
 static void sync_all(Disk *d) {
-        size_t end = MIN(d->to, sectors(MAX(d->size, d->durable_size)));
-
-        for (size_t s = d->from; s < end; s++)
-                if (d->changed[s]) {
-                        memcpy(d->durable + s * SECTOR, d->data + s * SECTOR, SECTOR);
-                        d->changed[s] = 0;
-                }
-        d->durable_size = d->size;
+        memset(d->changed + d->from, 0, (d->to - d->from) * sizeof(*d->changed));
         d->from = d->to = 0;
+        d->durable_size = d->size;
 }
 
 static void disk_clear(Disk *d) {
-        if (d->used > 0) {
-                memset(d->data, 0, d->used);
-                memset(d->durable, 0, d->used);
-                memset(d->changed, 0, sectors(d->used) * sizeof(*d->changed));
-        }
-        *d = (Disk){ .data = d->data, .durable = d->durable, .changed = d->changed, .room = d->room };
+        d->size = 0;
+        if (d->room > 0)
+                sync_all(d);
 }
 
 static void disk_free(Disk *d) {
         free(d->data);
-        free(d->durable);
+        free(d->old);
         free(d->changed);
         *d = (Disk){ 0 };
 }
 
 static void disk_copy(Disk *to, const Disk *from) {
-        Disk room;
+        Disk memory;
 
-        if (to->used > from->used)
-                disk_clear(to);
-        grow(to, from->used);
-        if (from->used > 0) {
-                memcpy(to->data, from->data, from->used);
-                memcpy(to->durable, from->durable, from->used);
-                memcpy(to->changed, from->changed, sectors(from->used) * sizeof(*to->changed));
+        disk_clear(to);
+        grow(to, MAX(from->size, from->durable_size));
+        grow(to, from->to * SECTOR);
+        if (from->size > 0)
+                memcpy(to->data, from->data, from->size);
+        if (from->to > 0) {
+                memcpy(to->changed + from->from, from->changed + from->from,
+                       (from->to - from->from) * sizeof(*to->changed));
+                if (from->from * SECTOR < from->durable_size)
+                        memcpy(to->old + from->from * SECTOR, from->old + from->from * SECTOR,
+                               (MIN(from->to, sectors(from->durable_size)) - from->from) * SECTOR);
         }
-        room = *to;
+        memory = *to;
         *to = *from;
-        to->data = room.data;
-        to->durable = room.durable;
-        to->changed = room.changed;
-        to->room = room.room;
+        to->data = memory.data;
+        to->old = memory.old;
+        to->changed = memory.changed;
+        to->room = memory.room;
 }
 
 /* Of what was not synced any sectors are there: none, all, those up to some moment, or any. */
-static void cut_power(Disk *to, const Disk *from, unsigned how, uint32_t until) {
+static void cut_power(Disk *d, unsigned how, uint32_t until) {
         bool new_size = how == 1 || (how > 1 && below(BY_DISK, 2));
+        size_t size = new_size ? d->size : d->durable_size;
 
-        to->size = new_size ? from->size : from->durable_size;
-        for (size_t s = 0; s * SECTOR < to->size; s++) {
-                bool keep = !from->changed[s];
+        if (size > d->size)
+                memset(d->data + d->size, 0, size - d->size);
+        for (size_t s = d->from; s < d->to && s * SECTOR < size; s++) {
+                uint32_t when = d->changed[s];
 
-                keep = keep || how == 1 || (how == 2 && from->changed[s] <= until) || (how == 3 && below(BY_DISK, 2));
-                memcpy(to->data + s * SECTOR, (keep ? from->data : from->durable) + s * SECTOR, SECTOR);
+                if (when == 0 || how == 1 || (how == 2 && when <= until) || (how == 3 && below(BY_DISK, 2)))
+                        continue;
+                if (s * SECTOR < d->durable_size)
+                        memcpy(d->data + s * SECTOR, d->old + s * SECTOR, SECTOR);
+                else
+                        memset(d->data + s * SECTOR, 0, SECTOR);
         }
-        if (to->size < to->used)
-                memset(to->data + to->size, 0, to->used - to->size);
-        to->durable_size = to->size;
-        to->from = to->to = 0;
-        if (to->used > 0) {
-                memcpy(to->durable, to->data, to->used);
-                memset(to->changed, 0, sectors(to->used) * sizeof(*to->changed));
-        }
+        d->size = size;
+        sync_all(d);
 }
 
 /* --- crashes --- */
@@ -150,9 +166,12 @@ static void stop_here(bool power) {
         dead = true;
         cut = power;
         for (size_t i = 0; i < FILES; i++) {
+                survivors[i].there = disks[i].there;
+                if (!disks[i].there)
+                        continue;
                 disk_copy(&survivors[i], &disks[i]);
-                if (power && disks[i].there)
-                        cut_power(&survivors[i], &disks[i], how, until);
+                if (power)
+                        cut_power(&survivors[i], how, until);
         }
 }
 
@@ -286,10 +305,12 @@ static int x_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at) {
 
         if (end > d->size && now() < full_until)
                 return SQLITE_FULL;
-        if (end > d->size)
-                resize(d, end);
-        memcpy(d->data + at, from, (size_t) n);
+        if ((size_t) at > d->size)
+                resize(d, (size_t) at);
+        grow(d, end);
         mark(d, (size_t) at, end);
+        memcpy(d->data + at, from, (size_t) n);
+        d->size = MAX(d->size, end);
         written();
         return SQLITE_OK;
 }
