@@ -2,6 +2,7 @@
 
 #include "config/yaml.h"
 #include "util/path.h"
+#include "util/places.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -81,28 +82,8 @@ static void owner_of_new(const Change *c, uid_t *ret_uid, gid_t *ret_gid) {
         *ret_gid = group ? group->gr_gid : c->dir.st_gid;
 }
 
-static int make_parents(const char *dir, Error *e) {
-        _cleanup_free_ char *path = strdup(dir);
-
-        if (!path)
-                return error_oom(e);
-        for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-                *slash = '\0';
-                if (mkdir(path, 0700) < 0 && errno != EEXIST)
-                        return error_os(e, errno, "making %s", PATH_SHOWN(path));
-                *slash = '/';
-        }
-        return 0;
-}
-
-/* 0640 of a file are 0750 of a folder. 1: it was made. */
-static int make_dir(const char *path, Error *e) {
-        if (mkdir(path, geteuid() == 0 ? 0750 : 0700) == 0)
-                return 1;
-        return errno == EEXIST ? 0 : error_os(e, errno, "making %s", PATH_SHOWN(path));
-}
-
 static int begin(Change *c, Error *e) {
+        mode_t mode = geteuid() == 0 ? 0750 : 0700; /* 0640 of a file is 0750 of a folder */
         char path[4096];
         uid_t uid;
         gid_t gid;
@@ -112,12 +93,10 @@ static int begin(Change *c, Error *e) {
                 return error_set(e, -ENAMETOOLONG, ERROR_OS, ENAMETOOLONG, "the configuration's path is too long");
         c->dir_fd = open(c->config_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (c->dir_fd < 0 && errno == ENOENT) {
-                r = make_parents(c->config_dir, e);
-                if (r >= 0)
-                        r = make_dir(c->config_dir, e);
+                r = place_make(c->config_dir, mode);
                 if (r < 0)
-                        return r;
-                c->made_dir = r > 0;
+                        return error_os(e, -r, "making %s", PATH_SHOWN(c->config_dir));
+                c->made_dir = true;
                 c->dir_fd = open(c->config_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         }
         if (c->dir_fd < 0 || fstat(c->dir_fd, &c->dir) < 0)
@@ -128,14 +107,15 @@ static int begin(Change *c, Error *e) {
                                            "another azsyncctl changes %s at this moment; try again when it is done",
                                            PATH_SHOWN(c->config_dir))
                                : error_os(e, errno, "locking %s", PATH_SHOWN(c->config_dir));
-        r = make_dir(path, e);
-        c->made_mappings = r > 0;
+        c->made_mappings = mkdir(path, mode) == 0;
+        if (!c->made_mappings && errno != EEXIST)
+                return error_os(e, errno, "making %s", PATH_SHOWN(path));
         owner_of_new(c, &uid, &gid);
         if (c->made_dir && geteuid() == 0)
                 (void) !fchown(c->dir_fd, uid, gid);
         if (c->made_mappings && geteuid() == 0)
                 (void) !lchown(path, uid, gid);
-        return r < 0 ? r : 0;
+        return 0;
 }
 
 int change_new(Change **ret, const char *config_dir, const char *state_dir, Error *e) {

@@ -23,7 +23,8 @@ typedef enum ChangeMode {
         CHANGE_SECRET, /* 0600; it must not be there yet */
 } ChangeMode;
 
-/* What `name` shall hold; `text` NULL: it shall be gone. The text is copied. The same name may be put again. */
+/* What `name` shall hold; `text` NULL: it shall be gone. The text is copied. The same name may be put again: what was
+ * there the first time must still be there when it is committed. */
 int change_put(Change *c, const char *name, const char *text, size_t size, ChangeMode mode, Error *e) _must_check_;
 void change_drop(Change *c); /* whatever was put, but not committed */
 

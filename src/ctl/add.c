@@ -404,9 +404,10 @@ static void say_added(const Adding *a) {
         (void) fflush(stdout);
 }
 
-/* How azsyncd is told, who never runs yet. */
 static const char *start_command(const Adding *a) {
-        return a->where.system && !a->o->config_dir ? "systemctl enable --now azsyncd" : "start azsyncd";
+        return a->o->config_dir  ? "start azsyncd with the same --config"
+               : a->where.system ? "systemctl enable --now azsyncd"
+                                 : "systemctl --user enable --now azsyncd";
 }
 
 static int say_progress(Adding *a) {

@@ -31,6 +31,10 @@ int verb_add(const Options *o) {
         return elsewhere(o);
 }
 
+int verb_edit(const Options *o) {
+        return elsewhere(o);
+}
+
 int verb_list(const Options *o) {
         return elsewhere(o);
 }

@@ -107,7 +107,12 @@ static const Verb verbs[] = {
           "Lists the mappings of the configuration, with and without a running azsyncd: name, folder, URL, and the\n"
           "state if it runs. With --json: {\"version\", \"config\", \"running\", \"mappings\": [{\"name\", \"file\",\n"
           "\"folder\", \"url\", \"account\", \"container\", \"prefix\", \"state\"}]}.\n" },
-        { "edit", 0, MANY, 0, NULL, "edit NAME", NULL, NULL },
+        { "edit", 0, 1, STATE_DIR, verb_edit, "edit [NAME]", "change a mapping, or azsyncd.yaml, in an editor",
+          "Opens mappings.d/NAME.yaml, or azsyncd.yaml without a name, in $VISUAL or $EDITOR: a copy of it, which is\n"
+          "put in force only if it is valid. Else each mistake is named, and it can be edited again or left as it\n"
+          "was. Owner and mode stay; a running azsyncd takes it at once.\n\n"
+          "  --state-dir DIR   where azsyncd keeps its journal, if it was told so (default: /var/lib/azsyncd)\n"
+          "  --json            {\"version\", \"file\", \"changed\", \"running\"}\n" },
         { "doctor", 0, 1, STATE_DIR, verb_doctor, "doctor [MAPPING]",
           "checks rights, limits, clock, endpoint, login, container; what to do",
           "Looks at all that azsyncd needs, and says of each thing in one line how it is and, after \"do:\", what to "

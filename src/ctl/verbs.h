@@ -26,6 +26,7 @@ int verb_change(const Options *o); /* rescan, retry, pause, resume, approve, rej
 
 /* in azsyncctl-cloud */
 int verb_add(const Options *o);
+int verb_edit(const Options *o);
 int verb_list(const Options *o);
 int verb_remove(const Options *o);
 int verb_doctor(const Options *o);

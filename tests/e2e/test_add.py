@@ -1,12 +1,9 @@
 """azsyncctl add: from a folder and a URL to a mapping that runs; and if not, nothing was changed, and nobody saw the secret."""
-import contextlib
 import datetime
 import fcntl
 import json
 import os
 import pathlib
-import pty
-import select
 import stat
 import subprocess
 import threading
@@ -15,6 +12,7 @@ import pytest
 from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 
 from daemon import SLOW, WITHOUT_POWERS, Daemon, Result, until
+from terminal import terminal
 
 EMULATOR = "http://127.0.0.1:10000/devstoreaccount1"
 
@@ -75,7 +73,7 @@ def test_two_commands(bare, account, folder):
                secret=account.key + "\n")
     assert (done.rc, done.err) == (0, ""), done
     assert f"folder: added\n  {folder} -> {account.endpoint()}/box/a b\n" in done.out
-    assert done.out.endswith("azsyncd does not run yet: start azsyncd\n")
+    assert done.out.endswith("azsyncd does not run yet: start azsyncd with the same --config\n")
     assert "ok   account " + account.name + ": login: the account key is accepted" in done.out
     key = bare.config / f"{account.name}.key"
     assert key.read_text() == account.key + "\n" and mode(key) == 0o600
@@ -313,33 +311,6 @@ def test_a_container_that_is_not_to_be_made(bare, account, folder):
     done = add(bare, folder, f"{account.endpoint()}/box", secret=sas(account))
     assert done.rc == 1 and "FAIL folder: container: box does not exist, and azsyncd may not make it" in done.out, done
     assert not bare.config.exists()
-
-
-@contextlib.contextmanager
-def terminal(arguments, environment):
-    """The command on a terminal of its own: (send, output so far, process)."""
-    main, side = pty.openpty()
-    process = subprocess.Popen(arguments, env=environment, stdin=side, stdout=side, stderr=side, start_new_session=True)
-    os.close(side)
-    seen = bytearray()
-
-    def output():
-        while select.select([main], [], [], 0)[0]:
-            try:
-                piece = os.read(main, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            seen.extend(piece)
-        return bytes(seen)
-    try:
-        yield (lambda text: os.write(main, text)), output, process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        os.close(main)
 
 
 @pytest.mark.asan

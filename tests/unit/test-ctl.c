@@ -212,7 +212,7 @@ static void test_usage(void **state) {
                 { "remove", 2, "", "needs the name of a mapping" },
                 { "remove a b", 2, "", "too many arguments: azsyncctl remove" },
                 { "list x", 2, "", "too many arguments: azsyncctl list" },
-                { "edit x", 2, "", "not supported yet" },
+                { "edit a b", 2, "", "too many arguments: azsyncctl edit" },
                 { "doctor a b", 2, "", "too many arguments: azsyncctl doctor" },
                 { "--help doctor", 0, "--state-dir", "" },
                 { "status --state-dir /x", 2, "", "status has no option --state-dir" },
