@@ -213,11 +213,9 @@ static void version_add(Path *p, uint64_t hash, bool weak) {
         p->versions[p->n++] = (Version){ now(), hash, weak };
 }
 
-/* The file is there, and empty, and its blob is not: that counts as deleted (5.9). */
-static bool is_emptied(Path *p) {
-        const Blob *b = path_blob(p);
-
-        return p->inode_now->content.total == 0 && b && b->there && b->content.total > 0;
+/* The file is there, and empty, and what is held is not: that counts as deleted (5.9). */
+static bool is_emptied(const Path *p) {
+        return p->inode_now->content.total == 0 && p->held_size > 0;
 }
 
 /* Also while the disk is not mounted: its files are still the truth. */
@@ -280,6 +278,19 @@ static bool is_nothing(const Path *p) {
         return p->hash_now == 0 || p->hash_now == content_hash(&(Content){ 0 });
 }
 
+/* Of the blob that the journal speaks of: somebody may have put another one there since. */
+static uint64_t size_held(Path *p) {
+        const Blob *b = path_blob(p);
+        Row row;
+
+        if (b && b->there && !b->stranger)
+                return b->content.total;
+        return journal_get(engine->sync.journal, engine->sync.mappings[0]->record.id, p->name, strlen(p->name), &row,
+                           NULL) > 0
+                       ? row.stamp.size
+                       : 0;
+}
+
 static int on_queued(const QueueItem *item, void *userdata) {
         bool *approve = userdata;
         Path *p;
@@ -287,9 +298,10 @@ static int on_queued(const QueueItem *item, void *userdata) {
         if (strcmp(item->state, "held") != 0)
                 return 0;
         p = path_get(item->path);
-        if (!approve)
+        if (!approve) {
                 p->held = is_nothing(p);
-        else if (*approve) {
+                p->held_size = size_held(p);
+        } else if (*approve) {
                 p->held = false;
                 p->approved = true;
         } else {
