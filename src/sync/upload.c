@@ -416,6 +416,9 @@ static void upload_begin(Job *job) {
 }
 
 void upload_start(Job *job, bool hash_first) {
+        /* its mode or owner has changed and nothing else, as far as the stamp is to be believed: without the question
+         */
+        bool alike = hash_first && !job->row.content && !job->row.doubt && stamp_moved(&job->row.stamp, &job->stamp);
         bool unsure = job->row.confirmed || job->row.doubt || job->row.attempts > 0 || job->blocks_unsure ||
                       job->stamp.size > UNASKED_MOST;
 
@@ -432,7 +435,7 @@ void upload_start(Job *job, bool hash_first) {
         }
         job->upload->job = job;
         job->upload->hash_first = hash_first;
-        if (unsure && !job->blocks_asked)
+        if (unsure && !alike && !job->blocks_asked)
                 upload_ask(job);
         else
                 upload_begin(job);

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Ten bugs that such daemons have had, planted one by one (tests/sim/planted): each must be found, or the suite that
+"""Bugs that such daemons have had, planted one by one (tests/sim/planted): each must be found, or the suite that
 should have found it proves nothing.
 
-    planted.py [--histories N] [NUMBER...]     NUMBER: only these (01 ... 10)
+    planted.py [--histories N] [NUMBER...]     NUMBER: only these (01 ... 13)
 
 Everything happens in a copy of the tree, in one build directory of it, so that each bug costs a few files. What is said
 of each: who found it, and by which invariant or test."""
@@ -29,6 +29,9 @@ FINDERS = {
     "08": "http",
     "09": "tree",
     "10": "sim",
+    "11": "sim",
+    "12": "sim",
+    "13": "blocks",
 }
 
 

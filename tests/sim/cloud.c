@@ -78,6 +78,7 @@ static bool theirs(const Blob *b) {
 
 void check_written(const Blob *before, const Blob *b) {
         Path *p = path_of_blob(b->name);
+        uint8_t md5[16];
 
         if (!p) {
                 fail("outside", "%s is written, which is not below the prefix", b->name);
@@ -87,6 +88,9 @@ void check_written(const Blob *before, const Blob *b) {
                 fail("stranger", "somebody else's %s is overwritten", b->name);
         if (!b->fuzzy && !hash_was_real(content_hash(&b->content)))
                 fail("torn", "%s is no state that its file ever had", b->name);
+        content_md5(&b->content, md5);
+        if (b->has_md5 && memcmp(b->md5, md5, sizeof(md5)) != 0)
+                fail("md5", "%s bears the MD5 of other bytes", b->name);
         if (b->content.total == 0 && before->there && before->content.total > 0)
                 count_deletion(p, before);
         if (tree_entry(p->name))
