@@ -1,0 +1,83 @@
+"""Killed, stuck, restarted: what systemd does about it, and that it costs nothing but the changes (pitfalls 8, 11.4, 11.7).
+
+The figures of the full length are in docs/reliability.md.
+"""
+import time
+
+from changes import LEAST, Changes, spent, tree
+from daemon import until
+
+
+def test_killed(service, folder, equal):
+    """kill -9 while files come: systemd starts it again, and nothing is missing."""
+    tree(folder, 200)
+    service.start()
+    before = service.main_pid
+    service.signal("KILL")
+    tree(folder / "more", 200)
+    service.until_restarted(before)
+    service.wait_sync()
+    equal()
+    assert service.show("NRestarts") == "1"
+
+
+def test_stuck(service, folder, equal):
+    """A process that does not get on is no process: the watchdog ends it, and systemd starts another."""
+    service.drop_in("[Service]\nWatchdogSec=2\n")
+    tree(folder, 20)
+    service.start()
+    service.wait_sync()
+    before = service.main_pid
+    service.signal("STOP")
+    tree(folder / "more", 20)
+    service.until_restarted(before)
+    service.wait_sync()
+    equal()
+    assert any("watchdog" in r["MESSAGE"].lower() for r in service.records("_PID=1")), service.log()
+
+
+def test_healthy_is_left_alone(service, folder):
+    """The watchdog is fed often enough, also by a daemon that has nothing to do."""
+    service.drop_in("[Service]\nWatchdogSec=1\n")
+    service.start()
+    service.wait_sync()
+    fed = service.show("WatchdogTimestampMonotonic")
+    until(lambda: int(service.show("WatchdogTimestampMonotonic")) > int(fed) + 3_000_000, 60, "three seconds of pings")
+    assert service.show("NRestarts") == "0"
+
+
+def test_restart_with_much_to_do(service, folder, equal, proxy):
+    """11.4: it does not wait for 2,000 uploads, and systemd does not have to kill it; each of them is made afterwards."""
+    service.drop_in("[Service]\nTimeoutStopSec=10\n")
+    service.through(proxy, bandwidth="20KiB/s")
+    tree(folder, 2000, size=2000)
+    service.start()
+    service.until_status(pending=lambda n: n > 1900, uploaded_files=lambda n: n > 0)
+    began = time.monotonic()
+    service.systemctl("stop", "azsyncd.service")
+    print(f"stopped with 2,000 uploads to do: {time.monotonic() - began:.2f} s")
+    assert service.show("Result") == "success" and service.show("ExecMainStatus") == "0", service.log()
+    confirmed = len(proxy.puts())
+    assert 0 < confirmed < 1900
+    mark = proxy.mark()
+    service.through(proxy)
+    service.start()
+    service.wait_sync(300)
+    equal()
+    # what was confirmed is not sent again
+    assert len(proxy.puts(mark)) == 2000 - confirmed
+
+
+def test_changes_while_it_was_down(service, folder, equal, proxy, files):
+    """Promise 4: what happened meanwhile is found, renames included, and costs no request and no byte more than that."""
+    service.through(proxy)
+    tree(folder, files)
+    service.start()
+    service.wait_sync(300 + files // 10)
+    service.systemctl("stop", "azsyncd.service")
+    changes, mark, began = Changes(folder).make(), proxy.mark(), time.monotonic()
+    service.start()
+    service.wait_sync(300)
+    print(f"{files} files: in sync {time.monotonic() - began:.2f} s after the start")
+    assert spent(proxy, mark) == changes.cost
+    equal(content=files == LEAST)
