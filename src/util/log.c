@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#define SD_JOURNAL_SUPPRESS_LOCATION 1 /* the record says where it was made, not log_commit() */
 #include <systemd/sd-journal.h>
 
 static _Atomic bool to_journal;
