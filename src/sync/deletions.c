@@ -20,7 +20,6 @@
 #define LOOK_HOLDS (NSEC_PER_SEC)          /* if the loop itself was held up: looked at anew */
 #define TRAVELLING_MOST 4u                 /* batches at once: a thousand jobs */
 #define REFUSED_PAUSE (900 * NSEC_PER_SEC) /* then one is tried again: rights and boxes on the way change */
-#define LOCAL_RETRY (5 * NSEC_PER_SEC)
 
 typedef struct Batch Batch;
 struct Batch {

@@ -4,16 +4,19 @@
 
 #include "azsyncd/messages.h"
 #include "sync/guard.h"
+#include "util/backoff.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/path.h"
 
 #include <string.h>
+#include <sys/random.h>
 
 #define CHANGED_PAUSE (500 * NSEC_PER_MSEC) /* it moved while we read it: let it rest, longer each time */
 #define CHANGED_MOST (15 * NSEC_PER_SEC)
 #define NEVER_RESTS (600 * NSEC_PER_SEC) /* pitfalls 4.7 */
 #define LOGGED_FAILURES 10u
+#define RETRY_CAP (60 * NSEC_PER_SEC)
 
 /* The row as it is now: a hint may have come since the claim; what we know of the blob is in job->row. */
 static int job_reload(Job *job) {
@@ -191,6 +194,13 @@ bool job_may_mark(Job *job) {
         row_unrest(&job->row, now);
         return now - job->row.unrest >= rest &&
                (job->row.marked == 0 || now - job->row.marked >= rest || now < job->row.marked);
+}
+
+int64_t job_backoff(const Job *job, int64_t asked_ns) {
+        uint64_t random = 0;
+
+        (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
+        return backoff_delay(job->row.attempts + 1, RETRY_CAP, asked_ns, random);
 }
 
 int64_t job_pause(const Job *job) {

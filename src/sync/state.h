@@ -28,6 +28,7 @@ typedef struct Outside Outside;
 #define SYNC_FIRST_ROOM ((size_t) 64 * 1024)      /* what a file of unknown size is offered at first */
 #define LARGE_SHORTER 4u                          /* a large file gives way to one that has less than this part left */
 #define APART_MAX 256u                            /* jobs of a mapping that wait to send something large */
+#define LOCAL_RETRY (5 * NSEC_PER_SEC)            /* so is what this machine had nothing to do it with */
 #define ROOT_RETRY (5 * NSEC_PER_SEC)             /* a missing root is looked for so often */
 #define SYNC_TRANSFERS 512u                       /* requests in flight per account at most, unless `transfers` says */
 
@@ -272,10 +273,12 @@ struct Engine {
 Mapping *sync_find(const Sync *s, const char *name);
 void sync_kick(Sync *s);  /* something may be due */
 void sync_touch(Sync *s); /* rows were written: commit soon, tell */
+int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
+
+/* apply.c: configurations in force */
 /* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters and what
  * is known of the mounts. It is gone if that fails. */
 void sync_restart(Sync *s, size_t i);
-int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
 
 /* recovery.c: a journal that is out of order */
 int recovery_new(Sync *s, Error *e) _must_check_;
@@ -387,11 +390,14 @@ void job_start(Job *job);
 void job_plan(Job *job);
 /* It is no longer one of those that keep small ones from being started. False: too many are apart; it went back. */
 bool job_set_apart(Job *job);
-bool job_may_send(Job *job);                           /* false: the account's gate has closed, and the job went back */
-void job_answered(Job *job, const BlobAnswer *answer); /* counts, clears `call` */
 void job_look(Job *job);
-void job_delete(Job *job, const char *etag);          /* by a request of its own */
-void job_deleted(Job *job, const BlobAnswer *answer); /* one of a batch: what the account learns from it is not said */
+
+/* send.c: requests of a job, and their answers */
+bool job_may_send(Job *job);                           /* false: the account's gate has closed, and the job went back */
+void job_send(Job *job, const Plan *p);                /* ASK, UPLOAD in one piece, METADATA */
+void job_delete(Job *job, const char *etag);           /* by a request of its own */
+void job_answered(Job *job, const BlobAnswer *answer); /* counts, clears `call` */
+void job_deleted(Job *job, const BlobAnswer *answer);  /* one of a batch: what the account learns from it is not said */
 void job_failed(Job *job, const BlobAnswer *answer,
                 bool write); /* everything but OK and what the caller knows better */
 BlobMeta job_meta(const Job *job);
@@ -404,10 +410,11 @@ void job_park(Job *job, PathState state, int64_t due, const char *reason);
 void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason);
 bool job_rest(Job *job); /* if reading it took long, not long ago; false: it need not */
 /* and these tell which it is to be */
-bool job_is_hinted(Job *job);      /* something has happened to the path since it was claimed */
-bool job_may_mark(Job *job);       /* it changed while it was read: for so long by now that a marked copy is better than
-                                      none? */
-int64_t job_pause(const Job *job); /* it changed while it was read: how long to leave it alone */
+bool job_is_hinted(Job *job); /* something has happened to the path since it was claimed */
+bool job_may_mark(Job *job);  /* it changed while it was read: for so long by now that a marked copy is better than
+                                 none? */
+int64_t job_backoff(const Job *job, int64_t asked_ns); /* it failed: how long, at least as the service asked for */
+int64_t job_pause(const Job *job);                     /* it changed while it was read: how long to leave it alone */
 
 /* deletions.c: deletions that travel together */
 void deletions_join(Job *job, const char *etag); /* it was just looked at. The etag stays where it is */
