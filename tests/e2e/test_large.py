@@ -1,6 +1,7 @@
 """Large files: only what changed travels, a crash costs what was in flight, and nothing is committed that never was a
 file (docs/design.md, "Large files"; pitfalls 10.15-10.18). The sizes of the promise are those of scripts/torture; CI has
 smaller files and the same bounds, for what an edit costs does not depend on the size."""
+import base64
 import os
 import random
 import threading
@@ -153,11 +154,33 @@ def test_hole_file(make, account, proxy, folder, mib):
         print("blocks:", len(committed), "read:", bytes_read(d.pid), "most memory:", hwm(d.pid))
 
 
+@pytest.mark.skipif(os.environ.get("AZSYNC_ROUNDS") != "full", reason="110 GiB have to be hashed")
+def test_too_many_blocks(make, account, proxy, folder):
+    """A file made so that it is cut into more blocks than a blob may have: cut anew, into larger ones."""
+    period, words, data = 9 * MIB // 4, 25_010, noise(4096)  # such runs of zeros are blocks, and what is between them
+    with open(folder / "words", "wb") as f:
+        f.truncate(period * words)
+        for n in range(words):
+            f.seek(n * period)
+            f.write(data)
+    with make(port=proxy.port) as d:
+        d.wait_sync(3600)
+        assert d.status()["failed"] == 0 and d.status()["files"] == 1
+    blob = account.client().get_blob_client("box", "words")
+    committed = blob.get_block_list("committed")[0]
+    assert sum(b.size for b in committed) == blob.get_blob_properties().size == period * words
+    assert len(committed) < 50000 and {base64.b64decode(b.id)[1] for b in committed} == {23}  # 8 MiB on average
+    for n in (0, words // 2, words - 1):
+        assert blob.download_blob(n * period, 5000).readall() == data + bytes(5000 - len(data))
+    print("blocks:", len(committed), "bytes sent:", proxy.body_bytes())
+
+
 @pytest.mark.asan
 def test_kills(make, proxy, folder, equal, rounds, seed, mib):
     """kill -9 at random moments of an upload: what the service has is not sent again, and what is, was in flight."""
     size, kills, chance = mib(40, 400), rounds(2, 20), random.Random(seed)
     per_upload, done = min(kills, 5), 0
+    proxy.rule = lambda r: Delay(0.2) if r.verb == "put-block" else None  # so that some are in flight
     d = make(port=proxy.port, settings={"memory": "64MiB"})
     while done < kills:
         first = proxy.mark()
