@@ -174,7 +174,7 @@ static void drop_configs(Engine *engine) {
                 const Config *c = engine->configs[i];
                 bool used = false;
 
-                for (size_t k = 0; k < s->n_mappings; k++)
+                for (size_t k = 0; k < s->n_mappings && c->n_mappings > 0; k++)
                         used |= s->mappings[k]->config >= c->mappings &&
                                 s->mappings[k]->config < c->mappings + c->n_mappings;
                 if (!used) {
