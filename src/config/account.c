@@ -56,7 +56,7 @@ static int read_auth(ConfigReader *c, const Node *n, AccountConfig *a) {
                                      methods[which], key);
         if (secret_read(c, secret, key, &a->secret, &a->secret_file) < 0)
                 return -EINVAL;
-        if (a->method == AUTH_SAS && a->secret[0] == '?')
+        if (a->method == AUTH_SAS && a->secret && a->secret[0] == '?')
                 memmove(a->secret, a->secret + 1, strlen(a->secret)); /* its NUL included */
         return 0;
 }
@@ -75,6 +75,8 @@ static int read_connection(ConfigReader *c, const Node *n, AccountConfig *a) {
                 r = secret_read(c, n, "connection-string", &text, &a->secret_file);
         if (r < 0)
                 return r;
+        if (!text)
+                return config_refuse(c, n, "connection-string", "only azsyncd itself can read it");
         r = connection_parse(&conn, text, &e);
         secret_free(text);
         if (r < 0)
@@ -110,6 +112,8 @@ static int check_secret(ConfigReader *c, const Node *n, const AccountConfig *a) 
         size_t size = 0;
         int r;
 
+        if (!a->secret)
+                return 0;
         if (a->method == AUTH_SAS) {
                 const char *fault = sas_fault(a->secret);
 

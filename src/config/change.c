@@ -238,7 +238,11 @@ int change_put(Change *c, const char *name, const char *text, size_t size, Chang
 int change_load(const Change *c, Config **ret, Buf *report, Error *e) {
         ConfigDraft drafts[FILES_MAX];
         const ConfigPlaces places = {
-                .config_dir = c->config_dir, .state_dir = c->state_dir, .drafts = drafts, .n_drafts = c->n_files
+                .config_dir = c->config_dir,
+                .state_dir = c->state_dir,
+                .drafts = drafts,
+                .n_drafts = c->n_files,
+                .secrets_elsewhere = true,
         };
 
         for (size_t i = 0; i < c->n_files; i++) {

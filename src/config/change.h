@@ -28,7 +28,7 @@ typedef enum ChangeMode {
 int change_put(Change *c, const char *name, const char *text, size_t size, ChangeMode mode, Error *e) _must_check_;
 void change_drop(Change *c); /* whatever was put, but not committed */
 
-/* The configuration as it will be; as config_load(). */
+/* The configuration as it will be; as config_load(), with secrets_elsewhere. */
 int change_load(const Change *c, Config **ret, Buf *report, Error *e) _must_check_;
 
 /* -ESTALE: somebody changed a file meanwhile. On failure everything is as it was, or `e` says what is not. Signals that

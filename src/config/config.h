@@ -16,7 +16,7 @@ typedef struct AccountConfig {
         char *account;  /* name in signatures; "" for SAS without one */
         char *endpoint; /* URL without trailing '/' */
         AuthMethod method;
-        char *secret;      /* Base64 key, or the SAS without '?' */
+        char *secret;      /* Base64 key, or the SAS without '?'; NULL: see secrets_elsewhere */
         char *secret_file; /* where it was read, from {file:}; NULL: elsewhere, where a reload finds nothing new */
         char *ca_file;     /* NULL */
         char *proxy;       /* NULL */
@@ -71,6 +71,8 @@ typedef struct ConfigPlaces {
         const char *state_dir;  /* no mapped folder may hold it (pitfalls 1.16, by device and inode) */
         const ConfigDraft *drafts;
         size_t n_drafts;
+        bool secrets_elsewhere; /* a key or SAS that only azsyncd gets at (a credential, its environment, a file of its
+                                   own) is no mistake: it stays NULL */
 } ConfigPlaces;
 
 /* 0 and *ret; -EINVAL with `e` (domain CONFIG) and every complaint in `report`, a line each. */

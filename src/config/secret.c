@@ -16,6 +16,11 @@ char *secret_free(char *secret) {
         return NULL;
 }
 
+/* Is it none of our business that we do not get at it? */
+static bool elsewhere(const ConfigReader *c) {
+        return c->places && c->places->secrets_elsewhere;
+}
+
 static int take(ConfigReader *c, const Node *n, const char *key, const char *text, size_t size, char **ret) {
         while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
                 size--;
@@ -40,6 +45,8 @@ static int from_file(ConfigReader *c, const Node *n, const char *key, const char
 
         if (draft && draft->text)
                 return take(c, n, key, draft->text, draft->size, ret);
+        if (fd < 0 && !draft && errno == EACCES && elsewhere(c))
+                return 0;
         if (fd < 0 || fstat(fd, &st) < 0)
                 return config_refuse(c, n, key, "%s: %s", SHOWN_PATH(path), strerror(draft ? ENOENT : errno));
         if (!S_ISREG(st.st_mode))
@@ -76,6 +83,8 @@ static int from_credential(ConfigReader *c, const Node *n, const char *key, cons
         if (strlen(name) > 128 || name[0] == '.' || strspn(name, NAME_CHARS "@") != strlen(name))
                 return config_refuse(c, n, key,
                                      "not the name of a credential; expected LoadCredential='s: A-Z a-z 0-9 . _ - @");
+        if (!dir && elsewhere(c))
+                return 0;
         if (!dir)
                 return config_refuse(c, n, key,
                                      "no credentials were handed over ($CREDENTIALS_DIRECTORY is not set); " ADD_IT,
@@ -119,6 +128,8 @@ int secret_read(ConfigReader *c, const Node *n, const char *key, char **ret, cha
                 if (strlen(value->text) > 64 || strspn(value->text, NAME_CHARS) != strlen(value->text))
                         return config_refuse(c, value, key, "env: not the name of an environment variable");
                 text = getenv(value->text);
+                if (!text && elsewhere(c))
+                        return 0;
                 if (!text)
                         return config_refuse(c, value, key, "the environment variable %s is not set",
                                              SHOWN(value->text));

@@ -348,6 +348,7 @@ static int compose(Adding *a) {
 /* Whatever would keep all of it from being mirrored stops us; a file that cannot be read does not. 0; else an exit
  * code, and all that was found is said but the result. */
 static int examine(Adding *a) {
+        json_t *status = setup_status(&a->where);
         Doctor *d = &a->doctor;
         int r;
 
@@ -359,6 +360,8 @@ static int examine(Adding *a) {
                        .findings.color = output_color(),
                        .findings.checks = a->o->json ? json_array() : NULL };
         d->where.runtime_dir = NULL;
+        rights_find(&d->eyes, (pid_t) json_get_count(status, "pid"), a->where.system && !a->o->config_dir);
+        json_decref(status);
         r = sd_event_new(&d->loop);
         if (r < 0 || (a->o->json && !d->findings.checks))
                 return setup_fail("%s", strerror(r < 0 ? -r : ENOMEM));

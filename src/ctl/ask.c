@@ -66,10 +66,10 @@ static int read_hidden(Buf *ret, const char *prompt, Error *e) {
         hidden = before;
         /* ISIG too: a signal would end us and leave the terminal without echo */
         hidden.c_lflag &= ~(tcflag_t) (ECHO | ECHONL | ICANON | ISIG);
-        (void) fputs(prompt, stderr);
-        (void) fflush(stderr);
         if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) < 0)
                 return error_os(e, errno, "asking at the terminal");
+        (void) fputs(prompt, stderr); /* only now: what is typed ahead would be lost */
+        (void) fflush(stderr);
         r = read_typed(ret, e);
         (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
         (void) fputc('\n', stderr);

@@ -383,12 +383,15 @@ void doctor_account(Doctor *d, const AccountConfig *account) {
         bool known;
         int r;
 
-        r = service_open(&s, &e);
+        r = account->secret ? service_open(&s, &e) : 0;
         if (r < 0) {
                 finding(&d->findings, FOUND_FAIL, s.about, "login", "", "%s", e.text);
                 return;
         }
-        known = ask_account(&s);
+        if (!account->secret)
+                finding(&d->findings, FOUND_UNKNOWN, s.about, "login", "azsyncctl doctor, once azsyncd runs",
+                        "its secret is azsyncd's alone, so it cannot be tried from here");
+        known = account->secret && ask_account(&s);
         if (known)
                 ask_soft_delete(&s);
         for (size_t i = 0; i < d->config->n_mappings; i++) {

@@ -20,6 +20,7 @@
 typedef struct Walked {
         Work work;
         const MappingConfig *mapping;
+        Rights eyes;
         int64_t until;
         _Atomic int64_t stepped; /* boot ns of the last step */
         int root;                /* for questions of rights; -1 */
@@ -94,6 +95,7 @@ static void walk(Work *work) {
         RootId id;
         uint64_t mnt;
 
+        rights_take_on(&w->eyes);
         (void) root_open(w->mapping->folder, NULL, &w->root, &id, &mnt, NULL, NULL);
         walk_branch(&walk, "", &w->end);
         closep(&w->root);
@@ -127,7 +129,7 @@ static void say_root(Doctor *d, const MappingConfig *m, const ScanEnd *end) {
 
         if (end->root_state == ROOT_UNREADABLE)
                 (void) snprintf(advice, sizeof(advice), "give uid %u the right to read it, or repair its disk",
-                                (unsigned) geteuid());
+                                (unsigned) d->eyes.uid);
         else
                 (void) snprintf(advice, sizeof(advice),
                                 "mount or make it, or correct `folder`; until then nothing is sent or deleted");
@@ -141,7 +143,7 @@ static void say_rights(Doctor *d, const MappingConfig *m, const Walked *w) {
                 finding(&d->findings, FOUND_OK, about, "folder", "",
                         "%s%" PRIu64 " %s, %u %s, all of them readable by uid %u%s", w->cut ? "at least " : "",
                         w->files, w->files == 1 ? "file" : "files", w->end.folders,
-                        w->end.folders == 1 ? "folder" : "folders", (unsigned) geteuid(),
+                        w->end.folders == 1 ? "folder" : "folders", (unsigned) d->eyes.uid,
                         w->cut ? " (not counted further)" : "");
                 return;
         }
@@ -149,7 +151,7 @@ static void say_rights(Doctor *d, const MappingConfig *m, const Walked *w) {
                 "give the right to read, or `exclude` them; what is in the cloud of them stays",
                 "%" PRIu64 " %s and %" PRIu64 " %s cannot be read by uid %u, the first is %s", w->unreadable_files,
                 w->unreadable_files == 1 ? "file" : "files", w->unreadable_folders,
-                w->unreadable_folders == 1 ? "folder" : "folders", (unsigned) geteuid(), w->first_unreadable);
+                w->unreadable_folders == 1 ? "folder" : "folders", (unsigned) d->eyes.uid, w->first_unreadable);
 }
 
 static void say_names(Doctor *d, const MappingConfig *m, const Walked *w) {
@@ -198,6 +200,7 @@ void doctor_folder(Doctor *d, const MappingConfig *m) {
         }
         w->work = (Work){ .run = walk, .done = walked, .drop = drop };
         w->mapping = m;
+        w->eyes = d->eyes;
         w->root = -1;
         w->stepped = clock_boot();
         w->until = w->stepped + d->walk_ns;

@@ -19,8 +19,6 @@
 #define WALK_TIME (30 * NSEC_PER_SEC)
 #define STUCK_TIME (20 * NSEC_PER_SEC)
 #define STEP_USEC UINT64_C(100000)
-/* where systemd puts what LoadCredential= names: the daemon is told, we are not */
-#define UNIT_CREDENTIALS "/run/credentials/azsyncd.service"
 
 /* --- configuration --- */
 
@@ -84,9 +82,8 @@ static void say_configuration(Doctor *d, Loading *l) {
         d->config = TAKE_PTR(l->config);
         say_lines(d, FOUND_WARN, "", buf_text(&d->config->warnings));
         if (d->config->n_mappings == 0)
-                finding(&d->findings, FOUND_WARN, MACHINE, "configuration",
-                        "write mappings.d/NAME.yaml there, then azsyncctl reload", "no folder is mapped in %s",
-                        PATH_SHOWN(d->where.config_dir));
+                finding(&d->findings, FOUND_WARN, MACHINE, "configuration", "azsyncctl add FOLDER URL",
+                        "no folder is mapped in %s", PATH_SHOWN(d->where.config_dir));
         else
                 finding(&d->findings, FOUND_OK, MACHINE, "configuration", "", "%s: %zu %s, %zu %s",
                         PATH_SHOWN(d->where.config_dir), d->config->n_accounts,
@@ -100,8 +97,6 @@ static void read_configuration(Doctor *d) {
         Workers *workers = NULL;
         Error e = ERROR_NULL;
 
-        if (access(UNIT_CREDENTIALS, R_OK | X_OK) == 0)
-                (void) setenv("CREDENTIALS_DIRECTORY", UNIT_CREDENTIALS, 0);
         if (!l || workers_new(&workers, d->loop, 1, &e) < 0) {
                 finding(&d->findings, FOUND_UNKNOWN, MACHINE, "configuration", "", "%s", l ? e.text : "out of memory");
                 free(l);
@@ -280,6 +275,7 @@ static int examine_all(const Options *o, bool *ret_stuck) {
                 r = AZSYNC_EXIT_FAILED;
         } else {
                 say_daemon(&d, o);
+                rights_find(&d.eyes, d.pid, d.where.system && !o->config_dir);
                 examine(&d);
                 r = conclude(&d);
         }

@@ -5,6 +5,7 @@
 #include "azure/credential.h"
 #include "config/config.h"
 #include "ctl/findings.h"
+#include "ctl/rights.h"
 #include "ctl/where.h"
 
 #include <stdatomic.h>
@@ -22,6 +23,7 @@ typedef struct Doctor {
         uid_t uid; /* its user; ours if it does not run */
         pid_t pid;
 
+        Rights eyes;     /* what folders are looked at with */
         int64_t walk_ns; /* what is not counted of a folder by then is not counted */
 
         /* of the mappings that are watched by inotify, gathered by doctor_folder() */

@@ -81,6 +81,7 @@ int verb_list(const Options *o) {
         _cleanup_buf_ Buf report = BUF_INIT(REPORT_MAX);
         _cleanup_(config_freep) Config *config = NULL;
         Error e = ERROR_NULL;
+        ConfigPlaces places;
         json_t *status;
         Where w;
         int r;
@@ -88,7 +89,8 @@ int verb_list(const Options *o) {
         r = where_find(&w, o, false);
         if (r != 0)
                 return r;
-        if (config_load(&config, &(ConfigPlaces){ .config_dir = w.config_dir }, &report, &e) < 0)
+        places = (ConfigPlaces){ .config_dir = w.config_dir, .secrets_elsewhere = true };
+        if (config_load(&config, &places, &report, &e) < 0)
                 return setup_refused(&report, &e, "azsyncctl edit corrects a file; what runs now goes on as it is");
         status = setup_status(&w);
         r = o->json ? print_json_list(&w, config, status) : print_list(&w, config, status);

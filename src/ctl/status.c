@@ -337,8 +337,7 @@ void status_render(Text *t, const json_t *status, const StatusStyle *style) {
                 text_printf(t, " (pid %llu)\n", (unsigned long long) json_get_count(status, "pid"));
                 (void) render_reload(t, status, attention(style));
                 if (json_array_size(list) == 0)
-                        text_puts(t, "\nNo folder is mapped yet: write mappings.d/NAME.yaml in azsyncd's configuration "
-                                     "directory,\nthen run azsyncctl reload.\n");
+                        text_puts(t, "\nNo folder is mapped yet: azsyncctl add FOLDER URL\n");
         }
         for (size_t i = 0; i < json_array_size(list); i++) {
                 if (t->buf.size > 0)

@@ -21,6 +21,16 @@ static bool put_absolute(char *ret, size_t room, const char *dir) {
         return n >= 0 && (size_t) n < room;
 }
 
+/* Where systemd puts what LoadCredential= names, while azsyncd runs: it is told, we are not. */
+static void find_credentials(bool system) {
+        const char *own = getenv("XDG_RUNTIME_DIR");
+        char dir[3072];
+
+        (void) snprintf(dir, sizeof(dir), "%s/credentials/azsyncd.service", system || !own ? "/run" : own);
+        if (access(dir, R_OK | X_OK) == 0)
+                (void) setenv("CREDENTIALS_DIRECTORY", dir, 0);
+}
+
 int where_find(Where *ret, const Options *o, bool make) {
         char usual[3072];
         bool fits = true;
@@ -41,6 +51,7 @@ int where_find(Where *ret, const Options *o, bool make) {
                 place_default(PLACE_RUNTIME, false, ret->own_runtime, sizeof(ret->own_runtime));
                 ret->runtime_dir = ret->own_runtime;
         }
+        find_credentials(ret->system);
         if (fits)
                 return 0;
         (void) fprintf(stderr, "azsyncctl: the path of a directory is too long\n");

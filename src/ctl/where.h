@@ -1,4 +1,5 @@
-/* Which configuration a verb is about, and the azsyncd that has it. */
+/* Which configuration a verb is about, and the azsyncd that has it. Where that has credentials from systemd, they are
+ * found, too. */
 #pragma once
 
 #include "ctl/verbs.h"

@@ -181,8 +181,8 @@ static void say_config(const Daemon *d, const Config *config) {
         if (config->n_mappings == 0) {
                 LogRecord l = LOG_HERE;
 
-                log_commit(&l, LOG_NOTICE, MSG_NO_MAPPING,
-                           "No folder is mapped: write %s/mappings.d/NAME.yaml, then azsyncctl reload.", d->config_dir);
+                log_commit(&l, LOG_NOTICE, MSG_NO_MAPPING, "No folder is mapped in %s: azsyncctl add FOLDER URL",
+                           d->config_dir);
         }
 }
 

@@ -374,13 +374,50 @@ def test_killed_at_any_moment(make, account, folder, rounds):
         d.write("azsyncd.yaml", text)
 
 
+def passable(path):
+    """For whoever is not root."""
+    for folder in (path, *path.parents):
+        if folder.stat().st_uid == os.getuid() and folder != pathlib.Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o005)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs an azsyncd of another user")
+@pytest.mark.parametrize("powers", [(), ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")])
+def test_rights_are_those_of_azsyncd(make, account, folder, tmp_path, powers):
+    """Root could read it all; what counts is what the user that azsyncd runs as can, with its capabilities."""
+    passable(tmp_path)
+    (folder / "mine").write_text("x")
+    (folder / "mine").chmod(0o600)
+    (folder / "group").write_text("x")
+    (folder / "group").chmod(0o640)
+    os.chown(folder / "group", 0, 12345)
+    d = make(mappings={})
+    for path in (d.base, *d.base.rglob("*")):
+        os.chown(path, 65534, 65534)
+    mask = os.umask(0)  # it may write to systemd's end of sd_notify
+    try:
+        d.start(wrapper=["setpriv", "--reuid=65534", "--regid=65534", "--groups=12345", *powers])
+    finally:
+        os.umask(mask)
+    done = add(d, folder, "main/box")
+    text = (d.config / "mappings.d/folder.yaml").stat()
+    assert (text.st_uid, text.st_gid, stat.S_IMODE(text.st_mode)) == (65534, 65534, 0o640)
+    if powers:
+        assert done.rc == 0 and "2 files, 1 folder, all of them readable by uid 65534" in done.out, done
+        d.wait_sync(60)
+    else:
+        assert done.rc == 3 and ("FAIL folder: folder: 1 file and 0 folders cannot be read by uid 65534, the first is mine"
+                                 in done.out), done
+        d.until_status(60, "folder", files=1)
+    doctor = d.ctl("doctor", "--state-dir", str(d.state))
+    assert (doctor.rc, "by uid 65534" in doctor.out) == (0 if powers else 3, True), doctor
+    assert d.stop() == 0
+
+
 def test_as_a_plain_user(account, tmp_path, folder):
     """One's own configuration, made where XDG has it; the socket of the system's azsyncd is left alone."""
     (folder / "file").write_text("x")
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:
-        if parent.stat().st_uid == os.getuid() and parent != pathlib.Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o005)
+    passable(tmp_path)
     home = tmp_path / "home"
     home.mkdir()
     os.chown(home, 65534, 65534)

@@ -97,3 +97,24 @@ def test_remove_is_taken_back_if_the_rest_is_refused(make, folder):
         assert refused.rc == 1 and "tranfers: unknown key" in refused.err and "taken back" in refused.err
         assert [p.name for p in (d.config / "mappings.d").iterdir()] == ["docs.yaml"]
         assert d.status()["name"] == "docs"
+
+
+def test_secrets_of_azsyncd_alone(make, account, folder, tmp_path):
+    """A credential of its unit, which nobody else is given: list, add and edit do without it."""
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials/azure").write_text(account.key)
+    d = make(accounts={"main": {"endpoint": account.endpoint(),
+                                "auth": {"method": "shared-key", "key": {"credential": "azure"}}}},
+             env={"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")})
+    with d:
+        d.wait_sync(60)
+        d.env = {"EDITOR": "true"}
+        assert d.ctl("list").rc == 0 and d.ctl("edit", "docs").rc == 0
+        (tmp_path / "second").mkdir()
+        told = json.loads(d.ctl("add", str(tmp_path / "second"), "main/second", "--json").out)
+        assert told["result"] == "in_sync"
+        assert {c["check"]: c["result"] for c in told["checks"] if c["check"] in ("login", "container")} == {
+            "login": "unknown", "container": "unknown"}
+        assert d.ctl("remove", "second").rc == 0
+    off = d.ctl("list", "--json")
+    assert off.rc == 0 and json.loads(off.out)["mappings"][0]["url"] == f"{account.endpoint()}/box"

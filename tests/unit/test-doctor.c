@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -37,6 +38,27 @@ static void test_watches(void **state) {
                                               "inotify wd:1 ino:192627 sdev:800013 mask:800afce\nx inotify wd:3\n"),
                          2);
         assert_int_equal(doctor_count_watches("pos:\t0\ninotify wd:1"), 1);
+}
+
+static void test_rights(void **state) {
+        static const char status[] = "Name:\tazsyncd Uid:\t7\nUmask:\t0077\nUid:\t1\t2\t3\t104\nGid:\t1\t2\t3\t105\n"
+                                     "FDSize:\t64\nGroups:\t4 24 105 \nCapPrm:\t0000000000000000\nCapEff:\t%016x\n";
+        Rights r = { 0 };
+        char text[512];
+
+        (void) snprintf(text, sizeof(text), status, 4u);
+        assert_int_equal(rights_parse(&r, text), 0);
+        assert_int_equal(r.uid, 104);
+        assert_int_equal(r.gid, 105);
+        assert_int_equal(r.n_groups, 3);
+        assert_int_equal(r.groups[1], 24);
+        assert_true(r.reads_all);
+        assert_false(r.other);
+        (void) snprintf(text, sizeof(text), status, 1u);
+        assert_int_equal(rights_parse(&r, text), 0);
+        assert_false(r.reads_all);
+        assert_int_equal(rights_parse(&r, ""), -EINVAL);
+        assert_int_equal(rights_parse(&r, "Uid:\t1\nGid:\t1\t2\t3\t4\nGroups:\t\nCapEff:\t0\n"), -EINVAL);
 }
 
 static void lacks(const char *sas, bool deletes, const char *expected) {
@@ -110,8 +132,8 @@ static void test_json(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_enough), cmocka_unit_test(test_watches), cmocka_unit_test(test_sas),
-                cmocka_unit_test(test_lines),  cmocka_unit_test(test_json),
+                cmocka_unit_test(test_enough), cmocka_unit_test(test_watches), cmocka_unit_test(test_rights),
+                cmocka_unit_test(test_sas),    cmocka_unit_test(test_lines),   cmocka_unit_test(test_json),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -217,8 +217,7 @@ static void test_render(void **state) {
                       "  to go on      azsyncctl resume p\n");
         expect_status(STATUS(""), &plain,
                       "azsyncd 0.1.0, running for 2 h (pid 7)\n\n"
-                      "No folder is mapped yet: write mappings.d/NAME.yaml in azsyncd's configuration directory,\n"
-                      "then run azsyncctl reload.\n");
+                      "No folder is mapped yet: azsyncctl add FOLDER URL\n");
         expect_status(STATUS(IDLE), &now,
                       "photos: idle, in sync\n"
                       "  /srv/photos -> https://x/photos\n"
