@@ -136,6 +136,7 @@ def questions(config):
         told = re.search(rf"--{option} [A-Z]+ +(.*) \(", daemon)[1]
         yield f"azsyncd --{option} ", set(re.split(", | or ", told))
     yield f"azsyncd --config {config}/map", {"mappings.d"}
+    yield f"azsyncctl add {config}/map", {"mappings.d"}
     yield "azsyncctl wait --timeout ", set()
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Each MESSAGE_ID of include/azsyncd/messages.h has an entry in systemd/azsyncd.catalog and the other way round; each
-has a subject and says something; none is there twice, and none is never used."""
+has a subject and says what happened and, in a paragraph of its own, what to do; each @FIELD@ in it is set wherever the
+message is logged; none is there twice, and none is never used."""
 import pathlib
 import re
 import sys
@@ -24,12 +25,18 @@ def complaints(top):
             yield f"{name}: {number} has no entry in systemd/azsyncd.catalog"
         if not re.search(rf"\b{name}\b", sources):
             yield f"{name} is never logged"
+    names = {number: name for name, number in defined}
     for number, text in entries:
         if number not in ids:
             yield f"systemd/azsyncd.catalog: {number} is not in messages.h"
         header, _, body = text.partition("\n\n")
-        if not re.search(r"^Subject: \S", header, re.MULTILINE) or not body.strip():
-            yield f"systemd/azsyncd.catalog: {number} lacks a subject or a text"
+        if not re.search(r"^Subject: \S", header, re.MULTILINE) or "\n\n" not in body.strip():
+            yield f"systemd/azsyncd.catalog: {number} lacks a subject, what happened, or what to do"
+        for use in re.finditer(rf"\b{names.get(number, number)}\b", sources):
+            record = sources[sources.rfind("LOG_HERE", 0, use.start()):use.start()]
+            for field in sorted(set(re.findall(r"@(\w+)@", body))):
+                if f'"{field}=' not in record:
+                    yield f"systemd/azsyncd.catalog: {number} shows {field}, which is not always set"
     if not defined:
         yield "messages.h: no ID found"
 
