@@ -1,4 +1,4 @@
-"""The package's life: upgraded while files change, removed, purged (docs/packaging.md)."""
+"""The package's life: upgraded while files change, removed, purged (docs/howto/package.md)."""
 import re
 import subprocess
 import threading

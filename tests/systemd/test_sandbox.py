@@ -94,3 +94,26 @@ def test_disk_is_let_go(service, installed, disk, equal):
     # the same disk again is another file system here (a tmpfs keeps nothing): nobody takes it for the old one
     installed.run("systemctl", "start", "srv-disk.mount")
     service.until_status(state="blocked", files=20, deleted_files=0)
+
+
+def test_home_is_mounted_later(service, installed, equal):
+    """2.1, 2.7: what is mounted over /home itself, where ProtectHome= has a hand, is seen, and so is its end."""
+    at = installed.path("/home/somebody/mounted-over")
+    at.mkdir(parents=True)
+    service.configure({"docs": {"folder": "/home/somebody/mounted-over", "container": "box"}})
+    tree(at, 10)
+    service.start()
+    service.until_status(state="idle", files=10)
+    installed.run("mount", "-t", "tmpfs", "later", "/home")
+    try:
+        service.until_status(state="blocked", files=10)
+        installed.run("mkdir", "-p", "/home/somebody/mounted-over")
+        installed.run("azsyncctl", "rescan", expect=None)
+        service.until_status(state="blocked", files=10, deleted_files=0)
+    finally:
+        installed.run("umount", "/home")
+    service.until_status(state="idle", files=10)
+    (at / "later").write_text("an event told of it")
+    service.wait_sync()
+    equal(at)
+    assert service.status()["deleted_files"] == 0
