@@ -1,23 +1,15 @@
 #include "azure/xml.h"
 
+#include "azure/xml-reader.h"
 #include "util/encode.h"
 
 #include <assert.h>
-#include <expat.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#define MAX_DEPTH 32
-#define MAX_TEXT 65536 /* of one element */
-#define MAX_ATTRIBUTES 16
-
-/* Where in a document an element stands. Values above PLACE_LEAF have text that is wanted. */
 typedef enum Place {
-        PLACE_TOP,
-        PLACE_IGNORED, /* unknown, and everything beneath */
-        PLACE_LIST,
+        PLACE_LIST = XML_BRANCH,
         PLACE_BLOBS,
         PLACE_BLOB,
         PLACE_PROPERTIES,
@@ -29,8 +21,7 @@ typedef enum Place {
         PLACE_ERROR,
         PLACE_SERVICE,
         PLACE_RETENTION,
-        PLACE_LEAF,
-        PLACE_MARKER,
+        PLACE_MARKER = XML_LEAF,
         PLACE_NAME,
         PLACE_SNAPSHOT,
         PLACE_DELETED,
@@ -50,13 +41,8 @@ typedef enum Place {
         PLACE_RETENTION_DAYS,
 } Place;
 
-typedef struct Step {
-        const char *name; /* NULL: any */
-        Place in, to;
-} Step;
-
-static const Step list_steps[] = {
-        { "EnumerationResults", PLACE_TOP, PLACE_LIST },
+static const XmlStep list_steps[] = {
+        { "EnumerationResults", XML_TOP, PLACE_LIST },
         { "Blobs", PLACE_LIST, PLACE_BLOBS },
         { "NextMarker", PLACE_LIST, PLACE_MARKER },
         { "Blob", PLACE_BLOBS, PLACE_BLOB },
@@ -77,8 +63,8 @@ static const Step list_steps[] = {
         { 0 },
 };
 
-static const Step block_steps[] = {
-        { "BlockList", PLACE_TOP, PLACE_BLOCKS },
+static const XmlStep block_steps[] = {
+        { "BlockList", XML_TOP, PLACE_BLOCKS },
         { "CommittedBlocks", PLACE_BLOCKS, PLACE_COMMITTED },
         { "UncommittedBlocks", PLACE_BLOCKS, PLACE_UNCOMMITTED },
         { "Block", PLACE_COMMITTED, PLACE_BLOCK },
@@ -88,185 +74,19 @@ static const Step block_steps[] = {
         { 0 },
 };
 
-static const Step service_steps[] = {
-        { "StorageServiceProperties", PLACE_TOP, PLACE_SERVICE },
+static const XmlStep service_steps[] = {
+        { "StorageServiceProperties", XML_TOP, PLACE_SERVICE },
         { "DeleteRetentionPolicy", PLACE_SERVICE, PLACE_RETENTION },
         { "Enabled", PLACE_RETENTION, PLACE_RETENTION_ON },
         { "Days", PLACE_RETENTION, PLACE_RETENTION_DAYS },
         { 0 },
 };
 
-static const Step error_steps[] = {
-        { "Error", PLACE_TOP, PLACE_ERROR },
+static const XmlStep error_steps[] = {
+        { "Error", XML_TOP, PLACE_ERROR },
         { "Code", PLACE_ERROR, PLACE_CODE },
         { 0 },
 };
-
-typedef struct Reader Reader;
-struct Reader {
-        XML_Parser parser;
-        const Step *steps;
-        Place places[MAX_DEPTH + 1]; /* of the open elements */
-        size_t depth;
-        size_t run;   /* chars of text since the last tag */
-        Buf text;     /* of the open leaf */
-        bool encoded; /* it says Encoded="true" */
-        int r;        /* why it was stopped */
-        Error *e;
-        void (*opened)(Reader *rd, Place place);
-        void (*closed)(Reader *rd, Place place, const char *name);
-
-        XmlListFn list_fn;
-        XmlBlockFn block_fn;
-        void *userdata;
-        ListedBlob blob;
-        Buf name;
-        bool named, hidden; /* hidden: not the blob as it stands */
-        Buf marker;
-        ListedBlock block;
-        bool sized;
-        bool retention, retention_on; /* said at all; switched on */
-        uint64_t retention_days;
-        char *code;
-};
-
-static void stop(Reader *rd, int r) {
-        rd->r = r;
-        (void) XML_StopParser(rd->parser, XML_FALSE);
-}
-
-static void refuse(Reader *rd, const char *why) {
-        stop(rd, error_set(rd->e, -EBADMSG, ERROR_PROTOCOL, 0, "the service's XML: %s", why));
-}
-
-static Place step(const Step *steps, Place in, const char *name) {
-        for (; steps->to != PLACE_TOP; steps++)
-                if (steps->in == in && (!steps->name || strcmp(steps->name, name) == 0))
-                        return steps->to;
-        return PLACE_IGNORED;
-}
-
-static void XMLCALL on_start(void *userdata, const XML_Char *name, const XML_Char **attributes) {
-        Reader *rd = userdata;
-        size_t n = 0;
-        Place place;
-
-        if (rd->r < 0)
-                return;
-        if (rd->depth == MAX_DEPTH)
-                return refuse(rd, "too deep");
-        for (; attributes[n]; n += 2)
-                if (n / 2 == MAX_ATTRIBUTES)
-                        return refuse(rd, "too many attributes");
-
-        place = step(rd->steps, rd->places[rd->depth], name);
-        if (rd->depth == 0 && place == PLACE_IGNORED)
-                return refuse(rd, "not the document that was asked for");
-        rd->places[++rd->depth] = place;
-        rd->run = 0;
-        if (place > PLACE_LEAF) {
-                buf_clear(&rd->text);
-                rd->encoded = false;
-                for (n = 0; attributes[n]; n += 2)
-                        if (strcmp(attributes[n], "Encoded") == 0)
-                                rd->encoded = strcasecmp(attributes[n + 1], "true") == 0;
-        }
-        rd->opened(rd, place);
-}
-
-static void XMLCALL on_text(void *userdata, const XML_Char *text, int size) {
-        Reader *rd = userdata;
-        int r = 0;
-
-        if (rd->r < 0)
-                return;
-        rd->run += (size_t) size;
-        if (rd->places[rd->depth] > PLACE_LEAF)
-                r = buf_append(&rd->text, text, (size_t) size);
-        if (r == -EMSGSIZE || rd->run > MAX_TEXT)
-                refuse(rd, "too long a value");
-        else if (r < 0)
-                stop(rd, error_oom(rd->e));
-}
-
-static void XMLCALL on_end(void *userdata, const XML_Char *name) {
-        Reader *rd = userdata;
-        Place place;
-
-        if (rd->r < 0)
-                return;
-        assert(rd->depth > 0);
-        place = rd->places[rd->depth--];
-        rd->run = 0;
-        if (rd->encoded && place == PLACE_NAME) {
-                _cleanup_buf_ Buf plain = BUF_INIT(MAX_TEXT);
-                int r = percent_decode(&plain, buf_text(&rd->text), rd->text.size);
-
-                if (r == -ENOMEM)
-                        return stop(rd, error_oom(rd->e));
-                if (r < 0)
-                        return refuse(rd, "a name is encoded wrongly");
-                buf_done(&rd->text);
-                rd->text = plain;
-                plain = BUF_INIT(0);
-        }
-        rd->closed(rd, place, name);
-}
-
-static void XMLCALL on_doctype(void *userdata, const XML_Char *name, const XML_Char *sysid, const XML_Char *pubid,
-                               int has_internal) {
-        refuse(userdata, "a DOCTYPE is not expected");
-}
-
-static void reader_done(Reader *rd) {
-        buf_done(&rd->text);
-        buf_done(&rd->name);
-        buf_done(&rd->marker);
-        if (rd->parser)
-                XML_ParserFree(rd->parser);
-}
-
-static void reader_init(Reader *rd, const Step *steps, Error *e) {
-        *rd = (Reader){
-                .steps = steps,
-                .text = BUF_INIT(MAX_TEXT),
-                .name = BUF_INIT(MAX_TEXT),
-                .marker = BUF_INIT(MAX_TEXT),
-                .e = e,
-        };
-}
-
-/* The whole document, which must be complete. */
-static int reader_run(Reader *rd, const char *xml, size_t size) {
-        enum XML_Status status;
-
-        if (size >= 3 && memcmp(xml, "\xef\xbb\xbf", 3) == 0) {
-                xml += 3;
-                size -= 3;
-        }
-        if (size > INT_MAX)
-                return error_set(rd->e, -EBADMSG, ERROR_PROTOCOL, 0, "the service's XML: too long");
-
-        rd->parser = XML_ParserCreate("UTF-8"); /* whatever the document declares */
-        if (!rd->parser)
-                return error_oom(rd->e);
-        XML_SetUserData(rd->parser, rd);
-        XML_SetElementHandler(rd->parser, on_start, on_end);
-        XML_SetCharacterDataHandler(rd->parser, on_text);
-        XML_SetStartDoctypeDeclHandler(rd->parser, on_doctype);
-
-        status = XML_Parse(rd->parser, xml, (int) size, XML_TRUE);
-        if (rd->r < 0)
-                return rd->r;
-        if (status == XML_STATUS_OK)
-                return 0;
-        if (XML_GetErrorCode(rd->parser) == XML_ERROR_NO_MEMORY)
-                return error_oom(rd->e);
-        return error_set(rd->e, -EBADMSG, ERROR_PROTOCOL, 0,
-                         "the service's XML is cut or malformed (line %lu, byte %ld: %s)",
-                         (unsigned long) XML_GetCurrentLineNumber(rd->parser),
-                         (long) XML_GetCurrentByteIndex(rd->parser), XML_ErrorString(XML_GetErrorCode(rd->parser)));
-}
 
 static bool parse_u64(const char *text, uint64_t *ret) {
         uint64_t v = 0;
@@ -342,63 +162,84 @@ static void set_md5(ListedBlob *blob, const char *text) {
                 memcpy(blob->md5, md5, sizeof(md5));
 }
 
-static void list_opened(Reader *rd, Place place) {
+typedef struct ListReading {
+        XmlListFn fn;
+        void *userdata;
+        ListedBlob blob;
+        Buf name, marker;
+        bool named, hidden; /* hidden: not the blob as it stands */
+} ListReading;
+
+static void list_opened(XmlReader *rd, unsigned place) {
+        ListReading *l = rd->userdata;
+
         if (place != PLACE_BLOB)
                 return;
-        rd->blob = (ListedBlob){ 0 };
-        rd->named = rd->hidden = false;
+        l->blob = (ListedBlob){ 0 };
+        l->named = l->hidden = false;
 }
 
-static void list_blob(Reader *rd) {
+static void list_blob(XmlReader *rd, ListReading *l) {
         int r;
 
-        if (!rd->named || rd->name.size == 0)
-                return refuse(rd, "a blob without a name");
-        if (rd->hidden)
+        if (!l->named || l->name.size == 0)
+                return xml_reader_refuse(rd, "a blob without a name");
+        if (l->hidden)
                 return;
-        rd->blob.name = buf_text(&rd->name);
-        rd->blob.name_size = rd->name.size;
-        r = rd->list_fn(&rd->blob, rd->userdata);
+        l->blob.name = buf_text(&l->name);
+        l->blob.name_size = l->name.size;
+        r = l->fn(&l->blob, l->userdata);
         if (r < 0)
-                stop(rd, r);
+                xml_reader_stop(rd, r);
 }
 
-static void list_closed(Reader *rd, Place place, const char *name) {
+static void list_name(XmlReader *rd, ListReading *l) {
+        int r;
+
+        if (l->named)
+                return xml_reader_refuse(rd, "a blob with two names");
+        l->named = true;
+        buf_clear(&l->name);
+        r = rd->encoded ? percent_decode(&l->name, buf_text(&rd->text), rd->text.size)
+                        : buf_append(&l->name, buf_text(&rd->text), rd->text.size);
+        if (r == -ENOMEM)
+                xml_reader_stop(rd, error_oom(rd->e));
+        else if (r < 0)
+                xml_reader_refuse(rd, "a name is encoded wrongly");
+}
+
+static void list_closed(XmlReader *rd, unsigned place, const char *name) {
         const char *text = buf_text(&rd->text);
-        ListedBlob *b = &rd->blob;
+        ListReading *l = rd->userdata;
+        ListedBlob *b = &l->blob;
 
         switch (place) {
         case PLACE_BLOB:
-                list_blob(rd);
+                list_blob(rd, l);
                 break;
         case PLACE_NAME:
-                if (rd->named)
-                        return refuse(rd, "a blob with two names");
-                buf_clear(&rd->name);
-                if (buf_append(&rd->name, text, rd->text.size) < 0)
-                        return stop(rd, error_oom(rd->e));
-                rd->named = true;
+                list_name(rd, l);
                 break;
         case PLACE_MARKER:
-                buf_clear(&rd->marker);
-                if (buf_append(&rd->marker, text, rd->text.size) < 0)
-                        return stop(rd, error_oom(rd->e));
+                buf_clear(&l->marker);
+                if (buf_append(&l->marker, text, rd->text.size) < 0)
+                        return xml_reader_stop(rd, error_oom(rd->e));
                 break;
         case PLACE_SNAPSHOT:
-                rd->hidden = rd->hidden || text[0] != '\0';
+                l->hidden = l->hidden || text[0] != '\0';
                 break;
         case PLACE_DELETED:
-                rd->hidden = rd->hidden || strcasecmp(text, "true") == 0;
+                l->hidden = l->hidden || strcasecmp(text, "true") == 0;
                 break;
         case PLACE_CURRENT:
-                rd->hidden = rd->hidden || strcasecmp(text, "false") == 0;
+                l->hidden = l->hidden || strcasecmp(text, "false") == 0;
                 break;
         case PLACE_ETAG:
                 set_etag(b, text);
                 break;
         case PLACE_LENGTH:
                 if (!parse_u64(text, &b->size))
-                        refuse(rd, "a length is not a number");
+                        xml_reader_refuse(rd, "a length is not a number");
                 break;
         case PLACE_MD5:
                 set_md5(b, text);
@@ -424,25 +265,25 @@ static void list_closed(Reader *rd, Place place, const char *name) {
 }
 
 int xml_parse_list(const char *xml, size_t size, XmlListFn fn, void *userdata, char **ret_marker, Error *e) {
-        _cleanup_(reader_done) Reader rd;
-        char *marker;
+        ListReading l = {
+                .fn = fn, .userdata = userdata, .name = BUF_INIT(XML_TEXT_MAX), .marker = BUF_INIT(XML_TEXT_MAX)
+        };
+        XmlReader rd = { .steps = list_steps, .opened = list_opened, .closed = list_closed, .userdata = &l, .e = e };
+        char *marker = NULL;
         int r;
 
         assert((xml || size == 0) && fn && ret_marker);
 
-        reader_init(&rd, list_steps, e);
-        rd.opened = list_opened;
-        rd.closed = list_closed;
-        rd.list_fn = fn;
-        rd.userdata = userdata;
-        r = reader_run(&rd, xml, size);
-        if (r < 0)
-                return r;
-        marker = strdup(buf_text(&rd.marker));
-        if (!marker)
-                return error_oom(e);
-        *ret_marker = marker;
-        return 0;
+        r = xml_reader_run(&rd, xml, size);
+        if (r >= 0) {
+                marker = strdup(buf_text(&l.marker));
+                r = marker ? 0 : error_oom(e);
+        }
+        buf_done(&l.name);
+        buf_done(&l.marker);
+        if (r >= 0)
+                *ret_marker = marker;
+        return r;
 }
 
 static bool is_base64_text(const char *text) {
@@ -451,97 +292,100 @@ static bool is_base64_text(const char *text) {
         return n > 0 && strspn(text + n, "=") == strlen(text + n) && strlen(text + n) <= 2;
 }
 
-static void blocks_opened(Reader *rd, Place place) {
+typedef struct BlockReading {
+        XmlBlockFn fn;
+        void *userdata;
+        ListedBlock block;
+        bool sized;
+} BlockReading;
+
+static void blocks_opened(XmlReader *rd, unsigned place) {
+        BlockReading *b = rd->userdata;
+
         if (place != PLACE_BLOCK)
                 return;
-        rd->block = (ListedBlock){ .committed = rd->places[rd->depth - 1] == PLACE_COMMITTED };
-        rd->sized = false;
+        b->block = (ListedBlock){ .committed = rd->places[rd->depth - 1] == PLACE_COMMITTED };
+        b->sized = false;
 }
 
-static void blocks_closed(Reader *rd, Place place, const char *name) {
+static void blocks_closed(XmlReader *rd, unsigned place, const char *name) {
+        BlockReading *b = rd->userdata;
         const char *text = buf_text(&rd->text);
         int r;
 
         if (place == PLACE_BLOCK_NAME) {
-                if (!is_base64_text(text) || strlen(text) >= sizeof(rd->block.id))
-                        return refuse(rd, "a block ID is not Base64");
-                copy_text(rd->block.id, sizeof(rd->block.id), text);
+                if (!is_base64_text(text) || strlen(text) >= sizeof(b->block.id))
+                        return xml_reader_refuse(rd, "a block ID is not Base64");
+                copy_text(b->block.id, sizeof(b->block.id), text);
         } else if (place == PLACE_BLOCK_SIZE) {
-                rd->sized = parse_u64(text, &rd->block.size);
+                b->sized = parse_u64(text, &b->block.size);
         } else if (place == PLACE_BLOCK) {
-                if (rd->block.id[0] == '\0' || !rd->sized)
-                        return refuse(rd, "a block without ID or size");
-                r = rd->block_fn(&rd->block, rd->userdata);
+                if (b->block.id[0] == '\0' || !b->sized)
+                        return xml_reader_refuse(rd, "a block without ID or size");
+                r = b->fn(&b->block, b->userdata);
                 if (r < 0)
-                        stop(rd, r);
+                        xml_reader_stop(rd, r);
         }
 }
 
 int xml_parse_block_list(const char *xml, size_t size, XmlBlockFn fn, void *userdata, Error *e) {
-        _cleanup_(reader_done) Reader rd;
+        BlockReading b = { .fn = fn, .userdata = userdata };
+        XmlReader rd = {
+                .steps = block_steps, .opened = blocks_opened, .closed = blocks_closed, .userdata = &b, .e = e
+        };
 
         assert((xml || size == 0) && fn);
 
-        reader_init(&rd, block_steps, e);
-        rd.opened = blocks_opened;
-        rd.closed = blocks_closed;
-        rd.block_fn = fn;
-        rd.userdata = userdata;
-        return reader_run(&rd, xml, size);
+        return xml_reader_run(&rd, xml, size);
 }
 
-static void service_opened(Reader *rd, Place place) {
-}
+typedef struct Retention {
+        bool said, on;
+        uint64_t days;
+} Retention;
 
-static void service_closed(Reader *rd, Place place, const char *name) {
+static void service_closed(XmlReader *rd, unsigned place, const char *name) {
+        Retention *retention = rd->userdata;
         const char *text = buf_text(&rd->text);
 
         if (place == PLACE_RETENTION_ON) {
-                rd->retention = true;
-                rd->retention_on = strcasecmp(text, "true") == 0;
-        } else if (place == PLACE_RETENTION_DAYS && !parse_u64(text, &rd->retention_days))
-                refuse(rd, "a number of days is not a number");
+                retention->said = true;
+                retention->on = strcasecmp(text, "true") == 0;
+        } else if (place == PLACE_RETENTION_DAYS && !parse_u64(text, &retention->days))
+                xml_reader_refuse(rd, "a number of days is not a number");
 }
 
 int xml_parse_retention(const char *xml, size_t size, int *ret_days, Error *e) {
-        _cleanup_(reader_done) Reader rd;
+        Retention retention = { 0 };
+        XmlReader rd = { .steps = service_steps, .closed = service_closed, .userdata = &retention, .e = e };
         int r;
 
         assert((xml || size == 0) && ret_days);
 
-        reader_init(&rd, service_steps, e);
-        rd.opened = service_opened;
-        rd.closed = service_closed;
-        r = reader_run(&rd, xml, size);
+        r = xml_reader_run(&rd, xml, size);
         if (r < 0)
                 return r;
-        *ret_days = !rd.retention ? -1 : !rd.retention_on ? 0 : (int) MIN(MAX(rd.retention_days, 1U), 36500U);
+        *ret_days = !retention.said ? -1 : !retention.on ? 0 : (int) MIN(MAX(retention.days, 1U), 36500U);
         return 0;
 }
 
-static void error_opened(Reader *rd, Place place) {
-}
-
-static void error_closed(Reader *rd, Place place, const char *name) {
+static void error_closed(XmlReader *rd, unsigned place, const char *name) {
         const char *text = buf_text(&rd->text);
+        char *code = rd->userdata;
 
-        if (place != PLACE_CODE || rd->code[0] != '\0')
+        if (place != PLACE_CODE || code[0] != '\0')
                 return;
         if (text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")] == '\0')
-                copy_text(rd->code, 64, text);
+                copy_text(code, 64, text);
 }
 
 void xml_parse_error(const char *xml, size_t size, char ret[static 64]) {
-        _cleanup_(reader_done) Reader rd;
+        XmlReader rd = { .steps = error_steps, .closed = error_closed, .userdata = ret };
 
         assert((xml || size == 0) && ret);
 
         ret[0] = '\0';
-        reader_init(&rd, error_steps, NULL);
-        rd.opened = error_opened;
-        rd.closed = error_closed;
-        rd.code = ret;
-        (void) reader_run(&rd, xml, size);
+        (void) xml_reader_run(&rd, xml, size);
 }
 
 int xml_block_list(Buf *ret, const char *const *ids, size_t n) {
