@@ -105,8 +105,8 @@ static void note_sync(Mapping *m) {
 
                         m->first_sync = true;
                         log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
-                        log_commit(&l, LOG_NOTICE, MSG_IN_SYNC, "%s: in sync, %llu files.", m->config->name,
-                                   (unsigned long long) c->files);
+                        log_commit(&l, LOG_NOTICE, MSG_IN_SYNC, "%s: in sync, %llu %s.", m->config->name,
+                                   (unsigned long long) c->files, c->files == 1 ? "file" : "files");
                 }
                 mapping_save(m, false);
         }

@@ -177,24 +177,29 @@ void engine_summary(const Engine *engine, char *ret, size_t room) {
         const Sync *s = &engine->sync;
         uint64_t pending = 0, failed = 0, attention = 0;
         size_t in_sync = 0, scanning = 0;
+        char speed[32] = "";
+        double rate = 0;
 
         for (size_t i = 0; i < s->n_mappings; i++) {
-                const Mapping *m = s->mappings[i];
+                Mapping *m = s->mappings[i];
                 const JournalCounts *c = journal_counts(s->journal, m->record.id);
 
                 pending += mapping_pending(m);
                 failed += c->state[PATH_FAILED] + c->state[PATH_CONFLICT] + c->state[PATH_HELD];
                 in_sync += mapping_in_sync(m);
                 scanning += mapping_scanning(m);
+                rate += rate_of(&m->rate, m->uploaded_bytes);
                 attention += m->block != BLOCK_NONE || m->stuck || m->account->gate != GATE_OPEN;
         }
+        if (rate >= 1024)
+                (void) snprintf(speed, sizeof(speed), ", %.1f MiB/s", rate / (1024 * 1024));
         if (s->n_mappings == 0)
                 (void) snprintf(ret, room, "Idle: no folder is mapped");
         else if (in_sync == s->n_mappings)
                 (void) snprintf(ret, room, "%zu %s in sync", in_sync, in_sync == 1 ? "folder" : "folders");
         else
-                (void) snprintf(ret, room, "%zu of %zu folders in sync, %llu changes pending%s%s%s", in_sync,
-                                s->n_mappings, (unsigned long long) pending, scanning ? ", comparing" : "",
+                (void) snprintf(ret, room, "%zu of %zu folders in sync, %llu changes pending%s%s%s%s", in_sync,
+                                s->n_mappings, (unsigned long long) pending, speed, scanning ? ", comparing" : "",
                                 attention ? ", blocked or offline" : "",
                                 failed ? ", some need attention: azsyncctl status" : "");
 }

@@ -1,4 +1,5 @@
 """The daemon's life: outages, kills, restarts, pauses, missing folders, two at once, a stop in time."""
+import re
 import shutil
 import sqlite3
 import time
@@ -340,3 +341,19 @@ def test_conflict_on_delete(make, account, folder):
         until(lambda: len(list(box.list_blobs())) == 2, 60, "the other one deleted")
         d.until_status(60, pending=0)
         assert box.download_blob("d000/f00000.txt").readall() == b"theirs"
+
+
+def test_progress_for_systemd(make, folder):
+    """11.6: STATUS= is one plain line that says how much is left and how fast it goes, and in the end that it is done."""
+    for n in range(30):
+        (folder / f"a\n%n \x1b[2J{n}").write_bytes(b"x" * 50_000)
+    with make(mapping={"bandwidth": "300KiB/s"}) as d:
+        d.wait_sync()
+        until(lambda: d.notifier.has("STATUS=1 folder in sync"), 30, "in sync")
+        lines = list(d.notifier.lines)
+    told = [line.removeprefix("STATUS=") for line in lines if line.startswith("STATUS=")]
+    assert len(lines) == len(told) + lines.count("READY=1")
+    steps = [re.fullmatch(r"0 of 1 folders in sync, (\d+) changes pending(, 0\.\d MiB/s)?(, comparing)?", line)
+             for line in told if "pending" in line]
+    left = [int(step[1]) for step in steps if not step[3]]
+    assert len(left) > 2 and left == sorted(left, reverse=True) and any(step[2] for step in steps), told
