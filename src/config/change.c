@@ -101,6 +101,9 @@ static int begin(Change *c, Error *e) {
         }
         if (c->dir_fd < 0 || fstat(c->dir_fd, &c->dir) < 0)
                 return error_os(e, errno, "%s", PATH_SHOWN(c->config_dir));
+        if (faccessat(c->dir_fd, ".", W_OK, AT_EACCESS) < 0) /* rather than after questions and checks */
+                return error_os(e, errno, "changing what is in %s%s", PATH_SHOWN(c->config_dir),
+                                geteuid() != 0 && errno == EACCES ? " (as root?)" : "");
         if (flock(c->dir_fd, LOCK_EX | LOCK_NB) < 0)
                 return errno == EWOULDBLOCK
                                ? error_set(e, -EBUSY, ERROR_OS, EBUSY,

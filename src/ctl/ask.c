@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -57,21 +58,32 @@ static int read_all(Buf *ret, Error *e) {
         return r == -EMSGSIZE ? too_long(e) : r < 0 ? error_os(e, -r, "reading standard input") : 0;
 }
 
+static struct termios before; /* of the terminal */
+
+/* SIGTERM: not without giving the terminal its echo back. */
+static void on_end(int sig) {
+        (void) tcsetattr(STDIN_FILENO, TCSANOW, &before);
+        (void) raise(sig);
+}
+
 static int read_hidden(Buf *ret, const char *prompt, Error *e) {
-        struct termios before, hidden;
+        struct sigaction action = { .sa_handler = on_end, .sa_flags = SA_RESETHAND }, usual;
+        struct termios hidden;
         int r;
 
         if (tcgetattr(STDIN_FILENO, &before) < 0)
                 return error_os(e, errno, "asking at the terminal");
         hidden = before;
-        /* ISIG too: a signal would end us and leave the terminal without echo */
+        /* ISIG too: Ctrl-C and Ctrl-Z would leave the terminal without echo */
         hidden.c_lflag &= ~(tcflag_t) (ECHO | ECHONL | ICANON | ISIG);
+        (void) sigaction(SIGTERM, &action, &usual);
         if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) < 0)
                 return error_os(e, errno, "asking at the terminal");
         (void) fputs(prompt, stderr); /* only now: what is typed ahead would be lost */
         (void) fflush(stderr);
         r = read_typed(ret, e);
         (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        (void) sigaction(SIGTERM, &usual, NULL);
         (void) fputc('\n', stderr);
         return r;
 }

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pathlib
+import shutil
 import stat
 import subprocess
 import threading
@@ -304,6 +305,10 @@ def test_not_all_can_be_read(make, account, folder):
     (folder / "none").mkdir(0)
     done = add(d, folder / "none", "main/box2", wrapper=WITHOUT_POWERS)
     assert done.rc == 1 and "azsyncd must be able to read it" in done.err
+    d.config.chmod(0o500)  # nobody is asked for a secret in vain
+    done = add(d, folder, "https://new.blob.core.windows.net/box", wrapper=WITHOUT_POWERS)
+    assert done.rc == 1 and f"changing what is in {d.config}: Permission denied" in done.err, done
+    d.config.chmod(0o700)
 
 
 def test_a_container_that_is_not_to_be_made(bare, account, folder):
@@ -323,6 +328,13 @@ def test_asked_at_the_terminal(bare, account, folder):
         until(lambda: process.poll() is not None, 30)
         assert process.returncode == 1 and b"nothing was changed" in output() and b"abc" not in output()
     assert not bare.config.exists()
+    with terminal(command, bare.environment()) as (send, output, process):
+        until(lambda: b"(not shown): " in output(), 30)
+        process.terminate()
+        until(lambda: process.poll() is not None, 30)
+        send(b"echo is back")
+        until(lambda: b"echo is back" in output(), 30)
+    shutil.rmtree(bare.config)  # that was no time to clean up: an empty directory
     with bare, terminal(command, bare.environment()) as (send, output, process):
         until(lambda: b"(not shown): " in output(), 30)
         send(b"mistake\x15")
