@@ -1,6 +1,6 @@
 /* One call per verb of the blob service (azure-blob.md 1): builds, signs, sends, judges. Asynchronous; each callback
  * comes on the loop exactly once unless cancelled. Retries nothing: sync/job does. Whatever takes a condition is sent
- * with one. The simulator in tests/sim stands in for blob.c. */
+ * with one. The simulator in tests/sim stands in for it. */
 #pragma once
 
 #include "azure/answer.h"

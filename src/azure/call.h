@@ -4,6 +4,8 @@
 #include "azure/blob.h"
 #include "azure/request.h"
 
+#define BLOCK_LIST_MAX ((size_t) 24 * 1024 * 1024) /* bytes of 150,000 blocks, both kinds */
+
 struct BlobClient {
         AzureEndpoint endpoint;
         Credential *credential;
@@ -34,6 +36,7 @@ struct BlobCall {
         uint8_t md5[16]; /* of the body, to compare with the echo */
 };
 
+/* call.c */
 /* A new call, and the client's Request begun for it. */
 BlobCall *call_new(BlobClient *c, AzureVerb verb, const char *method, BlobFn fn, void *userdata);
 /* Signs and sends it, or frees it and says why not. */
