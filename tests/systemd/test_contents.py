@@ -57,6 +57,16 @@ def test_same_as_meson_install(members, tmp_path):
     assert set(PROGRAMS) <= set(ours)
 
 
+def test_build_dependencies():
+    """The package asks for what scripts/packages installs for a build: neither list is forgotten."""
+    control = (TOP / "debian/control").read_text()
+    asked = re.search(r"^Build-Depends: (.*?)^\S", control, re.MULTILINE | re.DOTALL)[1]
+    asked = {re.split(r"[ (]", one.strip())[0] for one in asked.split(",")}
+    installed = set(quiet(TOP / "scripts/packages", "build").split())
+    # what every build has, and what comes with meson
+    assert asked - {"debhelper-compat"} == installed - {"build-essential", "ninja-build"}
+
+
 def test_lintian(package):
     """Debian's own judgement, without an override."""
     assert quiet("lintian", "--allow-root", "--fail-on", "error,warning", package) == ""
