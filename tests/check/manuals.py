@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The man pages say what the programs say of themselves, no less and no more: options, verbs and exit statuses as --help
-has them; environment, signals and fields of the log as the source has them. man(1) has nothing to complain of them.
+has them; environment, signals and fields of the log as the source has them. man(1) has nothing to complain of them. What
+any page, or the catalog of messages, tells a reader to type has verbs and options that there are.
 $AZSYNC_BUILD: where the programs were built; else build-gcc or build-clang. (Keys: configuration.py.)"""
 import os
 import pathlib
@@ -10,8 +11,11 @@ import sys
 
 import programs
 from page import PAGES, TOP, Page
+from tree import tracked
 
 DAEMON, CTL = Page("azsyncd.8"), Page("azsyncctl.1")
+# azsyncd is the name of a unit, an image and more, too: it is a command where one begins
+COMMAND = re.compile(r"((?<![\w./-])azsyncctl|(?:(?<=^)|(?<=&& )|(?<=sudo )|(?<=root  ))azsyncd) ((?:[^\s|;&#)]+ ?)+)")
 OF_LIBRARIES = {"NOTIFY_SOCKET", "WATCHDOG_USEC"}  # read by libsystemd
 
 
@@ -52,6 +56,32 @@ def of_source():
     yield from differences(DAEMON, "fields of the log", DAEMON.words("LOG"), source(r'log_field\(&?l, "([A-Z_]+)='))
 
 
+def typed(path):
+    """What stands in code marks, or of the catalog all of it."""
+    text = path.read_text()
+    if path.suffix == ".catalog":
+        return [text]
+    return re.findall(r"```(.*?)```", text, re.S) + re.findall(
+        r"`([^`\n]+)`" if path.suffix == ".md" else r"\*(azsync[^*\n]+)\*", re.sub(r"```.*?```", "", text, flags=re.S))
+
+
+def of_commands():
+    verbs = {verb: options for verb, (_, options) in programs.verbs().items()}
+    common, daemon = (programs.options(programs.say(program, "--help")) for program in (programs.CTL, programs.DAEMON))
+    for path in tracked(TOP):
+        if path.suffix not in (".md", ".scd", ".catalog") or "node_modules" in path.parts:
+            continue
+        for line in "\n".join(typed(path)).splitlines():
+            for program, rest in re.findall(COMMAND, line):
+                verb = re.match(r"((--\S+ )*)([a-z]+)", rest) if program == "azsyncctl" else None
+                known = (daemon if program == "azsyncd" else common) | verbs.get(verb and verb[3], set())
+                if verb and verb[3] not in verbs and not programs.planned(verb[3]):
+                    yield f"{path.relative_to(TOP)}: azsyncctl has no verb {verb[3]}"
+                elif not verb or verb[3] in verbs:
+                    for option in sorted(set(re.findall(r"(?<!\S)--[a-z-]+", rest)) - {k.split()[0] for k in known}):
+                        yield f"{path.relative_to(TOP)}: \"{program} {rest.strip()}\": there is no {option}"
+
+
 def of_man():
     ours = {path.name.removesuffix(".scd") for path in PAGES.glob("*.scd")}
     built = set(re.findall(r"'([\w.-]+\.\d)'", (PAGES / "meson.build").read_text()))
@@ -72,6 +102,6 @@ def of_man():
 if __name__ == "__main__":
     if not pathlib.Path(programs.CTL).exists():
         sys.exit(f"manuals: nothing is built in {programs.BUILD}")
-    found = [*of_programs(), *of_source(), *of_man()]
+    found = [*of_programs(), *of_source(), *of_commands(), *of_man()]
     print("\n".join(found) or "manuals: programs and pages agree")
     sys.exit(1 if found else 0)

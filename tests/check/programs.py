@@ -14,6 +14,11 @@ def say(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def planned(verb):
+    """Is it a verb that is named in the design and not built yet?"""
+    return "not supported yet" in subprocess.run([CTL, verb], capture_output=True, text=True, check=False).stderr
+
+
 def options(text):
     """The options of a --help: {"--config DIR", ...}"""
     return set(re.findall(r"^  (--[\w-]+(?: [A-Z]+)?)  ", text, re.M))
