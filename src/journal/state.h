@@ -1,4 +1,4 @@
-/* What the files of the journal share: the open database, its statements, its counters. Used by journal.c and rows.c
+/* What the files of the journal share: the open database, its statements, its counters. For src/journal/
  * only. */
 #pragma once
 
@@ -51,6 +51,9 @@ typedef struct JournalMinute {
 bool facts_read_mapping(sqlite3_stmt *stmt, JournalMapping *ret);
 bool facts_read_minute(sqlite3_stmt *stmt, JournalMinute *ret);
 int facts_put_minute(Journal *j, const JournalMinute *m, Error *e);
+
+/* rows.c: the ROW_COLUMNS of the current row; false: its sum is wrong */
+bool rows_read(sqlite3_stmt *stmt, Row *row);
 
 /* A failed statement: the transaction is gone, the journal is broken until it recovers. Returns the errno. */
 int journal_fail(Journal *j, int rc, Error *e, const char *what);
