@@ -160,6 +160,17 @@ static void not_over_somebody_else(void **state) {
         put("mappings.d/m.yaml", OK);
         assert_int_equal(change_commit(c, &e), -ESTALE);
         assert_text("mappings.d/m.yaml", OK);
+        /* as long as before, or gone */
+        change_drop(c);
+        put_change(c, "azsyncd.yaml", "", CHANGE_CONFIG);
+        put("azsyncd.yaml", "transfers: 9\n");
+        assert_int_equal(change_commit(c, &e), -ESTALE);
+        assert_int_equal(unlink(at("azsyncd.yaml")), 0);
+        assert_int_equal(change_commit(c, &e), -ESTALE);
+        assert_text("azsyncd.yaml", NULL);
+        change_drop(c);
+        put("azsyncd.yaml", "");
+        put_change(c, "mappings.d/m.yaml", mapping, CHANGE_CONFIG);
         /* a secret is never replaced, a link never either */
         put("dev.key", "x");
         assert_int_equal(change_put(c, "dev.key", KEY, strlen(KEY), CHANGE_SECRET, &e), -EEXIST);

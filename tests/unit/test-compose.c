@@ -57,6 +57,7 @@ static void hostile_texts_come_back(void **state) {
                 "\xC2\xA0",
                 "\xE2\x80\xA8",
                 "\xE2\x80\xA9",
+                "a \xE2\x80\xA8 b",
                 "\xEF\xBB\xBF",
                 "\xEF\xBF\xBE",
                 "\xEF\xBF\xBF",

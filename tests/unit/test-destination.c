@@ -129,6 +129,7 @@ static void logins(void **state) {
                 { "BlobEndpoint=https://new" BLOB "/;SharedAccessSignature=sv=2022-11-02&sig=AAAA%3D", AUTH_SAS, sas },
                 { "AccountName=other;AccountKey=" KEY, AUTH_SHARED_KEY, NULL },
                 { "https://other" BLOB "/?sv=2022-11-02&sig=AAAA%3D", AUTH_SAS, NULL },
+                { "https://old" BLOB "/?sv=2022-11-02&sig=AAAA%3D", AUTH_SAS, NULL },
                 { "https://new" BLOB ".evil/?sv=2022-11-02&sig=AAAA%3D", AUTH_SAS, NULL },
                 { "https://new" BLOB "/photos", AUTH_SAS, NULL },
                 { "UseDevelopmentStorage=true", AUTH_SHARED_KEY, NULL },
