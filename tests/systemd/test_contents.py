@@ -45,7 +45,8 @@ def members(archive):
 def test_same_as_meson_install(members, tmp_path):
     """Neither more nor less than `meson install` puts there, with the same modes; but for what each Debian package has."""
     build, dest = tmp_path / "build", tmp_path / "dest"
-    quiet("meson", "setup", build, TOP, "--prefix=/usr", "-Dtests=false", "-Doptimization=0")
+    options = re.search(r"dh_auto_configure -- (.*)", (TOP / "debian/rules").read_text())[1].split()
+    quiet("meson", "setup", build, TOP, "--prefix=/usr", "-Doptimization=0", *options)
     quiet("ninja", "-C", build)
     quiet("meson", "install", "-C", build, "--no-rebuild", "--destdir", dest)
     theirs = {str(p.relative_to(dest)): Member(stat.S_IMODE(p.lstat().st_mode), "root:root",
