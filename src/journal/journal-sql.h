@@ -45,6 +45,7 @@
         X(ROW_DUE, HOT, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 AND due <= ?3 ORDER BY due LIMIT ?4") \
         X(ROW_FRESH, HOT, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?5 AND due <= ?3 ORDER BY due DESC LIMIT ?4") \
         X(NEXT_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > -1 AND due < 9223372036854775807 ORDER BY due LIMIT 1") \
+        X(UNTRIED, HOT, "SELECT 1 FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = 1 AND state > 0 AND due > -1 AND due < ?3 AND attempts < ?2 LIMIT 1") \
         X(NTH_DUE, HOT, "SELECT due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND due > ?3 AND due < 9223372036854775807 ORDER BY due LIMIT 1 OFFSET ?4") \
         X(OLDEST, HOT, "SELECT first FROM path INDEXED BY path_age WHERE mapping = ?1 AND state > 0 AND state < 4 AND first > -1 ORDER BY first LIMIT 1") \
         X(BRANCH, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND name < ?3 "                 \

@@ -85,6 +85,8 @@ int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsig
                   void *userdata, Error *e) _must_check_;
 /* When the next in that state is due: 1 and *ret_due; 0: none. */
 int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) _must_check_;
+/* 1: one of PENDING is due before `before`, and was tried fewer times than `attempts`. */
+int journal_untried(Journal *j, int64_t mapping, unsigned attempts, int64_t before, Error *e) _must_check_;
 /* When the n-th (from 0) of those that are due later than `after` is. 1: *ret_due; 0: they are fewer. */
 int journal_nth_due(Journal *j, int64_t mapping, PathState state, int64_t after, unsigned n, int64_t *ret_due,
                     Error *e) _must_check_;

@@ -75,6 +75,20 @@ int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_
         return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading what is due");
 }
 
+int journal_untried(Journal *j, int64_t mapping, unsigned attempts, int64_t before, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = NULL;
+        int rc;
+
+        if (none_in(j, mapping, PATH_PENDING))
+                return 0;
+        stmt = journal_stmt(j, STMT_UNTRIED);
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_int(stmt, 2, (int) attempts);
+        (void) sqlite3_bind_int64(stmt, 3, before);
+        rc = sqlite3_step(stmt);
+        return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading what is due");
+}
+
 int journal_nth_due(Journal *j, int64_t mapping, PathState state, int64_t after, unsigned n, int64_t *ret_due,
                     Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_NTH_DUE);

@@ -15,8 +15,10 @@
 #define BUSY_JOBS 16u                     /* from here on writes are gathered */
 #define TELL_PAUSE (100 * NSEC_PER_MSEC)
 #define READER_STUCK (30 * NSEC_PER_SEC)
-#define STUCK_AT_END NSEC_PER_SEC /* threads that read are waited for so long when the process ends */
-#define ONCE_FAILURES 5u          /* --once gives up on an account after so many in a row */
+#define STUCK_AT_END NSEC_PER_SEC          /* threads that read are waited for so long when the process ends */
+#define ONCE_FAILURES 5u                   /* --once gives up on an account after so many in a row, */
+#define ONCE_ATTEMPTS 5u                   /* on a path after so many, */
+#define ONCE_PATIENCE (300 * NSEC_PER_SEC) /* or if it has to wait for longer */
 
 Mapping *sync_find(const Sync *s, const char *name) {
         for (size_t i = 0; i < s->n_mappings; i++)
@@ -113,6 +115,15 @@ static void note_sync(Mapping *m) {
         m->was_in_sync = in_sync;
 }
 
+/* What fails again and again, or has to wait for long, is the next run's business. True also if nobody can tell:
+ * recovery.c gives up then. */
+static bool once_waits(const Mapping *m) {
+        Journal *j = m->sync->journal;
+
+        return m->n_jobs > 0 || journal_counts(j, m->record.id)->state[PATH_GONE] > 0 ||
+               journal_untried(j, m->record.id, ONCE_ATTEMPTS, clock_boot() + clock_policy(ONCE_PATIENCE), NULL) != 0;
+}
+
 static bool once_over(const Sync *s, bool *ret_in_sync) {
         bool in_sync = true;
 
@@ -129,8 +140,7 @@ static bool once_over(const Sync *s, bool *ret_in_sync) {
                         continue; /* for ever, perhaps */
                 if (given_up && m->n_jobs == 0 && !mapping_scanning(m))
                         continue;
-                if (mapping_pending(m) > 0 || mapping_scanning(m) || !m->record.contacted || !m->scanned_once ||
-                    m->n_jobs > 0)
+                if (once_waits(m) || mapping_scanning(m) || !m->record.contacted || !m->scanned_once)
                         return false;
         }
         *ret_in_sync = in_sync;

@@ -334,6 +334,16 @@ static int mapping_open(Mapping *m, Error *e) {
         return r < 0 ? r : scans_open(m, e);
 }
 
+/* What an earlier --once has given up is tried anew; see once_waits(). */
+static int release_all(Mapping *m, Error *e) {
+        Journal *j = m->sync->journal;
+        int r = 1;
+
+        while (r > 0)
+                r = journal_release(j, m->record.id, PATH_PENDING, journal_sequence(j, clock_wall()), e);
+        return r;
+}
+
 /* What the journal knows of it. A journal that is out of order is no reason not to be there, and to say so in status.
  */
 static int mapping_remember(Mapping *m, Error *e) {
@@ -342,6 +352,8 @@ static int mapping_remember(Mapping *m, Error *e) {
 
         if (r >= 0)
                 r = journal_unclaim(j, m->record.id, e); /* what an earlier run of it had begun may have happened */
+        if (r >= 0 && m->sync->once)
+                r = release_all(m, e);
         if (r >= 0)
                 r = journal_commit(j, e); /* its number is used from now on: no rollback may take it away */
         if (r < 0 && journal_broken(j)) {

@@ -276,6 +276,27 @@ def test_once(make, proxy, folder, equal):
 
 
 @pytest.mark.asan
+def test_once_gives_up(make, proxy, folder, equal):
+    """What the service answers with rubbish is named after some attempts, whether it is to be written or deleted; the
+    next run tries it again."""
+    tree(folder, 5)
+    d = make(port=proxy.port)
+    assert d.run("--once").rc == 0
+    (folder / "refused").write_text("new")
+    (folder / "d000/f00000.txt").unlink()
+    (folder / "d000/f00001.txt").write_text("changed")
+    proxy.rule = lambda r: Answer(299, "") if r.blob in ("refused", "d000/f00000.txt") and r.method != "HEAD" else None
+    result = d.run("--once", timeout=120)
+    assert result.rc == 3, result.err
+    named = [line for line in result.err.splitlines() if "not synced" in line]
+    assert len(named) == 2 and "refused: " in result.err and "d000/f00000.txt: " in result.err
+    assert proxy.puts()["d000/f00001.txt"] == 2
+    proxy.rule = None
+    assert d.run("--once").rc == 0
+    equal()
+
+
+@pytest.mark.asan
 def test_container(make, account, proxy, folder, equal):
     """Made at first contact unless told not to; never made again (pitfalls 10.14)."""
     (folder / "file").write_text("content")
