@@ -119,8 +119,10 @@ static void say_changes(Doctor *d, const MappingConfig *m, const ScanEnd *end) {
         else if (end->fs_tells)
                 finding(&d->findings, FOUND_OK, about, "changes", "", "%s tells of them", end->fs_name);
         else
-                finding(&d->findings, FOUND_WARN, about, "changes", "a shorter `rescan`, if that is too late",
-                        "this file system (%s) may not tell of all of them: they are looked for by scans",
+                finding(&d->findings, FOUND_WARN, about, "changes",
+                        "a folder on ext4, xfs or btrfs, if that is too late",
+                        "this file system (%s) may not tell of all of them: they are looked for by scans, how often "
+                        "is in azsyncctl status",
                         end->fs_name);
 }
 
