@@ -190,6 +190,24 @@ void account_forget(Account *a) {
         sync_kick(a->sync); /* whoever had to wait for that */
 }
 
+/* One line, unless it comes and goes and has been said often enough (11.10). */
+static void account_say_closed(Account *a, const Mapping *m, const BlobAnswer *answer) {
+        char same[LOG_REASON_MAX];
+        LogRecord l = LOG_HERE;
+        LogTurn turn;
+
+        log_reason(same, "offline", &answer->error, answer->error.text);
+        turn = log_limit(&a->said, same, clock_boot());
+        a->silent = turn == LOG_TURN_NONE;
+        if (a->silent)
+                return;
+        mapping_fields(&l, m->config);
+        log_field_error(&l, &answer->error);
+        log_commit(&l, LOG_WARNING, MSG_OFFLINE, "Account %s: %s. Changes are kept and sent when it answers again.%s",
+                   a->name, answer->error.text,
+                   turn == LOG_TURN_LAST ? " This comes and goes, and is not logged for an hour." : "");
+}
+
 static void account_close(Account *a, Mapping *m, Gate gate, const BlobAnswer *answer) {
         int64_t cap = gate == GATE_DENIED ? DENIED_CAP : OFFLINE_CAP;
         bool first = a->gate != gate;
@@ -208,16 +226,8 @@ static void account_close(Account *a, Mapping *m, Gate gate, const BlobAnswer *a
                 if (filenews_ask(a->secret))
                         outside_reload(a->sync->outside);
         }
-        if (first) {
-                LogRecord l = LOG_HERE;
-
-                log_field(&l, "AZSYNC_ACCOUNT=%s", a->name);
-                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
-                log_field_error(&l, &answer->error);
-                log_commit(&l, LOG_WARNING, MSG_OFFLINE,
-                           "Account %s: %s. Changes are kept and sent when it answers again.", a->name,
-                           answer->error.text);
-        }
+        if (first)
+                account_say_closed(a, m, answer);
         sync_touch(a->sync);
 }
 
@@ -229,12 +239,14 @@ static void account_open(Account *a) {
         a->retry_at = 0;
         if (a->secret)
                 filenews_watch(a->secret, false);
+        sync_touch(a->sync);
+        sync_kick(a->sync);
+        if (a->silent)
+                return;
 
         LogRecord l = LOG_HERE;
         log_field(&l, "AZSYNC_ACCOUNT=%s", a->name);
         log_commit(&l, LOG_NOTICE, MSG_ONLINE, "Account %s answers again.", a->name);
-        sync_touch(a->sync);
-        sync_kick(a->sync);
 }
 
 bool account_refused(const Account *a) {

@@ -18,7 +18,7 @@ static Mapping *load(Sync *s, const MappingConfig *c, Account *a) {
         if (mapping_new(&m, s, c, a, &e) < 0) {
                 LogRecord l = LOG_HERE;
 
-                log_field(&l, "AZSYNC_MAPPING=%s", c->name);
+                mapping_fields(&l, c);
                 log_field_error(&l, &e);
                 log_commit(&l, LOG_ERR, MSG_UNLOADABLE, "Mapping %s cannot be loaded: %s", c->name, e.text);
                 return NULL;
@@ -65,7 +65,7 @@ static void unload(Sync *s, size_t i) {
         Mapping *m = s->mappings[i];
         LogRecord l = LOG_HERE;
 
-        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        mapping_fields(&l, m->config);
         log_commit(&l, LOG_NOTICE, MSG_MAPPING_UNLOADED, "Mapping %s unloaded; its blobs stay as they are.",
                    m->config->name);
         mapping_free(m);

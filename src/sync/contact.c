@@ -20,7 +20,7 @@ void contact_done(Mapping *m) {
         if (m->listing.missing > 0) {
                 LogRecord l = LOG_HERE;
 
-                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                mapping_fields(&l, m->config);
                 log_commit(&l, LOG_WARNING, MSG_BLOBS_MISSING,
                            "%s: %" PRIu64 " blobs were deleted in the cloud by someone else; they are sent again.",
                            m->config->name, m->listing.missing);

@@ -101,12 +101,12 @@ static void note_sync(Mapping *m) {
 
                 m->record.last_sync_ns = clock_wall();
                 m->record.suspect = false; /* whatever was to be deleted is, or was decided anew */
-                m->logged_failures = 0;
+                m->said = (LogLimit){ 0 };
                 if (!m->first_sync) { /* the first time is worth a line; after that status tells */
                         const JournalCounts *c = journal_counts(m->sync->journal, m->record.id);
 
                         m->first_sync = true;
-                        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                        mapping_fields(&l, m->config);
                         log_commit(&l, LOG_NOTICE, MSG_IN_SYNC, "%s: in sync, %llu %s.", m->config->name,
                                    (unsigned long long) c->files, c->files == 1 ? "file" : "files");
                 }

@@ -66,7 +66,7 @@ bool guard_lets(Mapping *m, bool settled) {
         if (held == 0) {
                 LogRecord l = LOG_HERE;
 
-                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                mapping_fields(&l, m->config);
                 log_commit(&l, LOG_ERR, MSG_DELETIONS_HELD,
                            "%s: %" PRIu64 " of %" PRIu64
                            " files are gone or emptied within an hour%s. Nothing of it is "
@@ -110,7 +110,7 @@ void guard_overwritten(Mapping *m, Row *row) {
                 return;
         m->warned_at = now;
         LogRecord l = LOG_HERE;
-        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        mapping_fields(&l, m->config);
         log_commit(&l, LOG_ERR, MSG_MASS_OVERWRITE,
                    "%s: %llu of %llu files were overwritten within an hour. If nobody meant that, it may be "
                    "ransomware: azsyncctl pause %s, "

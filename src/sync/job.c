@@ -280,7 +280,7 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                 job_release(job, 0, false, false, NULL);
                 return;
         case LOOK_UNREADABLE:
-                job_park(job, PATH_FAILED, 0, answer->error.text);
+                job_park_failed(job, &answer->error);
                 return;
         case LOOK_UNKNOWN:
                 job_release(job, MAX(LOCAL_RETRY, job_backoff(job, 0)), true, false, answer->error.text);

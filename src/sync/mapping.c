@@ -68,18 +68,13 @@ void mapping_save(Mapping *m, bool durable) {
                 sync_touch(s);
 }
 
-void mapping_note_error(Mapping *m, const char *text) {
-        (void) snprintf(m->last_error, sizeof(m->last_error), "%s", text);
-}
-
 void mapping_note_writer(Mapping *m, const ListedBlob *blob) {
         if (m->two_hosts || blob->writer[0] == '\0' || strcmp(blob->writer, m->writer) == 0)
                 return;
         m->two_hosts = true;
 
         LogRecord l = LOG_HERE;
-        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
-        log_field(&l, "AZSYNC_CONTAINER=%s", m->config->container);
+        mapping_fields(&l, m->config);
         log_commit(&l, LOG_WARNING, MSG_TWO_HOSTS,
                    "%s: blobs at %s were written by another azsyncd (another machine, or a mapping of another name). "
                    "If it is "
@@ -103,7 +98,7 @@ void mapping_block(Mapping *m, Block block, const char *format, ...) {
         if (!said) {
                 LogRecord l = LOG_HERE;
 
-                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                mapping_fields(&l, m->config);
                 log_field(&l, "AZSYNC_ERROR=%s", why);
                 log_commit(&l, LOG_WARNING, MSG_MAPPING_BLOCKED,
                            "%s: blocked: %s. Nothing is uploaded or deleted meanwhile.", m->config->name, why);
@@ -119,7 +114,7 @@ void mapping_unblock(Mapping *m) {
         m->why[0] = '\0';
 
         LogRecord l = LOG_HERE;
-        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        mapping_fields(&l, m->config);
         log_commit(&l, LOG_NOTICE, MSG_MAPPING_RESUMED, "%s: goes on.", m->config->name);
         sync_touch(m->sync);
         sync_kick(m->sync);
@@ -252,7 +247,7 @@ static void on_news(const char *path, unsigned news, void *userdata) {
                 m->overflows++;
                 m->scan_not_before = clock_boot() + clock_policy((int64_t) MIN(m->overflows, 30U) * NSEC_PER_SEC);
                 mapping_save(m, false);
-                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                mapping_fields(&l, m->config);
                 log_commit(&l, LOG_NOTICE, MSG_OVERFLOW,
                            "%s: more changes than the event queue holds; comparing the whole folder.", m->config->name);
         }
@@ -268,7 +263,8 @@ static void on_news(const char *path, unsigned news, void *userdata) {
         mapping_hint(m, path, news & WATCH_CONTENT, settle_news(m->settle, path, news, clock_boot()), 0);
 }
 
-/* One loud line when something has not reached the cloud for long; again only for another change. */
+/* One loud line when something has not reached the cloud for long; again only for another change, and after as long
+ * again: of a backlog each change is the oldest for a moment (11.10). */
 static void on_alert(void *userdata) {
         Mapping *m = userdata;
         int64_t first;
@@ -280,9 +276,10 @@ static void on_alert(void *userdata) {
                 return;
         }
         m->alerted = first;
+        m->alert_next = clock_boot() + clock_policy(m->config->alert_after_ns);
 
         LogRecord l = LOG_HERE;
-        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        mapping_fields(&l, m->config);
         log_commit(&l, LOG_ERR, MSG_UNSYNCED_FOR_LONG,
                    "%s: %llu changes are not in the cloud, the oldest for %lld s. See azsyncctl status.",
                    m->config->name, (unsigned long long) mapping_pending(m),
@@ -296,8 +293,10 @@ void mapping_alert(Mapping *m) {
                 timer_stop(m->alert);
         else if (timer_get(m->alert) == 0 && journal_oldest(m->sync->journal, m->record.id, &first, NULL) > 0 &&
                  first != m->alerted)
-                timer_set(m->alert, clock_boot() + MAX(clock_policy(m->config->alert_after_ns) - (clock_wall() - first),
-                                                       NSEC_PER_MSEC));
+                timer_set(m->alert,
+                          MAX(clock_boot() + MAX(clock_policy(m->config->alert_after_ns) - (clock_wall() - first),
+                                                 NSEC_PER_MSEC),
+                              m->alert_next));
 }
 
 /* --- life --- */
@@ -317,7 +316,7 @@ static int mapping_open(Mapping *m, Error *e) {
                         /* never half-watched in silence: the whole folder is polled, and status says so (1.12) */
                         LogRecord l = LOG_HERE;
 
-                        log_field(&l, "AZSYNC_MAPPING=%s", c->name);
+                        mapping_fields(&l, c);
                         log_field_error(&l, &why);
                         log_commit(&l, LOG_WARNING, MSG_WATCH_LIMIT,
                                    "%s: not watched, compared now and then instead: %s", c->name, why.text);
@@ -363,7 +362,7 @@ static int mapping_remember(Mapping *m, Error *e) {
         if (r >= 0 && m->record.damaged) {
                 LogRecord l = LOG_HERE;
 
-                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+                mapping_fields(&l, m->config);
                 log_commit(
                         &l, LOG_ERR, MSG_JOURNAL_TROUBLE,
                         "%s: its entry in the journal was damaged: the folder and the container are compared anew, and "
@@ -422,8 +421,7 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
         mapping_scan(m, "");
 
         LogRecord l = LOG_HERE;
-        log_field(&l, "AZSYNC_MAPPING=%s", config->name);
-        log_field(&l, "AZSYNC_CONTAINER=%s", config->container);
+        mapping_fields(&l, config);
         log_commit(&l, LOG_NOTICE, MSG_MAPPING_LOADED, "Mapping %s loaded: %s -> %s", config->name,
                    PATH_SHOWN(config->folder), m->url);
         *ret = TAKE_PTR(m);
@@ -476,7 +474,7 @@ static int decide(Mapping *m, bool approve, Error *e) {
                 return r;
 
         LogRecord l = LOG_HERE;
-        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        mapping_fields(&l, m->config);
         log_commit(&l, LOG_NOTICE, MSG_DELETIONS_DECIDED, "%s: %llu held deletions were %s.", m->config->name,
                    (unsigned long long) held, approve ? "approved" : "rejected; the blobs stay");
         sync_touch(s);

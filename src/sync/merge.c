@@ -333,6 +333,8 @@ static void park(struct Merge *g, const Seen *seen, PathState state, const char 
                 row.first = journal_sequence(g->mapping->sync->journal, clock_wall());
         row_park(&row, row.gen, state, 0, reason);
         store(g, &row);
+        if (state == PATH_FAILED)
+                mapping_complain(g->mapping, state, row.path, reason, NULL);
 }
 
 static void merge_excluded(struct Merge *g, const Seen *seen) {

@@ -15,7 +15,6 @@
 #define CHANGED_PAUSE (500 * NSEC_PER_MSEC) /* it moved while we read it: let it rest, longer each time */
 #define CHANGED_MOST (15 * NSEC_PER_SEC)
 #define NEVER_RESTS (600 * NSEC_PER_SEC) /* pitfalls 4.7 */
-#define LOGGED_FAILURES 10u
 #define RETRY_CAP (60 * NSEC_PER_SEC)
 
 /* The row as it is now: a hint may have come since the claim; what we know of the blob is in job->row. */
@@ -115,7 +114,7 @@ static void job_adopt(Job *job) {
         memcpy(job->row.md5, b->md5, sizeof(job->row.md5));
 }
 
-void job_park(Job *job, PathState state, int64_t due, const char *reason) {
+static void park(Job *job, PathState state, int64_t due, const char *reason, const Error *why) {
         Mapping *m = job->mapping;
         int r = job_reload(job);
 
@@ -128,19 +127,17 @@ void job_park(Job *job, PathState state, int64_t due, const char *reason) {
         else
                 job_adopt(job);
         row_park(&job->row, job->gen, state, due, reason);
-        if ((state == PATH_FAILED || state == PATH_CONFLICT) && m->logged_failures++ < LOGGED_FAILURES) {
-                LogRecord l = LOG_HERE;
-
-                log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
-                log_field(&l, "AZSYNC_PATH=%s", PATH_SHOWN(job->row.path));
-                log_field(&l, "AZSYNC_CONTAINER=%s", m->config->container);
-                log_field(&l, "AZSYNC_ERROR=%s", reason);
-                log_commit(&l, LOG_WARNING, state == PATH_FAILED ? MSG_UPLOAD_FAILED : MSG_CONFLICT, "%s: %s: %s",
-                           m->config->name, PATH_SHOWN(job->row.path), reason);
-        }
         if (state == PATH_FAILED || state == PATH_CONFLICT)
-                mapping_note_error(m, reason);
+                mapping_complain(m, state, job->row.path, reason, why);
         job_store(job);
+}
+
+void job_park(Job *job, PathState state, int64_t due, const char *reason) {
+        park(job, state, due, reason, NULL);
+}
+
+void job_park_failed(Job *job, const Error *why) {
+        park(job, PATH_FAILED, 0, why->text, why);
 }
 
 void job_confirm(Job *job, const char *etag) {

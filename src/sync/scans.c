@@ -106,7 +106,7 @@ static void say_unwatched(Mapping *m, const ScanEnd *end) {
         if (end->unwatched == m->polled || end->unwatched == 0)
                 return;
         LogRecord l = LOG_HERE;
-        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        mapping_fields(&l, m->config);
         log_commit(&l, LOG_WARNING, MSG_WATCH_LIMIT,
                    "%s: %u folders are not watched and will be compared now and then: %s", m->config->name,
                    end->unwatched, end->error.text);

@@ -58,7 +58,7 @@ void job_failed(Job *job, const BlobAnswer *answer, bool write) {
                 return;
         case VERDICT_CORRUPTED:
                 if (job->row.attempts >= CORRUPTED_MAX)
-                        job_park(job, PATH_FAILED, 0, text);
+                        job_park_failed(job, &answer->error);
                 else
                         job_release(job, job_pause(job), true, false, text);
                 return;
@@ -69,7 +69,7 @@ void job_failed(Job *job, const BlobAnswer *answer, bool write) {
         case VERDICT_ARCHIVED:
         case VERDICT_PERMANENT:
         case VERDICT_SNAPSHOTS:
-                job_park(job, PATH_FAILED, 0, text);
+                job_park_failed(job, &answer->error);
                 return;
         case VERDICT_NO_CONTAINER:
                 contact_lost(m);

@@ -11,6 +11,8 @@
 #include "sync/plan.h"
 #include "sync/throttle.h"
 #include "util/filenews.h"
+#include "util/log.h"
+#include "util/loglimit.h"
 #include "util/timer.h"
 #include "watch/mounts.h"
 #include "watch/scanner.h"
@@ -100,6 +102,8 @@ struct Account {
         unsigned n_large;     /* large files under way */
         int64_t single_until; /* boot ns: it refused a batch, and is not asked to take one before */
         Error why;            /* while the gate is not open */
+        LogLimit said;        /* why the gate was closed */
+        bool silent;          /* it was closed for a reason that has had its share of the log */
         bool no_crc64;        /* the service has refused one that was right */
         bool keep;            /* engine_apply() */
 };
@@ -206,13 +210,14 @@ struct Mapping {
         struct Part *barriers; /* wait.c: those that its watcher has not answered yet */
         int64_t warned_at;     /* wall ns of the last warning about mass overwriting */
         int64_t alerted;       /* `first` of the change that was alerted about */
+        int64_t alert_next;    /* boot ns: no other alert before */
         Timer *alert;
-        Timer *stuck_timer;       /* while one of its threads is at work */
-        bool retrying;            /* what failed is being released, step by step */
-        bool stuck;               /* for long: its file system does not answer */
-        char detail[512];         /* for status */
-        Rate rate;                /* of what it sends */
-        unsigned logged_failures; /* of this spell; the rest is only counted (11.10) */
+        Timer *stuck_timer; /* while one of its threads is at work */
+        bool retrying;      /* what failed is being released, step by step */
+        bool stuck;         /* for long: its file system does not answer */
+        char detail[512];   /* for status */
+        Rate rate;          /* of what it sends */
+        LogLimit said;      /* failures and conflicts, since it was in sync last */
 };
 
 struct Job {
@@ -327,7 +332,15 @@ int64_t mapping_delete_delay(const Mapping *m); /* from proven absence to the de
 bool mapping_runs(const Mapping *m);            /* neither paused nor blocked */
 uint64_t mapping_pending(const Mapping *m);
 const char *mapping_state(Mapping *m);
-void mapping_note_error(Mapping *m, const char *text);
+/* Of which mapping, account and container a record of the log is. */
+static inline void mapping_fields(LogRecord *l, const MappingConfig *config) {
+        log_field(l, "AZSYNC_MAPPING=%s", config->name);
+        log_field(l, "AZSYNC_ACCOUNT=%s", config->account->name);
+        log_field(l, "AZSYNC_CONTAINER=%s", config->container);
+}
+void mapping_note_error(Mapping *m, const char *text); /* for status */
+/* `path` is PATH_FAILED or PATH_CONFLICT now: for status and the log. `why`: NULL if no call failed. */
+void mapping_complain(Mapping *m, PathState state, const char *path, const char *reason, const Error *why);
 void mapping_note_writer(Mapping *m, const ListedBlob *blob); /* whose it is; says it once if it is another azsyncd's */
 
 /* stuck.c */
@@ -407,6 +420,7 @@ void job_confirm(Job *job, const char *etag);
 void job_settle(Job *job, const char *etag);
 void job_forget(Job *job);
 void job_park(Job *job, PathState state, int64_t due, const char *reason);
+void job_park_failed(Job *job, const Error *why); /* PATH_FAILED, for what a call failed of */
 void job_release(Job *job, int64_t wait_ns, bool attempted, bool doubt, const char *reason);
 bool job_rest(Job *job); /* if reading it took long, not long ago; false: it need not */
 /* and these tell which it is to be */

@@ -22,7 +22,7 @@ static void begin(Mapping *m, int64_t age) {
         LogRecord l = LOG_HERE;
 
         m->stuck = true;
-        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        mapping_fields(&l, m->config);
         log_commit(&l, LOG_WARNING, MSG_FOLDER_STUCK,
                    "%s: the file system of %s has not answered for %lld s (is it a mount that hangs?). Other mappings "
                    "go on.",
@@ -34,7 +34,7 @@ static void end(Mapping *m) {
         LogRecord l = LOG_HERE;
 
         m->stuck = false;
-        log_field(&l, "AZSYNC_MAPPING=%s", m->config->name);
+        mapping_fields(&l, m->config);
         log_commit(&l, LOG_NOTICE, MSG_FOLDER_ANSWERS, "%s: the file system of %s answers again.", m->config->name,
                    PATH_SHOWN(m->config->folder));
         sync_touch(m->sync);

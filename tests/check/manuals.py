@@ -27,7 +27,7 @@ def differences(page, what, told, true):
 
 
 def source(pattern, *folders):
-    return {word for folder in folders or ["."] for path in sorted((TOP / "src" / folder).rglob("*.c"))
+    return {word for folder in folders or ["."] for path in sorted((TOP / "src" / folder).rglob("*.[ch]"))
             for word in re.findall(pattern, path.read_text())}
 
 

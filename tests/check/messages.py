@@ -15,6 +15,10 @@ def complaints(top):
     entries = re.findall(r"^-- (\S+)\n(.*?)(?=^-- |\Z)", catalog, re.MULTILINE | re.DOTALL)
     ids, listed = [i for _, i in defined], [i for i, _ in entries]
     sources = "".join(path.read_text() for path in sorted(top.glob("src/**/*.[ch]")))
+    # what sets several fields at once sets them wherever it is called
+    for name, body in re.findall(r"void (\w+_fields)\(LogRecord [^{]*\{(.*?)\n\}", sources, re.DOTALL):
+        fields = "".join(re.findall(r'"\w+=', body))
+        sources = re.sub(rf"(?<!void )\b{name}\(", lambda m, f=fields: f + m.group(), sources)
 
     for number in sorted({i for i in ids if ids.count(i) > 1} | {i for i in listed if listed.count(i) > 1}):
         yield f"{number} is there twice"

@@ -29,6 +29,8 @@ const Job *jobs_of_inode(const Mapping *m, uint64_t ino, const Job *last) {
         return job;
 }
 
+static const AccountConfig account_config = { .name = (char *) "a" };
+static const MappingConfig config = { .name = (char *) "m", .account = &account_config, .container = (char *) "c" };
 static Sync sync_of;
 static Mapping mapping;
 
@@ -39,7 +41,7 @@ static inline int open_journal(void **state) {
         if (set_up_shm(state) < 0)
                 return -1;
         sync_of = (Sync){ 0 };
-        mapping = (Mapping){ .sync = &sync_of };
+        mapping = (Mapping){ .sync = &sync_of, .config = &config };
         assert_int_equal(journal_open(&sync_of.journal, top, &quarantined, &e), 0);
         assert_int_equal(journal_mapping(sync_of.journal, "m", &mapping.record, &e), 0);
         mapping.record.scan = false;
