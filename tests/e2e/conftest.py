@@ -14,7 +14,7 @@ from proxy import Proxy
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "asan: also run against the build with sanitizers")
-    config.addinivalue_line("markers", "timing: measures time or wake-ups, so never run under sanitizers")
+    config.addinivalue_line("markers", "timing: measures time, or a race: run alone, and never under sanitizers")
     assert AZSYNCD.exists(), f"{AZSYNCD} is missing: scripts/test builds it"
 
 

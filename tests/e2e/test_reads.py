@@ -53,6 +53,7 @@ def test_no_accepted_reading_is_torn(disk, kind, rounds):
             assert done["torn"] == 0
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("disk", ["ext4", "btrfs", "tmpfs"], indirect=True)
 def test_without_seek_hole(disk, rounds):
     """The step matters: without it, a write(2) that waits for its source half way is read as if it were whole. (Not on
@@ -62,6 +63,7 @@ def test_without_seek_hole(disk, rounds):
     assert done["torn"] > 0
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("disk", ["ext4", "btrfs", "xfs"], indirect=True)
 def test_without_sync_file_range(disk, rounds):
     """The step matters: without it, stores into dirty pages leave no trace (4.3). (On tmpfs they never do; there the
