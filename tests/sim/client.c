@@ -151,7 +151,7 @@ static void unlink_call(BlobCall *c) {
 }
 
 static void release(BlobCall *c) {
-        if (c->acting || c->answering || c->client)
+        if (c->sending || c->acting || c->answering || c->client)
                 return;
         for (BlobCall **at = &net.all; *at; at = &(*at)->all)
                 if (*at == c) {
@@ -262,7 +262,7 @@ static void on_answer(void *data) {
         answer.verdict = c->fate == FATE_FINE || c->fate == FATE_PENDING || c->fate == FATE_CUT ? c->verdict
                                                                                                 : verdict_of(c->fate);
         answer.requested = c->fate != FATE_OFFLINE;
-        answer.body_sent = c->verb == VERB_PUT_BLOB || c->verb == VERB_PUT_BLOCK ? c->content.total : 0;
+        answer.body_sent = blob_call_sent(c);
         answer.marker = "";
         if (answer.verdict == VERDICT_BUSY && below(BY_NET, 3) == 0)
                 answer.retry_after_ns = between(BY_NET, SECOND, MINUTE);
@@ -300,33 +300,37 @@ static BlobCall *call_new(BlobClient *client, AzureVerb verb, const char *name, 
         return c;
 }
 
-static int send_call(BlobCall *c, BlobCall **ret) {
-        int64_t there = between(BY_NET, SECOND / 1000, SECOND / 5), back = between(BY_NET, SECOND / 1000, SECOND / 5);
-        Fate fate;
+static void has_left(BlobCall *c) {
+        if (acts(c->fate))
+                c->acting = after(c->there, on_act, c);
+        if (c->fate == FATE_ZOMBIE) {
+                c->back = 30 * SECOND;
+                if (below(BY_NET, 4) > 0)
+                        c->acting = after(between(BY_NET, SECOND, 5 * MINUTE), on_act, c);
+        }
+        c->answering = after(c->there + c->back, on_answer, c);
+}
 
+static int send_call(BlobCall *c, BlobCall **ret) {
+        c->there = between(BY_NET, SECOND / 1000, SECOND / 5);
+        c->back = between(BY_NET, SECOND / 1000, SECOND / 5);
         if (ret)
                 *ret = c;
         if (dead) /* it never left the process */
                 return 0;
         c->client->requests++;
-        c->fate = fate = fitting(fate_of(c->verb), c->verb);
-        SAY("client: sends verb %d %s (fate %d)", (int) c->verb, c->name, (int) fate);
-        if (acts(fate))
-                c->acting = after(there, on_act, c);
-        if (fate == FATE_ZOMBIE) {
-                back = 30 * SECOND;
-                if (below(BY_NET, 4) > 0)
-                        c->acting = after(between(BY_NET, SECOND, 5 * MINUTE), on_act, c);
-        }
-        c->answering = after(there + back, on_answer, c);
+        c->fate = fitting(fate_of(c->verb), c->verb);
+        SAY("client: sends verb %d %s (fate %d)", (int) c->verb, c->name, (int) c->fate);
+        has_left(c);
         return 0;
 }
 
 void blob_cancel(BlobCall *c) {
         if (!c || !c->client)
                 return;
+        call_off(c->sending);
         call_off(c->answering);
-        c->answering = NULL;
+        c->sending = c->answering = NULL;
         if (c->acting && below(BY_NET, 2)) { /* what was on its way may arrive or not */
                 call_off(c->acting);
                 c->acting = NULL;
@@ -335,15 +339,44 @@ void blob_cancel(BlobCall *c) {
         release(c);
 }
 
-/* A body is one event of the simulation. */
+/* --- a body that is held back --- */
+
+static void on_piece(void *data) {
+        BlobCall *c = data;
+
+        c->sending = NULL;
+        while (c->left > 0) {
+                size_t n = c->pace(MIN((size_t) c->left, HTTP_PIECE), c->pace_data);
+
+                if (n == 0)
+                        return;
+                c->left -= n;
+        }
+        has_left(c);
+}
+
+/* What was decided when it was sent holds from when it has left. Whoever does not take it says so in the middle. */
 void blob_call_pace(BlobCall *c, HttpPaceFn pace, void *userdata) {
+        if (dead)
+                return;
+        call_off(c->acting);
+        call_off(c->answering);
+        c->acting = c->answering = NULL;
+        c->pace = pace;
+        c->pace_data = userdata;
+        if (!acts(c->fate) && c->fate != FATE_ZOMBIE)
+                c->whole /= 2;
+        c->left = c->whole;
+        c->sending = after(0, on_piece, c);
 }
 
 void blob_call_resume(BlobCall *c) {
+        if (!dead && c->left > 0 && !c->sending)
+                c->sending = after(0, on_piece, c);
 }
 
 uint64_t blob_call_sent(const BlobCall *c) {
-        return c->acted ? c->content.total : 0;
+        return c->whole - c->left;
 }
 
 /* --- azure/blob.h --- */
@@ -370,6 +403,7 @@ static void take_content(BlobCall *c, const void *body, size_t size) {
         if (size == 0)
                 return;
         memcpy(&c->content, body, sizeof(c->content));
+        c->whole = size;
         if (c->content.total != size)
                 fail("length", "%s: %zu bytes declared, %" PRIu64 " given", c->name, size, c->content.total);
 }

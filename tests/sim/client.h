@@ -55,7 +55,11 @@ struct BlobCall {
         Verdict verdict;
         bool acted;
         BlobAnswer answer;
-        Happening *acting, *answering;
+        int64_t there, back; /* how long it takes, once it has left */
+        HttpPaceFn pace;     /* NULL: its body leaves at once */
+        void *pace_data;
+        uint64_t whole, left; /* bytes of the body that leave in all; those that pace() has not let go yet */
+        Happening *sending, *acting, *answering;
         BlobCall *items; /* of a batch: deletions, each with a fate of its own */
         unsigned n_items;
         BlobItemFn each_item;

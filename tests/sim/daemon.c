@@ -150,7 +150,8 @@ static Config *config_make(void) {
                               .rescan_ns = HOUR,
                               .guard_files = settings.guard_files,
                               .guard_percent = 50,
-                              .alert_after_ns = HOUR };
+                              .alert_after_ns = HOUR,
+                              .bandwidth = { .rate = settings.bandwidth } };
         if (settings.exclude) {
                 if (ignore_new(&m->exclude) < 0 || ignore_add(m->exclude, "*.tmp") < 0)
                         abort();

@@ -105,6 +105,7 @@ static void do_wait(const Op *op) {
 static void do_reload(const Op *op) {
         settings.transfers = 1 + op->a % 3 * 4;
         settings.delay = op->b % 3;
+        settings.bandwidth = op->c % 4 ? 0 : UINT64_C(1) << (18 + op->c % 5);
         daemon_reload();
 }
 

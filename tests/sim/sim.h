@@ -268,6 +268,7 @@ typedef struct Settings {
         unsigned guard_files;
         unsigned prefix; /* which of a few */
         unsigned transfers, delay;
+        uint64_t bandwidth; /* bytes per second; 0: no limit */
 } Settings;
 extern Settings settings;
 
