@@ -248,8 +248,8 @@ void uploader_run(Sync *s, int64_t now) {
 }
 
 static int64_t mapping_next(Mapping *m, int64_t now) {
-        static const PathState states[] = { PATH_PENDING, PATH_GONE };
-        int64_t next = INT64_MAX;
+        Journal *j = m->sync->journal;
+        int64_t next = INT64_MAX, due;
 
         if (m->record.paused || (m->block != BLOCK_NONE && m->block != BLOCK_CONTAINER && m->block != BLOCK_CONTENTS))
                 return next;
@@ -258,12 +258,12 @@ static int64_t mapping_next(Mapping *m, int64_t now) {
                         return next;
                 next = m->contact_at;
         } else {
-                for (size_t i = 0; i < ELEMENTSOF(states); i++) {
-                        int64_t due;
-
-                        if (journal_next_due(m->sync->journal, m->record.id, states[i], &due, NULL) > 0)
-                                next = MIN(next, due);
-                }
+                if (journal_next_due(j, m->record.id, PATH_PENDING, &due, NULL) > 0)
+                        next = due;
+                /* one that is due, and was not claimed, may wait for just that */
+                if (journal_next_due(j, m->record.id, PATH_GONE, &due, NULL) > 0 &&
+                    (due > now || m->account->gate != GATE_OPEN))
+                        next = MIN(next, due);
                 if (next == INT64_MAX)
                         return next;
         }
