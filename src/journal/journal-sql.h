@@ -10,8 +10,8 @@
         "state, content, doubt, unrest, marked, gen, due, first, attempts, seen_ino, reason, approved, moved, tallied, "            \
         "held, changed, seen_ctime, due_ino, sum"
 
-/* What may be looked at later than its turn: it was heard of again, or a look has found it, or failed. Any other row that a walk
- * has met is looked at before a deletion is claimed, and needs no entry in path_due_ino. */
+/* What may be looked at later than its turn: it was heard of beside the walk, or a look has found it, or failed. Any other row
+ * that a walk has met is looked at before a deletion is claimed, and needs no entry in path_due_ino. */
 #define PUT_OFF "(gen > 1 OR attempts > 0 OR seen_ctime != 0)"
 
 #define MAPPING_COLUMNS "id, name, destination, root, paused, scan, contacted, suspect, last_sync, sum"

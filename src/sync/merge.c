@@ -311,8 +311,10 @@ static void merge_file(struct Merge *g, const Seen *seen, const struct JournalSe
         met = meet(g, &row, seen->stamp.ino);
         if (!believe || !is_current(g, seen, &row))
                 hint(g, &row);
-        else if (met)
+        else if (met) {
+                row.gen += row.state == PATH_PENDING; /* by an event, to a time that may be behind any deletion's */
                 store(g, &row);
+        }
 }
 
 static void park(struct Merge *g, const Seen *seen, PathState state, const char *reason) {

@@ -162,7 +162,8 @@ static inline void assert_outcome(const char *path, int want, PathState before, 
         case KEPT:
                 assert_true(row->exists);
                 assert_int_equal(row->state, before);
-                assert_int_equal(row->gen, gen);
+                if (before != PATH_PENDING) /* which file is here may be news all the same */
+                        assert_int_equal(row->gen, gen);
                 break;
         case HINTED:
                 assert_true(row->exists);

@@ -391,6 +391,21 @@ static void test_file_is_met(void **state) {
         free(job);
 }
 
+/* An event told of it first, and put its look off to a time that may be behind any deletion's. */
+static void test_file_is_met_after_an_event(void **state) {
+        Seen seen = { .path = "p", .size = 1, .kind = SEEN_FILE, .stamp = stamp_of(2) };
+        struct Merge *g;
+        Row *row = get("p");
+
+        row_hint(row, true, INT64_MAX / 2, 1);
+        store(row);
+        g = merge_new(&mapping, "");
+        assert_int_equal(merge_seen(g, &seen, 1), 1);
+        merge_free(g);
+        assert_int_equal(inode_due(8), 1);
+        assert_true(get("p")->due == INT64_MAX / 2);
+}
+
 /* When the page was read a job was still to look, or a deletion waited; since then a job has looked and confirmed what
  * was there before this sight (8.1): nobody will look again if the walk does not say so. */
 static void test_page_is_overtaken(void **state) {
@@ -501,21 +516,14 @@ static void test_longest(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                WITH_JOURNAL(test_one_row),
-                WITH_JOURNAL(test_job_at_work),
-                WITH_JOURNAL(test_doubt),
-                WITH_JOURNAL(test_rows_of_folders),
-                WITH_JOURNAL(test_beneath_unknown),
-                WITH_JOURNAL(test_incomplete),
-                WITH_JOURNAL(test_page_is_old),
-                WITH_JOURNAL(test_row_is_added),
-                WITH_JOURNAL(test_file_is_met),
-                WITH_JOURNAL(test_reread),
-                WITH_JOURNAL(test_many_rows),
-                WITH_JOURNAL(test_longest),
-                WITH_JOURNAL(test_page_is_overtaken),
-                WITH_JOURNAL(test_many_clean_rows),
-                WITH_JOURNAL(test_many_skipped_rows),
+                WITH_JOURNAL(test_one_row),         WITH_JOURNAL(test_job_at_work),
+                WITH_JOURNAL(test_doubt),           WITH_JOURNAL(test_rows_of_folders),
+                WITH_JOURNAL(test_beneath_unknown), WITH_JOURNAL(test_incomplete),
+                WITH_JOURNAL(test_page_is_old),     WITH_JOURNAL(test_row_is_added),
+                WITH_JOURNAL(test_file_is_met),     WITH_JOURNAL(test_file_is_met_after_an_event),
+                WITH_JOURNAL(test_reread),          WITH_JOURNAL(test_many_rows),
+                WITH_JOURNAL(test_longest),         WITH_JOURNAL(test_page_is_overtaken),
+                WITH_JOURNAL(test_many_clean_rows), WITH_JOURNAL(test_many_skipped_rows),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
