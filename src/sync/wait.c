@@ -17,6 +17,8 @@ typedef struct Part {
         struct Part *next; /* in its barriers */
         int64_t target;    /* the journal's sequence when all of that had come in; 0: not yet */
         uint64_t scans;
+        bool failed; /* something was, since then: a folder that cannot be listed hides changes as old as the question
+                      */
 } Part;
 
 struct EngineWait {
@@ -141,6 +143,8 @@ static Progress part_check(Part *p, char *why, size_t room) {
                 (void) snprintf(why, room, "%s is not mapped any more", p->mapping);
                 return PROGRESS_HOPELESS;
         }
+        c = journal_counts(s->journal, m->record.id);
+        p->failed |= c->state[PATH_FAILED] > 0;
         if (m->record.paused) {
                 (void) snprintf(why, room, "%s is paused", p->mapping);
                 return PROGRESS_HOPELESS;
@@ -167,13 +171,17 @@ static Progress part_check(Part *p, char *why, size_t room) {
                 p->target = journal_sequence_last(s->journal);
         if (mapping_pending(m) > 0 && journal_oldest(s->journal, m->record.id, &first, NULL) != 0 && first <= p->target)
                 return PROGRESS_WAIT;
-        c = journal_counts(s->journal, m->record.id);
         if (c->state[PATH_FAILED] + c->state[PATH_HELD] + c->state[PATH_CONFLICT] > 0) {
                 (void) snprintf(why, room, "%s: %llu failed, %llu held, %llu conflicts: see azsyncctl queue %s",
                                 p->mapping, (unsigned long long) c->state[PATH_FAILED],
                                 (unsigned long long) c->state[PATH_HELD], (unsigned long long) c->state[PATH_CONFLICT],
                                 p->mapping);
                 return PROGRESS_HOPELESS;
+        }
+        if (p->failed) {
+                p->failed = false;
+                part_aim(p);
+                return PROGRESS_WAIT;
         }
         return c->busy > 0 ? PROGRESS_WAIT : PROGRESS_DONE;
 }
