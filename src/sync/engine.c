@@ -46,9 +46,9 @@ void sync_touch(Sync *s) {
 }
 
 int sync_commit(Sync *s) {
-        int r = s->guard_counted ? journal_commit_durable(s->journal, NULL) : journal_commit(s->journal, NULL);
+        int r = s->durable ? journal_commit_durable(s->journal, NULL) : journal_commit(s->journal, NULL);
 
-        s->guard_counted = false;
+        s->durable = false;
         for (size_t i = 0; i < s->n_mappings && r >= 0; i++) {
                 buf_clear(&s->mappings[i]->told);
                 s->mappings[i]->told_more = false;

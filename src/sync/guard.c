@@ -84,7 +84,7 @@ void guard_tally(Mapping *m, Row *row) {
         if (row->approved || row->moved)
                 return;
         row->tallied = true;
-        m->sync->guard_counted = true;
+        m->sync->durable = true;
 }
 
 void guard_done(Mapping *m, Row *row) {

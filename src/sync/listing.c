@@ -161,6 +161,7 @@ static int send_again(Mapping *m, const char *path) {
                 return r;
         m->listing.missing += row_expected(&row);
         doubt = row.doubt;
+        m->sync->durable |= row.kept; /* or a power cut brings it back, for whatever blob will have this name */
         guard_done(m, &row);
         row_unconfirm(&row);
         row.doubt = doubt;

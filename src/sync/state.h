@@ -53,7 +53,7 @@ struct Sync {
         Timer *recover;            /* the journal is out of order: try again */
         unsigned recover_attempts; /* of this spell */
         int64_t recovered_at;      /* boot ns; 0: never */
-        bool guard_counted;        /* a deletion was let go: the next commit reaches the disk (9.1) */
+        bool durable; /* a deletion was let go, or a rejection is over: the next commit reaches the disk (9.1) */
         Account **accounts;
         size_t n_accounts;
         Mapping **mappings; /* sorted by name */
