@@ -44,8 +44,9 @@ static void job_end(Job *job) {
         sync_kick(s);
 }
 
+/* While the journal is out of order it can note no news: there may be some. */
 bool job_is_hinted(Job *job) {
-        return job_reload(job) < 0 || job->row.gen != job->gen;
+        return journal_broken(job->mapping->sync->journal) || job_reload(job) < 0 || job->row.gen != job->gen;
 }
 
 static void job_store(Job *job) {
