@@ -164,12 +164,14 @@ static int journal_start(Journal *j, Error *e) {
                 if (r >= 0 && strcmp(clean, "yes") != 0)
                         r = journal_step(j, STMT_CUT_OFF, e, "recovering");
         }
-        if (r >= 0 && strcmp(clean, "no") != 0)
+        /* also if it says so: who wrote that may have been killed before it reached the disk */
+        if (r >= 0 && (strcmp(clean, "no") != 0 || !j->started))
                 r = meta_put(j, "clean", "no", e);
         if (r >= 0 && j->in_transaction) /* or it would say "yes" after a power cut */
                 r = journal_commit_durable(j, e);
         if (r < 0)
                 return r;
+        j->started = true;
 
         stmt = journal_stmt(j, STMT_LAST_FIRST);
         rc = sqlite3_step(stmt);

@@ -22,6 +22,7 @@ struct Journal {
         int lock_fd;
         char id[40]; /* differs in each journal made */
         bool in_transaction, broken;
+        bool started;     /* that this process is at work is on the disk */
         bool damaged;     /* to be put aside at the next opening */
         bool quarantined; /* it was, in this process */
         bool another;     /* since the last journal_recover() that went well */
