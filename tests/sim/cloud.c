@@ -96,6 +96,7 @@ void check_written(const Blob *before, const Blob *b) {
         if (tree_entry(p->name))
                 tree_entry(p->name)->stored = true;
         p->approved = p->moved = false;
+        p->held = p->held && b->ghost;
         p->kept = p->kept && b->ghost; /* given up long before: the blob of this name stays all the same */
 }
 
@@ -167,7 +168,7 @@ void check_delete_sent(const char *blob) {
         check_elsewhere(p, service_blob(blob, false));
 }
 
-void check_deleted(const Blob *before) {
+void check_deleted(const Blob *before, bool late) {
         Path *p = path_of_blob(before->name);
         const Version *last = p && p->n > 0 ? &p->versions[p->n - 1] : NULL;
 
@@ -175,7 +176,7 @@ void check_deleted(const Blob *before) {
                 return;
         if (theirs(before))
                 fail("stranger", "somebody else's %s is deleted", before->name);
-        if (last && last->hash != 0 && path_state(p, p->looked) != 0)
+        if (!late && last && last->hash != 0 && path_state(p, p->looked) != 0)
                 fail("deleted", "the blob of %s is deleted, and its file was there at the last look", p->name);
         count_deletion(p, before);
         p->approved = p->moved = p->kept = false;
@@ -196,7 +197,7 @@ static void check_file(Path *p) {
         const Blob *b = path_blob(p);
         Stamp stamp;
 
-        if ((p->kept && p->inode_now->content.total == 0) || (b && (b->stranger || b->robbed)))
+        if ((p->kept && p->inode_now->content.total == 0) || (b && (b->stranger || (b->robbed && !b->there))))
                 return;
         stamp = inode_stamp(p->inode_now);
         if (!b || !b->there)

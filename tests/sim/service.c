@@ -95,16 +95,22 @@ static void take_meta(const BlobCall *c, Blob *b) {
         b->fuzzy = c->fuzzy;
 }
 
+/* It was given up, and acts all the same. */
+static bool is_late(const BlobCall *c) {
+        return !c->client || c->fate == FATE_ZOMBIE;
+}
+
 static Verdict written(BlobCall *c, Blob *b, const Content *content, const uint8_t *md5) {
         Blob before = *b;
 
         b->there = true;
-        b->stranger = b->pending_copy = b->robbed = false;
+        b->stranger = b->pending_copy = false;
         b->content = *content;
         b->has_md5 = md5 != NULL;
         if (md5)
                 memcpy(b->md5, md5, 16);
-        b->ghost = !c->client || c->fate == FATE_ZOMBIE;
+        b->ghost = is_late(c);
+        b->robbed = b->robbed && b->ghost; /* only a listing can tell that this is not what was deleted */
         take_meta(c, b);
         service_etag(b);
         (void) snprintf(c->answer.etag, sizeof(c->answer.etag), "%s", b->etag);
@@ -224,12 +230,12 @@ static Verdict act_block(const BlobCall *c) {
         return VERDICT_OK;
 }
 
-static Verdict act_delete(Blob *b) {
+static Verdict act_delete(const BlobCall *c, Blob *b) {
         Blob before = *b;
 
         b->there = false;
         service.deletes++;
-        check_deleted(&before);
+        check_deleted(&before, is_late(c));
         return VERDICT_OK;
 }
 
@@ -273,6 +279,6 @@ Verdict service_act(BlobCall *c) {
                 return act_head(c, b);
         default:
                 assert(c->verb == VERB_DELETE_BLOB);
-                return act_delete(b);
+                return act_delete(c, b);
         }
 }

@@ -341,7 +341,7 @@ uint64_t path_state(const Path *p, int64_t at);
 bool hash_was_real(uint64_t hash);
 void check_delete_sent(const char *blob);
 void check_copied(const Blob *from);
-void check_deleted(const Blob *before);
+void check_deleted(const Blob *before, bool late); /* late: nobody waits for it any more */
 void check_written(const Blob *before, const Blob *blob);
 void check_approved(void);
 void check_rejected(void);

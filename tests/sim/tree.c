@@ -112,9 +112,11 @@ void tree_touched(Inode *i, bool content) {
         i->unstamped = 0;
 }
 
+/* Begins anew, unless the end of the last one is still to be told. */
 void unknown_begin(Unknown *u, int64_t since) {
-        if (!u->now)
-                *u = (Unknown){ .now = true, .since = since };
+        if (!u->now && u->until < kernel_untold_since())
+                u->since = since;
+        u->now = true;
 }
 
 void unknown_end(Unknown *u) {
