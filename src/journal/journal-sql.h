@@ -78,7 +78,7 @@
                 "ON CONFLICT (mapping, minute) DO UPDATE SET deletions = excluded.deletions, overwrites = excluded.overwrites, sum = excluded.sum") \
         X(WINDOW_PRUNE, HOT, "DELETE FROM window WHERE mapping = ?1 AND (minute <= ?2 OR minute > ?3)")                   \
         X(WIPE, COLD, "DELETE FROM path WHERE mapping = ?1")                                                              \
-        X(UNCLAIM, COLD, "UPDATE path SET sum = resum(resum(sum, 1, 2, 1), 2, doubt, 1), state = 1, due = 0, doubt = 1 " \
+        X(UNCLAIM, COLD, "UPDATE path SET sum = resum(resum(sum, 1, 2, 1), 2, doubt, 1), state = 1, due = 0, doubt = 1, gen = gen + 1 " \
                 "WHERE mapping = ?1 AND state = 2 AND state > 0")  \
         X(UNDUE, COLD, "UPDATE path SET due = 0 WHERE state IN (1, 3)")                                                   \
         X(CUT_OFF, COLD, "UPDATE mapping SET "                                                                            \

@@ -155,7 +155,8 @@ int journal_reject(Journal *j, int64_t mapping,
  */
 #define JOURNAL_RELEASE_STEP 4096
 int journal_release(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) _must_check_;
-/* Claims whose jobs are gone (a crash, a restart of the mapping): pending, due, and in doubt. */
+/* Claims whose jobs are gone (a crash, a restart of the mapping): pending, due, and in doubt. What a job that is still
+ * at work finds out is overtaken: the journal was out of order, and news may be lost. */
 int journal_unclaim(Journal *j, int64_t mapping, Error *e) _must_check_;
 /* Forgets every path of a mapping: its destination is another one now. */
 int journal_wipe(Journal *j, int64_t mapping, Error *e) _must_check_;
