@@ -329,6 +329,9 @@ static void park(struct Merge *g, const Seen *seen, PathState state, const char 
         }
         if (row.exists && row.state == state && strcmp(row.reason, reason) == 0)
                 return;
+        if (row.state == PATH_PENDING && state == PATH_SKIPPED && seen->kind != SEEN_MOUNT)
+                return; /* by news that may be younger than this sight: a job looks */
+        row_saw(&row, NULL);
         if (state != PATH_FAILED) /* by policy: not unsynced */
                 row.first = 0;
         else if (row.first == 0)

@@ -141,6 +141,8 @@ static int expect(const Thing *t) {
         }
         if (t->row && (t->confirmed || t->state == PATH_CLAIMED))
                 return expect_missing(t);
+        if (t->row && t->state == PATH_PENDING && !is_unknown(kind))
+                return KEPT;
         return kind == SEEN_UNKNOWN || kind == SEEN_TOO_LONG ? FAILED_ : SKIPPED_;
 }
 

@@ -56,7 +56,9 @@ static void test_one_row(void **state) {
                 { PATH_HELD, true, FOLDER("p", EMPTY_FOLDER), KEPT },
                 { PATH_GONE, true, LEAF("p", SPECIAL), KEPT },
                 { PATH_CLAIMED, true, LEAF("p", SYMLINK), KEPT },
-                { PATH_PENDING, false, LEAF("p", SYMLINK), SKIPPED_ },
+                { PATH_PENDING, false, LEAF("p", SYMLINK), KEPT }, /* a job looks: the news may be younger */
+                { PATH_PENDING, false, FOLDER("p", EMPTY_FOLDER), KEPT },
+                { PATH_PENDING, false, FOLDER("p", MOUNT), SKIPPED_ },
                 { PATH_FAILED, false, LEAF("p", SYMLINK), SKIPPED_ },
                 { PATH_SKIPPED, false, FOLDER("p", UNKNOWN), FAILED_ },
 
