@@ -5,6 +5,7 @@
 #include "util/blobname.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -225,6 +226,7 @@ void check_tree_changed(void) {
         changes++;
         for (Path *p = path_each(NULL); p; p = path_each(p)) {
                 p->hash_now = 0;
+                p->inode_was = p->inode_now;
                 p->inode_now = NULL;
         }
         note_all(world.root, path, 0);
@@ -235,6 +237,7 @@ void check_tree_changed(void) {
                 if (p->ino != (i ? i->ino : 0)) {
                         p->ino = i ? i->ino : 0;
                         p->since = now();
+                        p->inode_before = p->inode_was;
                 }
                 if (i && i->writers > 0) /* half a write is no version */
                         continue;
@@ -326,14 +329,25 @@ void check_rejected(void) {
 
 /* --- in sync --- */
 
-/* Nobody could know by then what bytes it had. */
-static bool is_unknowable(const Inode *i, int64_t since) {
+static bool is_unknown(const Inode *i, int64_t since) {
         return i && (unknown_at(&i->untold, since) || unknown_at(&i->unnamed, since));
+}
+
+/* Nobody could know by then what bytes it had: the file that is here, or the one that was here then. */
+static bool is_unknowable(const Path *p, int64_t since) {
+        return is_unknown(p->inode_now, since) || (since < p->since && is_unknown(p->inode_before, since));
 }
 
 /* Its blob may stay as it is, though this is what its file became. */
 static bool may_stay(const Path *p, uint64_t hash) {
         return (hash == 0 && (settings.keep || p->kept)) || (p->kept && hash == content_hash(&(Content){ 0 }));
+}
+
+static void show_versions(const Path *p, int64_t since, uint64_t there) {
+        SAY("in the cloud is %" PRIx64 "; at %.6f and later there were:", there, (double) since / 1e9);
+        for (unsigned i = 0; i < p->n; i++)
+                SAY("  from %.6f %" PRIx64 "%s", (double) p->versions[i].at / 1e9, p->versions[i].hash,
+                    p->versions[i].weak ? ", not reported" : "");
 }
 
 /* Whatever stood at each path at `since` is in the cloud, or what came later. */
@@ -346,12 +360,14 @@ void check_since(int64_t since, const char *who) {
 
                 there = b && b->there ? content_hash(&b->content) : 0;
                 ok = there == want || (b && (b->stranger || b->robbed || (b->ghost && want == 0))) ||
-                     is_unknowable(p->inode_now, since) || may_stay(p, want);
+                     is_unknowable(p, since) || may_stay(p, want);
                 for (unsigned i = at < p->n ? at : 0; i < p->n && !ok; i++)
                         ok = p->versions[i].hash == there || may_stay(p, p->versions[i].hash);
-                if (!ok)
-                        fail("in sync", "%s says in sync, and %s is not what it was %.3f s ago (%s)", who, p->name,
-                             (double) (now() - since) / 1e9, there ? "another content" : "missing");
+                if (ok)
+                        continue;
+                show_versions(p, since, there);
+                fail("in sync", "%s says in sync, and %s is not what it was %.3f s ago (%s)", who, p->name,
+                     (double) (now() - since) / 1e9, there ? "another content" : "missing");
         }
 }
 

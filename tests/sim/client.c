@@ -184,6 +184,7 @@ static Verdict batch_act(BlobCall *c) {
 
                 if (c->fate == FATE_FINE ? !acts(item->fate) : below(BY_NET, 3) == 0)
                         continue;
+                item->client = c->fate == FATE_ZOMBIE ? NULL : c->client; /* NULL: nobody waits for it any more */
                 item->acted = true;
                 item->verdict = service_act(item);
                 mix((uint64_t) item->verb << 8 | (uint64_t) item->verdict);

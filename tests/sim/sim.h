@@ -315,13 +315,14 @@ typedef struct Path {
         int64_t heard;  /* when an event last told it of the path */
         bool looked_regular;
         bool held, approved, moved;
-        uint64_t held_size; /* of the blob whose deletion is held */
-        bool rejected;      /* and no file came since */
-        bool kept;          /* rejected, and nothing was written since */
-        uint64_t hash_now;  /* while the tree is compared */
-        Inode *inode_now;   /* NULL: no file */
-        uint64_t ino;       /* of the file that is there; 0: none */
-        int64_t since;      /* when that came */
+        uint64_t held_size;           /* of the blob whose deletion is held */
+        bool rejected;                /* and no file came since */
+        bool kept;                    /* rejected, and nothing was written since */
+        uint64_t hash_now;            /* while the tree is compared */
+        Inode *inode_now, *inode_was; /* NULL: no file; before the last change */
+        Inode *inode_before;          /* the file that was here until `since` */
+        uint64_t ino;                 /* of the file that is there; 0: none */
+        int64_t since;                /* when that came */
 } Path;
 
 void check_begin(void);
