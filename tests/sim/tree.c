@@ -105,11 +105,22 @@ static void inode_unlink(Inode *i) {
                 world.free_ino[world.n_free++] = i->ino;
 }
 
+/* Under each of its names, since it has them. */
+static bool is_stored(const Inode *file) {
+        for (const Inode *i = world.all; i; i = i->next)
+                for (const Entry *e = i->entries; e; e = e->next)
+                        if (e->inode == file && !e->stored)
+                                return false;
+        return true;
+}
+
+/* A new ctime tells of stores that left no stamp, but not in a file that was moved: then it is another one anyway. */
 void tree_touched(Inode *i, bool content) {
         i->ctime = stamp_now();
         if (content)
                 i->mtime = i->ctime;
-        i->unstamped = 0;
+        if (content || (i->unstamped > 0 && is_stored(i)))
+                i->unstamped = 0;
 }
 
 /* Begins anew, unless the end of the last one is still to be told. */
