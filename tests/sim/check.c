@@ -274,6 +274,18 @@ void check_heard(const char *path) {
                 p->heard = now();
 }
 
+void check_met(const char *path) {
+        Path *p = path_find(path);
+
+        if (p)
+                p->met = now();
+}
+
+void check_none_met(void) {
+        for (Path *p = path_each(NULL); p; p = path_each(p))
+                p->met = 0;
+}
+
 /* --- what people decide --- */
 
 /* No file is there now, or an empty one. */

@@ -117,7 +117,7 @@ static bool is_met_and_due(const Path *p, const Path *q) {
         const Job *job;
         Row row;
 
-        if (q->since >= walked_from() ||
+        if (q->since >= walked_from() || q->met < walked_from() ||
             journal_get(m->sync->journal, m->record.id, q->name, strlen(q->name), &row, NULL) <= 0)
                 return false;
         if (row.confirmed && row.stamp.ino == q->ino) /* it was stored; somebody may have changed that since */

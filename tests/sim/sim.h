@@ -313,6 +313,7 @@ typedef struct Path {
         unsigned n, room;
         int64_t looked; /* when the daemon last looked; 0: never */
         int64_t heard;  /* when an event last told it of the path */
+        int64_t met;    /* when a walk last told of a file here */
         bool looked_regular;
         bool held, approved, moved;
         uint64_t held_size;           /* of the blob whose deletion is held */
@@ -335,6 +336,8 @@ void fail(const char *kind, const char *format, ...) _printf_(2, 3);
 void check_tree_changed(void); /* after each change: versions of each path */
 void check_looked(const char *path, bool regular);
 void check_heard(const char *path);
+void check_met(const char *path);     /* a walk has told of the file */
+void check_none_met(void);            /* what earlier walks told may be forgotten */
 Path *path_of_blob(const char *blob); /* NULL: not below the prefix */
 Path *path_each(Path *last);          /* NULL: the first; NULL: no more */
 const Blob *path_blob(Path *p);       /* NULL: there never was one */

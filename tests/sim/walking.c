@@ -314,7 +314,10 @@ static void walk(Scanner *s) {
 static bool hand_over(Scanner *s) {
         unsigned n = 1 + below(BY_SCAN, s->n_seen - s->told);
 
-        s->told += (unsigned) s->callbacks.seen(s->seen + s->told, n, s->userdata);
+        n = (unsigned) s->callbacks.seen(s->seen + s->told, n, s->userdata);
+        for (; n > 0; n--, s->told++)
+                if (s->seen[s->told].kind == SEEN_FILE)
+                        check_met(s->paths[s->told]);
         if (s->freed || s->told < s->n_seen)
                 return false;
         s->n_seen = s->told = 0;
@@ -349,6 +352,7 @@ int scanner_new(Scanner **ret, sd_event *loop, const ScannerOptions *options, co
 
         assert(s);
         complete_from = 0;
+        check_none_met();
         s->pinned = options->pinned;
         s->watcher = options->watcher;
         s->filter = options->filter;
