@@ -60,3 +60,13 @@ def spent(proxy, since=0):
         seen.pop(verb, None)
     content = sum(r.sent for r in proxy.requests[since:] if r.verb != "batch")
     return +collections.Counter(seen, deletions=deletions, bytes=content)
+
+
+def check(proxy, since, cost):
+    """Fails unless exactly `cost` was spent. What the service left unanswered (Azurite does, with many blobs) has to be
+    asked about and deleted once more; nothing but that may come on top, and only then."""
+    seen = spent(proxy, since)
+    more, less = seen - cost, cost - seen
+    unanswered = [r.verb for r in proxy.requests[since:] if not r.answered]
+    assert not less, f"not made: {less}"
+    assert set(more) <= ({"head", "deletions"} if unanswered else set()), f"too much: {more}; unanswered: {unanswered}"
