@@ -32,6 +32,10 @@ static int job_reload(Job *job) {
         job->row.due = now.due;
         job->row.content |= now.content;
         job->row.held = now.held;
+        if (now.first != 0 && now.first < job->row.first) { /* another name of its file told of an older change */
+                job->row.first = now.first;
+                job->claimed = MIN(job->claimed, now.first);
+        }
         return 0;
 }
 
