@@ -32,6 +32,7 @@ struct BlobCall {
         uint64_t number;       /* of the client-request-id */
         Buf body;              /* a block list, or a batch, on its way */
         unsigned n_items;      /* of a batch */
+        int64_t patience_ns;   /* HttpSend's */
         bool has_md5;
         uint8_t md5[16]; /* of the body, to compare with the echo */
 };

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PART_TAKES NSEC_PER_SEC /* at most: the service is silent until all parts of a batch are done */
+
 static void begin(Request *r, const char *if_match) {
         assert(if_match && if_match[0]); /* whatever takes a condition has one (10.6) */
 
@@ -70,6 +72,7 @@ int blob_delete_batch(BlobClient *c, const char *container, const BlobDeletion *
                 return k;
         }
         taken = (int) call->n_items;
+        call->patience_ns = taken * PART_TAKES;
         request_begin(&c->request, "POST");
         request_query(&c->request, "comp", "batch");
         request_query(&c->request, "restype", "container");

@@ -47,6 +47,7 @@ typedef struct HttpSend {
         size_t n_headers;
         const void *body; /* NULL or `body_size` bytes that stay valid until the callback or cancel */
         size_t body_size;
+        int64_t patience_ns; /* beyond the pool's stall_ns, for what is the work of many requests; 0: none */
         size_t max_answer; /* ceiling of the answer's body in bytes, at least 64 KiB is used; with `sink`, 0 is none */
         HttpSinkFn sink;   /* NULL: gather into HttpAnswer.body */
         bool expect_continue; /* wait 1 s for 100-continue before a large body (10.7) */

@@ -98,10 +98,21 @@ static int on_progress(void *userdata, curl_off_t down_total, curl_off_t down, c
         return 0;
 }
 
+static bool set_silence(Transfer *t, int64_t ns) {
+        long seconds = ns == 0 ? 0 : (long) MAX((ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC, (int64_t) 1);
+
+        if (t->silence == seconds)
+                return true;
+        if (!set_long(t->easy, CURLOPT_LOW_SPEED_TIME, seconds))
+                return false;
+        t->silence = seconds;
+        return true;
+}
+
 /* How long it may take for so many bytes to pass. */
 static uint64_t cap_ms(const Transfer *t, uint64_t bytes) {
         uint64_t ms = bytes / SLOWEST * 1000 + (uint64_t) CONNECT_SECONDS * 1000 +
-                      2 * (uint64_t) (t->stall_ns / NSEC_PER_MSEC);
+                      (uint64_t) ((2 * t->stall_ns + t->patience_ns) / NSEC_PER_MSEC);
 
         return MIN(ms, (uint64_t) INT32_MAX); /* 24 days: a long may have 32 bits */
 }
@@ -120,8 +131,7 @@ static size_t on_upload(char *ret, size_t one, size_t room, void *userdata) {
         if (size > 0 && t->pace) {
                 size = t->pace(size, t->pace_userdata);
                 if (size == 0) {
-                        if (!t->paced)
-                                (void) set_long(t->easy, CURLOPT_LOW_SPEED_TIME, 0);
+                        (void) set_silence(t, 0);
                         t->paused = t->paced = true;
                         set_deadline(t, 0);
                         return CURL_READFUNC_PAUSE;
@@ -150,10 +160,6 @@ void transfer_resume(Transfer *t) {
         t->paused = false;
         if (curl_easy_pause(t->easy, CURLPAUSE_CONT) != CURLE_OK)
                 set_deadline(t, 1); /* out of memory, or over already: it ends by itself */
-}
-
-static long stall_seconds(int64_t stall_ns) {
-        return (long) MAX((stall_ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC, (int64_t) 1);
 }
 
 /* What is the same for every request. */
@@ -205,7 +211,7 @@ static bool set_constants(Transfer *t, const TransferOptions *options) {
         ok &= set_long(t->easy, CURLOPT_TCP_KEEPINTVL, 15);
         ok &= set_long(t->easy, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
         ok &= set_long(t->easy, CURLOPT_LOW_SPEED_LIMIT, 1); /* bytes per second, over: */
-        ok &= set_long(t->easy, CURLOPT_LOW_SPEED_TIME, stall_seconds(options->stall_ns));
+        ok &= set_silence(t, options->stall_ns);
         ok &= set_long(t->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1000);
         ok &= set_long(t->easy, CURLOPT_MAXAGE_CONN, KEPT_SECONDS);
         ok &= set_long(t->easy, CURLOPT_MAXLIFETIME_CONN, 3600);
@@ -434,6 +440,7 @@ int transfer_prepare(Transfer *t, const HttpSend *send) {
         t->starts = 0;
         t->error[0] = '\0';
         t->pace = NULL;
+        t->patience_ns = send->patience_ns;
         t->upload = send->body;
         t->upload_size = send->body_size;
         t->upload_at = 0;
@@ -455,7 +462,7 @@ int transfer_prepare(Transfer *t, const HttpSend *send) {
                 return r;
         if (!set_long(t->easy, CURLOPT_TIMEOUT_MS, (long) cap))
                 return -ENOMEM;
-        if (t->paced && !set_long(t->easy, CURLOPT_LOW_SPEED_TIME, stall_seconds(t->stall_ns)))
+        if (!set_silence(t, t->stall_ns + t->patience_ns))
                 return -ENOMEM;
         t->paced = false;
         return 0;

@@ -13,10 +13,11 @@ typedef struct TransferOptions {
 } TransferOptions;
 
 typedef struct Transfer {
-        CURL *easy; /* CURLINFO_PRIVATE is the Transfer */
-        int64_t stall_ns;
-        Buf lines;                /* texts of `nodes` */
-        struct curl_slist *nodes; /* the request's headers */
+        CURL *easy;                    /* CURLINFO_PRIVATE is the Transfer */
+        int64_t stall_ns, patience_ns; /* of every request; beyond that, of this one */
+        long silence;                  /* seconds that the handle puts up with; 0: any */
+        Buf lines;                     /* texts of `nodes` */
+        struct curl_slist *nodes;      /* the request's headers */
         size_t n_nodes;
         const char *agent; /* one of them, always the same; NULL: none */
         bool proxied;

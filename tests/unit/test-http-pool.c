@@ -256,6 +256,28 @@ static void silence(void **state) {
         assert_true(o[3].body_sent > 0 && o[3].body_sent < LARGE);
 }
 
+static bool play_work(Peer *p) {
+        return peer_body(p) && peer_wait(p) && peer_ok(p);
+}
+
+/* What is the work of many requests may take longer than one; the handle that it had does not. */
+static void patience(void **state) {
+        Outcome many = { 0 };
+
+        server_start(&server, play_work);
+        start_with(&(HttpPoolOptions){ .max_connections = 8, .stall_ns = NSEC_PER_SEC });
+        ask(&(HttpSend){ .body = "many", .body_size = 4, .patience_ns = 300 * NSEC_PER_SEC }, &many);
+        run_until_count(&server.n_waiting, 1);
+        for (size_t i = 0; i < 2; i++)
+                assert_int_equal(once(&(HttpSend){ .body = "one", .body_size = 3 }).result, CURLE_OPERATION_TIMEDOUT);
+        assert_int_equal(many.calls, 0);
+        server_open(&server);
+        run_until(3);
+        assert_int_equal(many.result, CURLE_OK);
+        server.gate = false;
+        assert_int_equal(once(&(HttpSend){ .body = "one", .body_size = 3 }).result, CURLE_OPERATION_TIMEDOUT);
+}
+
 static bool play_half_body(Peer *p) {
         return p->size > 0 && peer_wait(p) && peer_ok(p);
 }
@@ -408,6 +430,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(latency, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(callbacks, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(silence, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(patience, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(progress, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(expect, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(proxies, set_up, tear_down),
