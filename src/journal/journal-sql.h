@@ -50,6 +50,7 @@
         X(OLDEST, HOT, "SELECT first FROM path INDEXED BY path_age WHERE mapping = ?1 AND state > 0 AND state < 4 AND first > -1 ORDER BY first LIMIT 1") \
         X(BRANCH, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND name < ?3 "                 \
                 "ORDER BY name LIMIT ?4")                                                                                 \
+        X(BELOW, HOT, "SELECT 1 FROM path WHERE mapping = ?1 AND name > CAST(?2 || '/' AS BLOB) AND name < CAST(?2 || '0' AS BLOB) LIMIT 1") \
         X(LISTED, HOT, "UPDATE path SET listed = ?3 WHERE mapping = ?1 AND name = ?2 AND listed != ?3")                   \
         X(UNLISTED, HOT, "SELECT name, etag IS NOT NULL AND listed != ?3 FROM path WHERE mapping = ?1 AND name > ?2 "     \
                 "ORDER BY name LIMIT ?4")                                                                                 \

@@ -112,6 +112,8 @@ typedef struct JournalPage {
 int journal_branch(Journal *j, int64_t mapping, const char *after, size_t after_size, const char *before,
                    size_t before_size, JournalPage *page, Error *e) _must_check_;
 void journal_page_done(JournalPage *page);
+/* 1: rows stand beneath that path, as those of what is in a folder. */
+int journal_below(Journal *j, int64_t mapping, const char *path, size_t size, Error *e) _must_check_;
 uint64_t
 journal_rows_added(const Journal *j); /* rises with each new row: there may be one more where a page was read */
 

@@ -176,6 +176,16 @@ void journal_page_done(JournalPage *page) {
         page->paths_room = page->n = 0;
 }
 
+int journal_below(Journal *j, int64_t mapping, const char *path, size_t size, Error *e) {
+        _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_BELOW);
+        int rc;
+
+        (void) sqlite3_bind_int64(stmt, 1, mapping);
+        (void) sqlite3_bind_blob(stmt, 2, path, (int) size, SQLITE_STATIC);
+        rc = sqlite3_step(stmt);
+        return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading");
+}
+
 uint64_t journal_rows_added(const Journal *j) {
         return j->rows_added;
 }

@@ -125,11 +125,13 @@ static void on_admitted(Sending *g) {
 }
 
 /* A folder that the walk could not list is told of by no row from now on, and by none while this one had something to
- * do in its place: the walk has to say it again. */
+ * do in its place: the walk has to say it again. So if the folder is gone, and rows of what was in it are left: the
+ * event of that may be unread yet. */
 static void walk_again(const Job *job) {
         Mapping *m = job->mapping;
 
-        if (job->look != LOOK_FOLDER)
+        if (job->look != LOOK_FOLDER &&
+            journal_below(m->sync->journal, m->record.id, job->row.path, job->row.path_size, NULL) == 0)
                 return;
         mapping_scan(m, job->row.path);
         waits_restarted(m->sync, m->config->name); /* what it finds may be as old as their question */
@@ -183,6 +185,7 @@ void job_plan(Job *job) {
                 job_forget(job);
                 return;
         case ACTION_SKIP:
+                walk_again(job);
                 row_unconfirm(&job->row);
                 job_park(job, PATH_SKIPPED, 0, p.reason);
                 return;

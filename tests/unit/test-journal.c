@@ -451,6 +451,9 @@ static void test_branch_order(void **state) {
         assert_int_equal(page->n, sizeof(names) / sizeof(names[0]));
         journal_page_done(page);
         free(page);
+        confirm(j, m, "\xff/\xfe");
+        assert_true(journal_below(j, m, "b", 1, NULL) == 1 && journal_below(j, m, "\xff", 1, NULL) == 1);
+        assert_true(journal_below(j, m, "b0", 2, NULL) == 0 && journal_below(j, m, "b-", 2, NULL) == 0);
         journal_close(j);
 }
 
