@@ -68,8 +68,8 @@ class Service:
 
     # --- azsyncctl ---
 
-    def ctl(self, *arguments, expect=0, timeout=300):
-        return self.machine.run("azsyncctl", *arguments, expect=expect, timeout=timeout)
+    def ctl(self, *arguments, expect=0, timeout=300, stdin=""):
+        return self.machine.run("azsyncctl", *arguments, expect=expect, timeout=timeout, stdin=stdin)
 
     def status(self, mapping=None):
         mappings = json.loads(self.ctl("status", "--json").out)["mappings"]

@@ -1,8 +1,16 @@
 """From the package to the cloud: the first minutes of a user, and the next morning."""
 import re
+import time
 
 from daemon import until
 from service import MAPPING
+
+
+def status_line(service):
+    """As systemctl shows it to a person."""
+    out = service.systemctl("status", "--no-pager", "azsyncd.service", expect=None).out
+    found = re.search(r'Status: "(.*)"', out)
+    return found.group(1) if found else ""
 
 
 def test_first_start(service, account, folder, equal):
@@ -16,19 +24,27 @@ def test_first_start(service, account, folder, equal):
     assert service.show("ActiveState") == "active" and service.show("NRestarts") == "0"
 
 
+def test_first_use(service, account, folder, equal):
+    """What a person types: azsyncctl add, which asks for the key of an account that is new, then systemctl enable --now."""
+    service.machine.run("sh", "-c", "rm -f /etc/azsyncd/*.yaml /etc/azsyncd/mappings.d/*.yaml")
+    (folder / "file").write_text("content")
+    service.ctl("add", "/srv/data", f"{account.endpoint()}/box", stdin=account.key)
+    box = account.client().get_container_client("box")
+    began = time.monotonic()
+    service.start()
+    until(lambda: box.exists() and [b.name for b in box.list_blobs()] == ["file"], 60, "the file in the container")
+    print(f"in the container {time.monotonic() - began:.2f} s after systemctl enable --now was typed")
+    service.wait_sync()
+    equal()
+    until(lambda: status_line(service) == "1 folder in sync", 30, "in sync")
+
+
 def test_nothing_mapped(service):
     """A package that was just installed and started is no failure: it says what to do."""
     service.configure({})
     service.start()
     until(lambda: service.show("StatusText") == "Idle: no folder is mapped", 30, "STATUS=")
     assert "azsyncctl add" in service.log() or "mappings.d/NAME.yaml" in service.log()
-
-
-def status_line(service):
-    """As systemctl shows it to a person."""
-    out = service.systemctl("status", "--no-pager", "azsyncd.service", expect=None).out
-    found = re.search(r'Status: "(.*)"', out)
-    return found.group(1) if found else ""
 
 
 def test_status_line(service, folder):
