@@ -127,7 +127,7 @@ static int judge_bytes(Names *n, const Row *row, const Job *other) {
         return other || row->state == PATH_CLEAN ? add(&n->stale, row) : add(&n->behind, row);
 }
 
-void links_stored(Job *job) {
+void links_read(Job *job) {
         if (job->have_bytes && !job->fuzzy && job->stamp.nlink > 1 && job->stamp.ino != 0)
                 (void) tell(job, &job->stamp, true, judge_bytes);
 }

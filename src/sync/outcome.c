@@ -127,6 +127,8 @@ static void park(Job *job, PathState state, int64_t due, const char *reason, con
                 job_end(job);
                 return;
         }
+        /* what keeps this name from the cloud need not keep the others */
+        links_read(job);
         if (state != PATH_GONE) /* it may stay so for long */
                 guard_done(m, &job->row);
         else
@@ -149,7 +151,7 @@ void job_confirm(Job *job, const char *etag) {
         Mapping *m = job->mapping;
         int r = job_reload(job);
 
-        links_stored(job);
+        links_read(job);
         if (r >= 0) {
                 if (job->stamp.size == 0) /* if it was emptied, that is carried out by now */
                         guard_done(m, &job->row);

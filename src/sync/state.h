@@ -468,7 +468,9 @@ bool links_hint(Job *job); /* true: one of them has seen a later state. Sets job
 /* The file that stood here is no longer here, and what an event told of this path may have been written to that one:
  * the names that it still has are looked at. */
 void links_former(Job *job);
-void links_stored(Job *job); /* its bytes are in the cloud: names with its stamp, and other bytes, are read */
+/* Its bytes were read, and are in the cloud, or stay out of it for now: names with its stamp, and other bytes, are
+ * read. */
+void links_read(Job *job);
 
 /* rename.c: the same file under another name is copied on the server */
 bool rename_try(Job *job); /* true: it is under way */

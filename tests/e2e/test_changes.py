@@ -271,6 +271,31 @@ def test_written_from_outside(make, account, folder, tmp_path, equal):
         view.close()
 
 
+def test_stored_under_a_name_in_conflict(make, account, tmp_path):
+    """pitfalls 4.3, 5.4: a store into a page that is dirty already moves no stamp, and is told under one name of the
+    file; though somebody else has changed the blob of that one, the other name is read, too. A tmpfs cleans no page."""
+    with Image(tmp_path / "image", "tmpfs", 64, tmp_path / "tmpfs") as disk:
+        folder = disk.mountpoint / "folder"
+        folder.mkdir()
+        (folder / "one").write_bytes(b"a" * 8192)
+        os.link(folder / "one", folder / "two")
+        fd = os.open(folder / "one", os.O_RDWR)
+        view = mmap.mmap(fd, 8192)
+        os.close(fd)
+        view[0:6] = b"dirty "
+        before = (folder / "one").stat().st_mtime_ns
+        box = account.client().get_container_client("box")
+        with make(mapping={"folder": str(folder), **EVENTS_ALONE}) as d:
+            d.wait_sync()
+            box.upload_blob("one", b"theirs", overwrite=True)
+            view[0:6] = b"stored"
+            view.close()
+            assert (folder / "one").stat().st_mtime_ns == before
+            d.until_status(60, conflicts=1, pending=0)
+            assert box.download_blob("two").readall()[:6] == b"stored"
+            assert box.download_blob("one").readall() == b"theirs"
+
+
 def test_edited_in_place_while_down(make, folder, equal):
     """pitfalls 4.9: the folder's own mtime does not change, so it must not be passed over."""
     tree(folder, 30, per_folder=10)

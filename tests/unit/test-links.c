@@ -191,21 +191,21 @@ static void test_same_stamp_other_bytes(void **state) {
         store(row);
         gen = row->gen;
         job = look("a", 1);
-        links_stored(job); /* nothing was read */
+        links_read(job); /* nothing was read */
         assert_int_equal(get("b")->gen, gen);
         job->have_bytes = true;
         memset(job->md5, 1, sizeof(job->md5));
-        links_stored(job);
+        links_read(job);
         assert_int_equal(get("b")->gen, gen);
         memset(job->md5, 2, sizeof(job->md5));
-        links_stored(job);
+        links_read(job);
         assert_true(get("b")->gen > gen);
         assert_true(get("b")->content);
         gen = get("b")->gen;
         row = get("b");
         row->content = false;
         store(row);
-        links_stored(job); /* its look is to come, and will read it now */
+        links_read(job); /* its look is to come, and will read it now */
         assert_int_equal(get("b")->gen, gen);
         assert_true(get("b")->content);
 }
