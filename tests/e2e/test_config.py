@@ -166,7 +166,7 @@ def test_examples_work(make, tmp_path):
 def test_no_mapping_is_no_error(make):
     with make(mappings={}) as d:
         assert d.all_status()["mappings"] == []
-        assert "mappings.d" in d.log()
+        assert "azsyncctl add FOLDER URL" in d.log()
         assert d.ctl("wait").rc == 0
 
 

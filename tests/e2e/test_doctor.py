@@ -463,4 +463,4 @@ def test_daemon_that_hangs(make, account, folder):
 def test_nothing_mapped(make):
     d = make(accounts={}, mappings={})
     found = doctor(d)
-    assert found.one("configuration")["result"] == "warn" and "mappings.d" in found.one("configuration")["advice"]
+    assert found.one("configuration")["result"] == "warn" and "azsyncctl add" in found.one("configuration")["advice"]
