@@ -42,7 +42,10 @@ void sync_restart(Sync *s, size_t i) {
                                   .requests = old->requests };
         const Bandwidth *limit = old->throttle.limit; /* the configuration that made it may be an old one */
         uint64_t mounts = old->mounts_seen; /* or the next change of the mounts would pass for the first look */
+        _cleanup_buf_ Buf told = old->told; /* what was not committed may never be */
+        bool told_more = old->told_more;
 
+        old->told = BUF_INIT(0);
         mapping_free(old);
         forget(s, i); /* whoever goes through them meanwhile must not meet it */
         m = load(s, c, a);
@@ -59,6 +62,11 @@ void sync_restart(Sync *s, size_t i) {
         m->copied_files = counted.copied_files;
         m->deleted_files = counted.deleted_files;
         m->requests = counted.requests;
+        m->told = told;
+        m->told_more = told_more;
+        told = BUF_INIT(0);
+        mapping_tell_again(m);
+        mapping_save(m, false);
 }
 
 static void unload(Sync *s, size_t i) {

@@ -281,8 +281,8 @@ void sync_touch(Sync *s); /* rows were written: commit soon, tell */
 int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
 
 /* apply.c: configurations in force */
-/* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters and what
- * is known of the mounts. It is gone if that fails. */
+/* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters, what is
+ * known of the mounts and what events told since the last commit. It is gone if that fails. */
 void sync_restart(Sync *s, size_t i);
 
 /* recovery.c: a journal that is out of order */

@@ -1,8 +1,12 @@
 /* A mapping that begins anew in the same process (its threads hang in a mount, or the journal was replaced) still hears
- * of the next change of the mounts (pitfalls 2.1, 2.6). The table of mounts is the test's own. */
+ * of the next change of the mounts (pitfalls 2.1, 2.6), and forgets nothing that an event told. The table of mounts is
+ * the test's own. */
 #include "config-fixture.h"
 #include "sync/state.h"
+#include "util/clock.h"
 #include "watch/mounts.h"
+
+#include <sqlite3.h>
 
 struct Mounts {
         MountsFn fn;
@@ -42,13 +46,12 @@ static bool asks(Sync *s, bool changed) {
         return s->mappings[0]->scans_asked > before;
 }
 
-static void test_mounts_after_restart(void **state) {
-        _cleanup_(engine_freep) Engine *engine = NULL;
+/* With one mapping. */
+static Engine *start(sd_event *loop) {
         EngineOptions options = { .state_dir = top };
-        sd_event *loop = NULL;
         Error e = ERROR_NULL;
+        Engine *engine;
         Loaded l;
-        Sync *s;
 
         make_dir("folder", 0755);
         put("azsyncd.yaml", DEV);
@@ -58,12 +61,22 @@ static void test_mounts_after_restart(void **state) {
         assert_int_equal(fclose(f), 0);
         l = load();
         assert_string_equal(buf_text(&l.report), "");
-        assert_true(sd_event_new(&loop) >= 0);
         assert_int_equal(engine_new(&engine, loop, &options, &e), 0);
         assert_int_equal(engine_apply(engine, TAKE_PTR(l.config), &e), 0);
         loaded_done(&l);
+        assert_int_equal(engine->sync.n_mappings, 1);
+        return engine;
+}
+
+static void test_mounts_after_restart(void **state) {
+        _cleanup_(engine_freep) Engine *engine = NULL;
+        sd_event *loop = NULL;
+        Error e = ERROR_NULL;
+        Sync *s;
+
+        assert_true(sd_event_new(&loop) >= 0);
+        engine = start(loop);
         s = &engine->sync;
-        assert_int_equal(s->n_mappings, 1);
         assert_false(asks(s, false));
         assert_true(asks(s, true));
 
@@ -83,8 +96,37 @@ static void test_mounts_after_restart(void **state) {
         (void) sd_event_unref(loop);
 }
 
+/* The journal was out of order when the mapping was made, so it begins anew when that can be written: no stamp need
+ * tell of what an event told meanwhile (pitfalls 4.3, 9.4). */
+static void test_told_is_kept(void **state) {
+        _cleanup_(engine_freep) Engine *engine = NULL;
+        sd_event *loop = NULL;
+        uint64_t n, all;
+        Row row;
+        Sync *s;
+
+        assert_true(sd_event_new(&loop) >= 0);
+        engine = start(loop);
+        s = &engine->sync;
+        assert_int_equal(sync_commit(s), 0);
+        (void) sqlite3_hard_heap_limit64(1);
+        assert_int_equal(journal_expected(s->journal, s->mappings[0]->record.id, &n, &all, NULL), -ENOMEM);
+        (void) sqlite3_hard_heap_limit64(0);
+        assert_true(journal_broken(s->journal));
+        sync_restart(s, 0);
+        assert_int_equal(s->mappings[0]->record.id, 0);
+        mapping_hint(s->mappings[0], "stored", true, clock_boot(), 0);
+        while (journal_broken(s->journal))
+                assert_true(sd_event_run(loop, UINT64_MAX) >= 0);
+        assert_true(s->mappings[0]->record.id > 0);
+        assert_int_equal(journal_get(s->journal, s->mappings[0]->record.id, "stored", 6, &row, NULL), 1);
+        assert_true(row.content);
+        engine = engine_free(engine);
+        (void) sd_event_unref(loop);
+}
+
 int main(void) {
-        const struct CMUnitTest tests[] = { CONFIG_TEST(test_mounts_after_restart) };
+        const struct CMUnitTest tests[] = { CONFIG_TEST(test_mounts_after_restart), CONFIG_TEST(test_told_is_kept) };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
