@@ -42,15 +42,17 @@ void sync_restart(Sync *s, size_t i) {
                                   .requests = old->requests };
         const Bandwidth *limit = old->throttle.limit; /* the configuration that made it may be an old one */
         uint64_t mounts = old->mounts_seen; /* or the next change of the mounts would pass for the first look */
-        _cleanup_buf_ Buf told = old->told; /* what was not committed may never be */
+        Buf told = old->told;               /* what was not committed may never be */
         bool told_more = old->told_more;
 
         old->told = BUF_INIT(0);
         mapping_free(old);
         forget(s, i); /* whoever goes through them meanwhile must not meet it */
         m = load(s, c, a);
-        if (!m)
+        if (!m) {
+                buf_done(&told);
                 return;
+        }
         memmove(&s->mappings[i + 1], &s->mappings[i], (s->n_mappings - i) * sizeof(*s->mappings));
         s->mappings[i] = m;
         s->n_mappings++;
@@ -64,7 +66,6 @@ void sync_restart(Sync *s, size_t i) {
         m->requests = counted.requests;
         m->told = told;
         m->told_more = told_more;
-        told = BUF_INIT(0);
         mapping_tell_again(m);
         mapping_save(m, false);
 }
