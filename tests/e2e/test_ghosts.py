@@ -182,6 +182,7 @@ def test_new_name_first(make, proxy, account, folder, equal):
         assert proxy.count("delete") == 1
 
 
+@pytest.mark.timing  # with this speedup the new name has 50 ms to be looked at before the old one's grace is over
 def test_renamed_while_written(make, proxy, account, folder, equal):
     """8, 4.7: renamed by somebody while a program writes to it without a pause, as logs are: the new name cannot be
     stored for now, and the old blob stays until it is."""
