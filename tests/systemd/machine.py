@@ -49,13 +49,19 @@ class Failed(Exception):
 def group_parents():
     """Where systemd keeps its control groups (version 2, and version 1's name=systemd): the folders of our own ones."""
     ours = dict(line.split(":", 2)[1:] for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines())
+    seen = set()  # they may be mounted more than once, as for a chroot
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)
         root, where = fields.split(" ")[3:5]
         key = "" if kind == "cgroup2" else "name=systemd"
         if kind in ("cgroup", "cgroup2") and key in ours and (not key or key in options.split(",")):
-            yield pathlib.Path(os.path.normpath(f"{where}/{os.path.relpath(ours[key], root)}"))
+            path = pathlib.Path(os.path.normpath(f"{where}/{os.path.relpath(ours[key], root)}"))
+            with contextlib.suppress(OSError):  # a mount that hides another
+                status = path.stat()
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    yield path
 
 
 @contextlib.contextmanager
