@@ -100,6 +100,8 @@ def test_reproducible(package, archive, tmp_path):
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 def test_without_systemd(package, tmp_path):
     """In a chroot, as when an image is made: the user is there before anything is his, and nothing is enabled."""
+    if all(line.split()[4] != "/" for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()):
+        pytest.skip("/ is no mount point: no mounts of its own can be made here")
     quiet("tar", "-x", "--numeric-owner", "-f", root.tarball(package), "-C", tmp_path)
     (tmp_path / "azsyncd.deb").write_bytes(package.read_bytes())
 
