@@ -57,6 +57,7 @@ static int make_copy(Editing *d) {
         const char *name = strrchr(d->file, '/');
         _cleanup_close_ int fd = -1;
         char dir[sizeof(d->dir)];
+        ssize_t n;
 
         (void) snprintf(dir, sizeof(dir), "%s/.edit-XXXXXX", d->where.config_dir);
         if (!mkdtemp(dir))
@@ -64,8 +65,11 @@ static int make_copy(Editing *d) {
         memcpy(d->dir, dir, sizeof(dir));
         (void) snprintf(d->copy, sizeof(d->copy), "%s/%s", d->dir, name ? name + 1 : d->file);
         fd = open(d->copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (fd < 0 || write(fd, buf_text(&d->old), d->old.size) != (ssize_t) d->old.size)
-                return setup_fail("%s: %s", PATH_SHOWN(d->copy), fd < 0 ? strerror(errno) : "the disk is full");
+        if (fd < 0)
+                return setup_fail("%s: %s", PATH_SHOWN(d->copy), strerror(errno));
+        n = write(fd, buf_text(&d->old), d->old.size);
+        if (n != (ssize_t) d->old.size)
+                return setup_fail("%s: %s", PATH_SHOWN(d->copy), n < 0 ? strerror(errno) : "the disk is full");
         return 0;
 }
 
@@ -153,9 +157,8 @@ static int say(const Options *o, const Editing *d, bool changed, Told told) {
         json_t *all;
 
         if (o->json) {
-                all = json_pack("{s:i, s:o, s:b, s:b}", "version", 1, "file",
-                                json_sprintf("%s/%s", d->where.config_dir, d->file), "changed", changed, "running",
-                                changed && told == TOLD_DONE);
+                all = json_pack("{s:i, s:o, s:b, s:b}", "version", 1, "file", setup_path(&d->where, d->file), "changed",
+                                changed, "running", changed && told == TOLD_DONE);
                 if (!all)
                         return setup_fail("out of memory");
                 print_json(all);

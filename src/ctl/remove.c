@@ -40,7 +40,7 @@ static int say(const Options *o, const Where *w, const char *kept, Told told, co
 
         if (o->json) {
                 all = json_pack("{s:i, s:s, s:o, s:b, s:o, s:o}", "version", 1, "name", name, "kept",
-                                json_sprintf("%s/%s", w->config_dir, kept), "running", told == TOLD_DONE, "url",
+                                setup_path(w, kept), "running", told == TOLD_DONE, "url",
                                 mapping ? text_to_json(url) : json_null(), "blobs",
                                 mapping ? json_integer((json_int_t) blobs) : json_null());
                 if (!all)

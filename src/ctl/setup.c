@@ -2,6 +2,7 @@
 
 #include "azsyncd/control.h"
 #include "config/schema.h"
+#include "control/json.h"
 #include "control/protocol.h"
 #include "ctl/text.h"
 #include "util/clock.h"
@@ -117,6 +118,15 @@ int setup_apply(const Where *w, Change *c, Told *ret) {
 }
 
 /* --- names --- */
+
+json_t *setup_path(const Where *w, const char *file) {
+        _cleanup_free_ char *path = NULL;
+
+        if (asprintf(&path, "%s/%s", w->config_dir, file) >= 0)
+                return text_to_json(path);
+        path = NULL;
+        return NULL;
+}
 
 bool setup_good_name(const char *name) {
         if (config_good_name(name))

@@ -21,6 +21,9 @@ const json_t *setup_mapping(const json_t *status, const char *name);
 /* Complains that there is no such mapping, and names the most alike. Returns AZSYNC_EXIT_FAILED. */
 int setup_unknown(const Where *w, const char *name);
 
+/* The path of a file below the configuration directory; a new reference, NULL: out of memory. */
+json_t *setup_path(const Where *w, const char *file);
+
 /* Is it the name of a mapping's file? Complains if not. */
 bool setup_good_name(const char *name);
 
