@@ -29,9 +29,9 @@ static int add(Buf *names, const Row *row) {
         return buf_append(names, row->path, row->path_size + 1);
 }
 
-/* Another birth: another file, in another subvolume or before this one. */
+/* Another birth: another file, in another subvolume or before this one. 0: nobody has noted it. */
 static bool is_file(const Names *n, const Stamp *stamp) {
-        return stamp->ino == n->file->ino && stamp->btime_ns == n->file->btime_ns;
+        return stamp->ino == n->file->ino && (stamp->btime_ns == n->file->btime_ns || n->file->btime_ns == 0);
 }
 
 static int on_row(const Row *row, void *userdata) {
@@ -109,10 +109,14 @@ bool links_hint(Job *job) {
 
 void links_former(Job *job) {
         const Row *row = &job->row;
+        uint64_t here = job->look == LOOK_REGULAR ? job->stamp.ino : 0;
 
-        if (row->confirmed && row->content && row->stamp.ino != 0 && row->seen_ino == row->stamp.ino &&
-            (job->look != LOOK_REGULAR || job->stamp.ino != row->stamp.ino))
+        if (!row->content)
+                return;
+        if (row->confirmed && row->stamp.ino != 0 && row->seen_ino == row->stamp.ino && row->stamp.ino != here)
                 (void) tell(job, &row->stamp, true, judge_look);
+        if (row->due_ino != 0 && row->due_ino != here) /* it was met, and not stored yet */
+                (void) tell(job, &(Stamp){ .ino = row->due_ino }, true, judge_look);
 }
 
 /* The same stamp, and other bytes: a store through a mapping need not move it (4.3). */

@@ -237,7 +237,10 @@ void check_tree_changed(void) {
                 if (p->ino != (i ? i->ino : 0)) {
                         p->ino = i ? i->ino : 0;
                         p->since = now();
-                        p->inode_before = p->inode_was;
+                        if (p->inode_was) {
+                                p->inode_before = p->inode_was;
+                                p->left = now();
+                        }
                 }
                 if (i && i->writers > 0) /* half a write is no version */
                         continue;
@@ -347,7 +350,7 @@ static bool is_unknown(const Inode *i, int64_t since) {
 
 /* Nobody could know by then what bytes it had: the file that is here, or the one that was here then. */
 static bool is_unknowable(const Path *p, int64_t since) {
-        return is_unknown(p->inode_now, since) || (since < p->since && is_unknown(p->inode_before, since));
+        return is_unknown(p->inode_now, since) || (since < p->left && is_unknown(p->inode_before, since));
 }
 
 /* Its blob may stay as it is, though this is what its file became. */

@@ -321,7 +321,8 @@ typedef struct Path {
         bool kept;                    /* rejected, and nothing was written since */
         uint64_t hash_now;            /* while the tree is compared */
         Inode *inode_now, *inode_was; /* NULL: no file; before the last change */
-        Inode *inode_before;          /* the file that was here until `since` */
+        Inode *inode_before;          /* the last file that was here before it, */
+        int64_t left;                 /* and until when */
         uint64_t ino;                 /* of the file that is there; 0: none */
         int64_t since;                /* when that came */
 } Path;

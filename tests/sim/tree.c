@@ -287,6 +287,17 @@ static bool is_above(const Inode *a, const Inode *b) {
         return false;
 }
 
+/* In a folder that was moved each file has a new name, which the daemon does not know; unless it was told of other
+ * bytes under the old one: then it looks for the file that stood there. */
+static void names_anew(Inode *folder) {
+        for (Entry *e = folder->entries; e; e = e->next) {
+                if (inode_is_folder(e->inode))
+                        names_anew(e->inode);
+                else if (e->told == 0)
+                        e->stored = false;
+        }
+}
+
 bool tree_rename(const char *from, const char *to) {
         const char *name, *to_name;
         Inode *folder = parent_of(from, &name), *to_folder = parent_of(to, &to_name), *i;
@@ -304,6 +315,8 @@ bool tree_rename(const char *from, const char *to) {
         i = take_away(folder, e);
         i->ctime = stamp_now();
         (void) add(to_folder, to_name, i);
+        if (inode_is_folder(i))
+                names_anew(i);
         kernel_says(folder, name, of_kind(i, WATCH_NAME));
         kernel_says(to_folder, to_name, of_kind(i, WATCH_NAME | WATCH_CLOSED));
         return true;

@@ -177,6 +177,30 @@ static void test_former_names(void **state) {
         assert_int_equal(get("b")->gen, gen);
 }
 
+/* "a" is a new link of the file at "b", was looked at, and could not be stored; then it was written to, and replaced.
+ */
+static void test_former_name_that_was_not_stored(void **state) {
+        uint64_t gen;
+        Job *job;
+
+        make_row("a", PATH_PENDING, false, 0);
+        make_row("b", PATH_CLEAN, true, 1);
+        gen = get("b")->gen;
+        job = look("a", 1);
+        row_saw(&job->row, &job->stamp);
+        job->stamp.ino++;
+        links_former(job); /* no event told of bytes since */
+        assert_int_equal(get("b")->gen, gen);
+        row_hint(&job->row, true, 1, 1);
+        job->stamp.ino--;
+        links_former(job); /* it is still there */
+        assert_int_equal(get("b")->gen, gen);
+        job->stamp.ino++;
+        links_former(job);
+        assert_true(get("b")->gen > gen);
+        assert_true(get("b")->content);
+}
+
 /* A store through a mapping leaves the stamp as it was (4.3), and is told of one name alone. */
 static void test_same_stamp_other_bytes(void **state) {
         Row *row;
@@ -219,6 +243,7 @@ int main(void) {
                 WITH_JOURNAL(test_later_state),
                 WITH_JOURNAL(test_pending_keeps_its_pause),
                 WITH_JOURNAL(test_former_names),
+                WITH_JOURNAL(test_former_name_that_was_not_stored),
                 WITH_JOURNAL(test_same_stamp_other_bytes),
         };
 
