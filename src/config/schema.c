@@ -181,7 +181,9 @@ static int unknown(ConfigReader *c, const Node *key, const char *where) {
         meant = nearest(key->text, names, n);
         if (meant)
                 return config_refuse(c, key, SHOWN(key->text), "unknown key (did you mean \"%s\"?)", meant);
-        return config_refuse(c, key, SHOWN(key->text), "unknown key; expected one of those in azsyncd.yaml(5) for %s",
+        return config_refuse(c, key, SHOWN(key->text), "unknown key; expected one of those in %s(5) for %s",
+                             strcmp(where, "mapping") == 0 || strcmp(where, "delete-guard") == 0 ? "azsync-mapping"
+                                                                                                 : "azsyncd.yaml",
                              where);
 }
 

@@ -124,9 +124,38 @@ static bool tab_at(const Parse *p, yaml_mark_t mark) {
         return at && (size_t) (end - at) > mark.column && at[mark.column] == '\t';
 }
 
+/* The commonest slips, in the words of who made them; `says` is a part of libyaml's. */
+static const char *plain_words(const char *problem, const char *context) {
+        static const struct {
+                const char *says, *means;
+        } slips[] = {
+                { "while scanning an alias", "a value that begins with '*' wants quotes: \"*.tmp\"" },
+                { "while scanning an anchor", "a value that begins with '&' wants quotes" },
+                { "while scanning a tag", "a value that begins with '!' wants quotes" },
+                { "cannot start any token", "a value that begins with this character wants quotes" },
+                { "mapping values are not allowed",
+                  "this ':' does not belong here; expected one \"key: value\" a line, all "
+                  "indented alike, and a value that holds ': ' in quotes" },
+                { "while scanning a simple key", "the line above has no ':'; expected \"key: value\"" },
+                { "expected <document start>",
+                  "indented less than the lines above; expected one \"key: value\" a line, "
+                  "all indented alike" },
+                { "expected key",
+                  "not indented as the lines above, or more behind a value that has ended; expected one "
+                  "\"key: value\" a line" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(slips); i++)
+                if (strstr(problem, slips[i].says) || strstr(context, slips[i].says))
+                        return slips[i].means;
+        return NULL;
+}
+
 /* libyaml's words hold no text of the file, so no secret. */
 static int refuse_syntax(const Parse *p) {
         const yaml_parser_t *y = &p->parser;
+        const char *problem = y->problem ? y->problem : "syntax error", *context = y->context ? y->context : "";
+        const char *words = plain_words(problem, context);
         yaml_mark_t mark = y->problem_mark;
         char what[200];
 
@@ -137,8 +166,8 @@ static int refuse_syntax(const Parse *p) {
         } else if (y->error == YAML_SCANNER_ERROR && tab_at(p, mark))
                 (void) snprintf(what, sizeof(what), "not valid YAML: a tab; expected blanks to indent with");
         else
-                (void) snprintf(what, sizeof(what), "not valid YAML: %s%s%s", y->problem ? y->problem : "syntax error",
-                                y->context ? ", " : "", y->context ? y->context : "");
+                (void) snprintf(what, sizeof(what), "not valid YAML: %s%s%s", words ? words : problem,
+                                *context && !words ? ", " : "", words ? "" : context);
         return refuse(p, mark, what);
 }
 
@@ -231,6 +260,12 @@ static int parse_scalar(Parse *p, const yaml_event_t *event, Node *n) {
                 return refuse(p, event->start_mark, "this value is larger than 64 KiB");
         if (memchr(text, '\0', size))
                 return refuse(p, event->start_mark, "this value holds a NUL character");
+        /* "- a" and a line " - b" below it are the one text "a - b" */
+        if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && event->end_mark.line > event->start_mark.line)
+                return refuse(
+                        p, event->start_mark,
+                        "this goes on in the next line: is a blank missing behind its ':', or that line indented too "
+                        "far? If it is meant, put it in quotes");
         n->text = strndup(text, size);
         n->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
         /* a block ends where the next line begins */

@@ -26,6 +26,7 @@
 typedef struct Daemon {
         char config_dir[3072], state_dir[3072], runtime_dir[3072];
         bool once, check_config;
+        bool config_named; /* by --config: then it has to be there */
         LogTarget target;
         int level;
         sd_event *loop;
@@ -101,6 +102,7 @@ static int parse_arguments(Daemon *d, int argc, char **argv) {
                 case CONFIG:
                         if (set_dir(d->config_dir, sizeof(d->config_dir), optarg) < 0)
                                 return wrong("--config: not a usable path", optarg);
+                        d->config_named = true;
                         break;
                 case STATE:
                         if (set_dir(d->state_dir, sizeof(d->state_dir), optarg) < 0)
@@ -120,7 +122,7 @@ static int parse_arguments(Daemon *d, int argc, char **argv) {
                         d->level = log_level_from_string(optarg);
                         if (d->level < 0)
                                 return wrong("--log-level: expected emerg, alert, crit, err, warning, notice, info or "
-                                             "debug, not %s",
+                                             "debug",
                                              optarg);
                         break;
                 case TARGET:
@@ -169,8 +171,15 @@ static void report_error(Buf *report, const Error *e) {
 
 static int load_config(Daemon *d, Config **ret, Buf *report, Error *e) {
         ConfigPlaces places = { .config_dir = d->config_dir, .state_dir = d->state_dir };
-        int r = config_load(ret, &places, report, e);
+        int r;
 
+        /* a misspelt one would be an empty one, of which --once says that everything is in the cloud */
+        if (d->config_named && access(d->config_dir, F_OK) < 0)
+                r = error_set(e, -EINVAL, ERROR_CONFIG, 0,
+                              "%s:1:1: cannot be read: %s; expected the directory that holds azsyncd.yaml",
+                              PATH_SHOWN(d->config_dir), strerror(errno));
+        else
+                r = config_load(ret, &places, report, e);
         if (r < 0 && report->size == 0)
                 report_error(report, e);
         return r;

@@ -138,6 +138,8 @@ def test_good_ones(make, folder):
     assert d.run("--version").out.startswith("azsyncd ")
     assert "--once" in d.run("--help").out
     assert d.run("--no-such-option").rc == 2
+    result = d.run("--log-level", "loud")
+    assert result.rc == 2 and result.err.startswith("azsyncd: --log-level: expected emerg") and "%" not in result.err
     assert d.run("argument").rc == 2
 
 
@@ -160,6 +162,21 @@ def test_examples_work(make, tmp_path):
     d.write("mappings.d/photos.yaml", uncommented("mappings.d/photos.yaml.example"))
     result = d.run("--check-config")
     assert result.rc == 0 and "1 mapping" in result.out and "2 accounts" in result.out, result
+
+
+@pytest.mark.asan
+def test_named_directory_is_missing(make, folder, tmp_path):
+    """A misspelt --config is no empty configuration: with --once everything would be "in the cloud"."""
+    d = make()
+    for how in ("--once", "--check-config"):
+        result = d.run(how, "--config", str(tmp_path / "typo"))
+        assert result.rc == 78 and f"{tmp_path}/typo:1:1: cannot be read" in result.err, result
+    with d:
+        d.config.rename(tmp_path / "away")
+        assert d.ctl("reload").rc == 1
+        assert [m["name"] for m in d.all_status()["mappings"]] == ["docs"]
+        (tmp_path / "away").rename(d.config)
+        assert d.ctl("reload").rc == 0
 
 
 @pytest.mark.asan

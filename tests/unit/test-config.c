@@ -49,6 +49,28 @@ static const struct {
         { NULL, "- folder\n", MAP "1:1: mapping: expected keys and values (key: value), one a line\n" },
         { NULL, "just words\n", MAP "1:1: mapping: expected keys and values (key: value), one a line\n" },
         { NULL, "", MAP "1:1: folder: missing: the file is empty; expected folder: and container:\n" },
+/* what people get wrong in YAML, in their words */
+#define SLIP "not valid YAML: "
+#define QUOTES(c) SLIP "a value that begins with " c " wants quotes"
+#define GOES_ON                                                                                                      \
+        "this goes on in the next line: is a blank missing behind its ':', or that line indented too far? If it is " \
+        "meant, put it in quotes\n"
+#define PAIR "expected one \"key: value\" a line"
+        { NULL, OK "exclude: [*.tmp]\n", MAP "3:12: " QUOTES("'*'") ": \"*.tmp\"\n" },
+        { NULL, OK "exclude: [&x.tmp]\n", MAP "3:13: " QUOTES("'&'") "\n" },
+        { NULL, OK "exclude:\n- ![a].c\n", MAP "4:4: " QUOTES("'!'") "\n" },
+        { NULL, OK "exclude:\n- @a\n", MAP "4:3: " QUOTES("this character") "\n" },
+        { NULL, "folder:/x\ncontainer: abc\n", MAP "1:1: " GOES_ON },
+        { NULL, "folder: /x: y\ncontainer: abc\n",
+          MAP "1:11: " SLIP "this ':' does not belong here; " PAIR
+              ", all indented alike, and a value that holds ': ' in "
+              "quotes\n" },
+        { NULL, OK "deletes\n", MAP "4:1: " SLIP "the line above has no ':'; expected \"key: value\"\n" },
+        { NULL, "  folder: /x\ncontainer: abc\n",
+          MAP "2:1: " SLIP "indented less than the lines above; " PAIR ", all indented alike\n" },
+        { NULL, OK "exclude:\n - a\n- b\n",
+          MAP "5:1: " SLIP "not indented as the lines above, or more behind a value that has ended; " PAIR "\n" },
+        { NULL, OK "exclude:\n- a\n - b\n", MAP "4:3: " GOES_ON },
         /* values */
         { "transfers: many\n", NULL,
           YAML "1:12: transfers: \"many\" is not right; expected auto, or a number from 1 to 1000\n" },
@@ -74,6 +96,8 @@ static const struct {
           MAP "3:40: fiels: unknown key (did you mean \"files\"?)\n" MAP
               "3:23: files: \"0\" is not right; expected a number from 1 to 1000000000\n" MAP
               "3:35: percent: \"101\" is not right; expected a number from 1 to 100\n" },
+        { NULL, OK "delete-guard: {files: 1,000}\n",
+          MAP "3:25: 000: unknown key; expected one of those in azsync-mapping(5) for delete-guard\n" },
         { NULL, OK "delete-guard: 5\n", MAP "3:15: delete-guard: expected keys and values (key: value), one a line\n" },
         { NULL, OK "deletes:\n", MAP "3:9: deletes: \"\" is not right; expected mirror or keep\n" },
         { NULL, "FOLDER: /x\ncontainer: abc\n",
