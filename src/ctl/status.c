@@ -51,6 +51,10 @@ static void render_head(Text *t, const json_t *m, bool color) {
                         means = states[i].means;
                         paint = color ? states[i].color : "";
                 }
+        if (strcmp(state, "idle") == 0 && json_get_count(m, "conflicts") > 0) {
+                means = "in conflict";
+                paint = color ? YELLOW : "";
+        }
         text_safe(t, json_get_text(m, "name"));
         text_printf(t, ": %s", paint);
         text_safe(t, state);
@@ -178,7 +182,8 @@ static void render_work(Text *t, const json_t *m) {
 }
 
 static void render_last_sync(Text *t, const json_t *m, int64_t now_ns) {
-        bool idle = strcmp(json_get_text(m, "state"), "idle") == 0 && !(json_get_number(m, "lag_s") > 0);
+        bool idle = strcmp(json_get_text(m, "state"), "idle") == 0 && !(json_get_number(m, "lag_s") > 0) &&
+                    json_get_count(m, "conflicts") == 0;
         int64_t when;
 
         label(t, "last sync");
@@ -233,7 +238,7 @@ static const char *state_advice(const json_t *m) {
         static const struct {
                 const char *state, *count, *advice;
         } advices[] = {
-                { "blocked", "", "put it right, or if it is meant to be so: azsyncctl approve @" },
+                { "blocked", "", "put right, it goes on by itself" },
                 { "held", "held", "if it is meant to be so: azsyncctl approve @, else: azsyncctl reject @" },
                 { "failed", "failed", "once it is put right: azsyncctl retry @" },
         };
@@ -259,7 +264,9 @@ static int render_attention(Text *t, const json_t *m, const char *before) {
                 { "held", "deletion held", "deletions held",
                   "let them go ahead with azsyncctl approve @, or drop them with azsyncctl reject @" },
                 { "conflicts", "blob was changed by someone else", "blobs were changed by someone else",
-                  "theirs is kept; azsyncctl queue @ names them" },
+                  "azsyncctl queue @ names them; theirs is kept until it is deleted, or conflict: overwrite is set, "
+                  "and "
+                  "then: azsyncctl retry @" },
         };
         const char *name = json_get_text(m, "name"), *detail = json_get_text(m, "detail"), *advice = state_advice(m);
         int lines = 0;

@@ -333,13 +333,18 @@ static int mapping_open(Mapping *m, Error *e) {
         return r < 0 ? r : scans_open(m, e);
 }
 
-/* What an earlier --once has given up is tried anew; see once_waits(). */
-static int release_all(Mapping *m, Error *e) {
+/* What is tried anew when a mapping begins: with --once, whose runs nobody tells to retry, all that an earlier one has
+ * given up (see once_waits()); else the conflicts that the configuration settles by now. */
+static int release_some(Mapping *m, Error *e) {
+        static const PathState states[] = { PATH_CONFLICT, PATH_FAILED, PATH_PENDING };
+        size_t n = m->sync->once ? ELEMENTSOF(states) : m->config->conflict == CONFLICT_OVERWRITE ? 1 : 0;
         Journal *j = m->sync->journal;
-        int r = 1;
+        int r = 0;
 
-        while (r > 0)
-                r = journal_release(j, m->record.id, PATH_PENDING, journal_sequence(j, clock_wall()), e);
+        for (size_t i = 0; i < n && r >= 0; i++)
+                do
+                        r = journal_release(j, m->record.id, states[i], journal_sequence(j, clock_wall()), e);
+                while (r > 0);
         return r;
 }
 
@@ -351,8 +356,8 @@ static int mapping_remember(Mapping *m, Error *e) {
 
         if (r >= 0)
                 r = journal_unclaim(j, m->record.id, e); /* what an earlier run of it had begun may have happened */
-        if (r >= 0 && m->sync->once)
-                r = release_all(m, e);
+        if (r >= 0)
+                r = release_some(m, e);
         if (r >= 0)
                 r = journal_commit(j, e); /* its number is used from now on: no rollback may take it away */
         if (r < 0 && journal_broken(j)) {
@@ -463,8 +468,9 @@ static int decide(Mapping *m, bool approve, Error *e) {
         int r;
 
         if (held == 0)
-                return error_set(e, -ESRCH, ERROR_NONE, 0, "mapping %s: there is nothing to %s", m->config->name,
-                                 approve ? "approve" : "reject");
+                return error_set(e, -ESRCH, ERROR_NONE, 0, "mapping %s: there is nothing to %s%s%s", m->config->name,
+                                 approve ? "approve" : "reject",
+                                 m->block == BLOCK_NONE ? "" : ": it is blocked: ", m->why);
         r = approve ? journal_approve(s->journal, m->record.id, e) : journal_reject(s->journal, m->record.id, e);
         if (r >= 0)
                 r = journal_commit_durable(s->journal, e);
@@ -508,10 +514,11 @@ int mapping_approve(Mapping *m, Error *e) {
                 mapping_unblock(m);
                 contact_again(m);
                 return 0;
-        } else if (m->block == BLOCK_ROOT && !root_id_is_null((const RootId *) (const void *) m->record.root)) {
-                memset(m->record.root, 0, sizeof(m->record.root));
-                source_pin(m->source, &(RootId){ 0 });
-                scanner_pin(m->scanner, &(RootId){ 0 });
+        } else if (m->block == BLOCK_ROOT && !root_id_is_null(&m->other_root)) {
+                /* the one that was seen, not whatever comes to stand there */
+                memcpy(m->record.root, &m->other_root, sizeof(m->record.root));
+                source_pin(m->source, &m->other_root);
+                scanner_pin(m->scanner, &m->other_root);
         } else
                 return decide(m, true, e);
         m->record.scan = true;

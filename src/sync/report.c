@@ -52,6 +52,11 @@ static const char *detail_of(Mapping *m) {
 
         if (journal_broken(s->journal))
                 return journal_trouble(s->journal)->text;
+        if (m->block == BLOCK_ROOT && !root_id_is_null(&m->other_root)) {
+                (void) snprintf(m->detail, sizeof(m->detail), "%.400s: azsyncctl approve %s mirrors what is there now",
+                                m->why, m->config->name);
+                return m->detail;
+        }
         if (m->block != BLOCK_NONE)
                 return m->why;
         if (m->stuck) {

@@ -177,6 +177,10 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
                 return false;
         complete = complete && !(m->merge && merge_failed(m->merge));
         m->merge = merge_free(m->merge);
+        m->other_root =
+                end->root_state == ROOT_REPLACED && !root_id_is_null((const RootId *) (const void *) m->record.root)
+                        ? end->root_id
+                        : (RootId){ 0 };
 
         if (end->root_state != ROOT_OK && !error_is_shortage(-end->error.code)) {
                 m->record.scan = true;

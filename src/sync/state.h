@@ -143,6 +143,7 @@ struct Mapping {
         Timer *rescan, *retry;
         Block block;
         char why[512];
+        RootId other_root; /* what stands in the place of the root that is pinned; null: nothing that was looked at */
         bool keep;
 
         /* scanning */

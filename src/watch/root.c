@@ -391,6 +391,7 @@ RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootI
                 (void) error_set(e, -ESTALE, ERROR_OS, ESTALE, "the folder %s is %s", PATH_SHOWN(folder),
                                  uuid_differs(pinned, &id) ? "on another file system than before (is its disk mounted?)"
                                                            : "not the one that was mirrored so far");
+                *ret_id = id;
                 return ROOT_REPLACED;
         }
         *ret_fd = TAKE_FD(fd);

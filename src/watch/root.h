@@ -38,7 +38,8 @@ const RootFs *root_fs(int fd); /* static */
 
 /* Opens `folder` (absolute) from "/" without following any symlink and compares its identity with `pinned`. On ROOT_OK
  * sets *ret_fd (a readable directory), *ret_id, *ret_mnt (STATX_MNT_ID) and *ret_fs (NULL: not wanted). Otherwise `e`
- * says why; ROOT_UNREADABLE may be for want of descriptors or memory, error_is_shortage(-e->code). */
+ * says why, and on ROOT_REPLACED *ret_id is that of the folder that is there; ROOT_UNREADABLE may be for want of
+ * descriptors or memory, error_is_shortage(-e->code). */
 RootState root_open(const char *folder, const RootId *pinned, int *ret_fd, RootId *ret_id, uint64_t *ret_mnt,
                     const RootFs **ret_fs, Error *e);
 

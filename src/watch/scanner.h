@@ -41,10 +41,10 @@ typedef ScanFilter (*ScanFilterFn)(const char *path, size_t size, bool folder,
 
 typedef struct ScanEnd {
         RootState root_state; /* ROOT_OK, or why nothing at all can be said */
-        RootId root_id;
-        bool fs_tells;       /* inotify can be believed on this file system */
-        const char *fs_name; /* static */
-        bool complete;       /* false: the root is not OK, or memory ran out: what was not seen proves nothing */
+        RootId root_id;       /* ROOT_OK: the root's; ROOT_REPLACED: of what stands in its place */
+        bool fs_tells;        /* inotify can be believed on this file system */
+        const char *fs_name;  /* static */
+        bool complete;        /* false: the root is not OK, or memory ran out: what was not seen proves nothing */
         unsigned folders, unwatched; /* `unwatched`: over the watch limit, or shared: to be polled */
         Error error;                 /* first reason for unwatched, or why not complete */
 } ScanEnd;

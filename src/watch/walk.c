@@ -425,7 +425,8 @@ static void check_root_again(const State *s, ScanEnd *end) {
                 state = ROOT_REPLACED;
                 (void) error_set(&e, -ESTALE, ERROR_OS, ESTALE, "the folder %s was mounted over while it was scanned",
                                  PATH_SHOWN(s->walk->folder));
-        }
+        } else if (state == ROOT_REPLACED)
+                end->root_id = id;
         end->root_state = state;
         end->complete = state == ROOT_OK;
         if (state != ROOT_OK)

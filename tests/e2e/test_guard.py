@@ -249,9 +249,11 @@ def test_replaced_root_is_blocked(make, account, folder):
         before = names(account)
         folder.rename(folder.with_name("away"))
         d.until_status(60, state="blocked")
+        refused = d.ctl("approve", "docs")
+        assert refused.rc == 1 and "nothing to approve: it is blocked" in refused.err and "does not exist" in refused.err
         folder.mkdir()
         (folder / "other").write_text("another folder")
-        until(lambda: "approve" in d.status()["detail"] or d.status()["state"] == "blocked", 30)
+        d.until_status(30, state="blocked", detail=lambda text: "azsyncctl approve docs mirrors what is there" in text)
         d.wait_sync(60, expect=3)
         assert names(account) == before
         shutil.rmtree(folder)

@@ -46,6 +46,40 @@ def test_twenty_conflicts(make, account, proxy, folder, equal):
 
 
 @pytest.mark.asan
+def test_conflicts_are_settled(make, account, folder, equal):
+    """10.15: each way of docs/howto/conflicts.md ends one: theirs is deleted, or taken over, or `overwrite` says so; with
+    --once nobody retries."""
+    for n in range(4):
+        (folder / f"f{n}").write_text("first")
+    d = make()
+    assert d.run("--once").rc == 0
+    box = account.client().get_container_client("box")
+
+    def theirs(*names):
+        for name in names:
+            box.upload_blob(name, b"theirs", overwrite=True)
+            (folder / name).write_text("ours")
+    theirs("f0", "f1", "f2")
+    result = d.run("--once")
+    assert result.rc == 3 and result.err.count(": conflict: ") == 3, result
+    box.delete_blob("f0")
+    (folder / "f1").write_text("theirs")
+    result = d.run("--once")
+    assert result.rc == 3 and result.err.count(": conflict: ") == 1 and "f2: conflict" in result.err, result
+    with d:
+        theirs("f3")
+        d.until_status(60, conflicts=2, pending=0)
+        box.delete_blob("f3")
+        assert d.ctl("retry").rc == 0
+        d.until_status(60, conflicts=1, pending=0, state="idle")
+        assert "idle, in conflict" in d.ctl("status").out
+        d.map("docs", folder=folder, container="box", conflict="overwrite")
+        assert d.ctl("reload").rc == 0
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
 def test_leased_blob(make, account, folder, equal):
     """10.16: somebody holds a lease: named, tried again slowly, nothing failed; once it is released, in sync by itself. Others
     are not held up."""

@@ -271,7 +271,9 @@ static bool finish(Scanner *s) {
                 RootId id;
 
                 s->end.root_state = sim_root_state(&s->end.root_id, &id, &s->end.error);
-                if (s->end.root_state == ROOT_OK && world.mount_id != s->mount_id)
+                if (s->end.root_state == ROOT_REPLACED)
+                        s->end.root_id = id;
+                else if (s->end.root_state == ROOT_OK && world.mount_id != s->mount_id)
                         s->end.root_state = ROOT_REPLACED;
                 s->end.complete =
                         s->end.root_state == ROOT_OK && (world.calm || !chance(BY_SCAN, 3)); /* out of memory */

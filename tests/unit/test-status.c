@@ -155,6 +155,9 @@ static void test_ceiling(void **state) {
         "{\"name\":\"old\",\"folder\":\"/srv/o\",\"url\":\"https://x/o\",\"state\":\"blocked\",\"last_error\":\"the " \
         "container has changed\",\"detail\":\"the "                                                                   \
         "container has changed\"}"
+#define CONFLICT                                                                                               \
+        "{\"name\":\"c\",\"folder\":\"/c\",\"url\":\"https://x/c\",\"state\":\"idle\",\"conflicts\":1,\"last_" \
+        "sync\":\"2025-12-31T23:50:00Z\"}"
 #define PAUSED "{\"name\":\"p\",\"folder\":\"/p\",\"url\":\"https://x/p\",\"state\":\"paused\"}"
 #define HELD_ROOT \
         "{\"name\":\"r\",\"folder\":\"/r\",\"url\":\"https://x/r\",\"state\":\"held\",\"detail\":\"another folder\"}"
@@ -200,21 +203,29 @@ static void test_render(void **state) {
                 "azsyncctl retry docs\n"
                 "  attention     3 deletions held: let them go ahead with azsyncctl approve docs, or drop them "
                 "with azsyncctl reject docs\n"
-                "  attention     2 blobs were changed by someone else: theirs is kept; azsyncctl queue docs names "
-                "them\n");
+                "  attention     2 blobs were changed by someone else: azsyncctl queue docs names them; theirs is kept "
+                "until it is deleted, or conflict: overwrite is set, and then: azsyncctl retry docs\n");
         expect_status(STATUS(BLOCKED "," PAUSED), &one,
                       "old: blocked, nothing is sent\n"
                       "  /srv/o -> https://x/o\n"
                       "  in the cloud  0 files, 0 B\n"
                       "  last sync     never yet\n"
-                      "  attention     blocked: the container has changed; put it right, or if it is meant to be so: "
-                      "azsyncctl approve old\n"
+                      "  attention     blocked: the container has changed; put right, it goes on by itself\n"
                       "\n"
                       "p: paused, nothing is sent\n"
                       "  /p -> https://x/p\n"
                       "  in the cloud  0 files, 0 B\n"
                       "  last sync     never yet\n"
                       "  to go on      azsyncctl resume p\n");
+        /* nothing is left to do, and still it is not in sync (10.15) */
+        expect_status(
+                STATUS(CONFLICT), &one,
+                "c: idle, in conflict\n"
+                "  /c -> https://x/c\n"
+                "  in the cloud  0 files, 0 B\n"
+                "  last sync     2025-12-31 23:50:00 (10 min ago)\n"
+                "  attention     1 blob was changed by someone else: azsyncctl queue c names them; theirs is kept "
+                "until it is deleted, or conflict: overwrite is set, and then: azsyncctl retry c\n");
         expect_status(STATUS(""), &plain,
                       "azsyncd 0.1.0, running for 2 h (pid 7)\n\n"
                       "No folder is mapped yet: azsyncctl add FOLDER URL\n");
