@@ -17,8 +17,7 @@ typedef struct RequestList {
 
 struct HttpPool {
         sd_event *loop;
-        Multi *multi;      /* for new requests */
-        Multi *closing[8]; /* after http_pool_drop_idle(): until the last request on each ends */
+        Multi *multi;
         sd_event_source *idle, *next;
         int64_t idle_since_ns; /* boot time: nothing has run since */
         char *ca_file, *proxy, *agent;
@@ -31,7 +30,6 @@ struct HttpPool {
 struct HttpRequest {
         Transfer transfer; /* first: what libcurl knows us by */
         HttpPool *pool;
-        Multi *multi; /* NULL: not running */
         RequestList *list;
         HttpRequest *previous, *next;
 };
@@ -98,7 +96,7 @@ static int request_take(HttpPool *p, HttpRequest **ret) {
 static void request_put(HttpRequest *r) {
         HttpPool *p = r->pool;
 
-        assert(!r->list && !r->multi);
+        assert(!r->list);
 
         if (p->n_spare >= p->max_connections) {
                 request_free(r);
@@ -116,7 +114,6 @@ static int request_start(HttpRequest *r) {
         k = multi_start(p->multi, r->transfer.easy);
         if (k < 0)
                 return k;
-        r->multi = p->multi;
         r->transfer.began_at = clock_boot();
         p->n_running++;
         list_remove(r);
@@ -124,20 +121,11 @@ static int request_start(HttpRequest *r) {
         return 0;
 }
 
-/* Takes the request out of the books; a closing multi dies with its last one. */
 static void request_leave(HttpRequest *r) {
         HttpPool *p = r->pool;
-        Multi *m = TAKE_PTR(r->multi);
 
+        p->n_running -= r->list == &p->running;
         list_remove(r);
-        if (!m)
-                return;
-        p->n_running--;
-        if (m == p->multi || multi_running(m) > 0)
-                return;
-        for (size_t i = 0; i < ELEMENTSOF(p->closing); i++)
-                if (p->closing[i] == m)
-                        p->closing[i] = multi_free(m);
 }
 
 static void request_end(HttpRequest *r, CURLcode result) {
@@ -240,8 +228,8 @@ void http_cancel(HttpRequest *r) {
 
         assert(r->list == &p->running || r->list == &p->waiting);
 
-        if (r->multi)
-                multi_stop(r->multi, r->transfer.easy);
+        if (r->list == &p->running)
+                multi_stop(p->multi, r->transfer.easy);
         request_leave(r);
         request_put(r);
         if (p->waiting.first)
@@ -262,10 +250,6 @@ uint64_t http_request_sent(const HttpRequest *r) {
         return r->transfer.sent_again + r->transfer.sent;
 }
 
-static int pool_multi(HttpPool *p, Multi **ret, Error *e) {
-        return multi_new(ret, p->loop, p->max_connections, (unsigned) (p->stall_ns / NSEC_PER_MSEC), on_done, p, e);
-}
-
 void http_pool_limit(HttpPool *p, unsigned max_connections) {
         assert(max_connections > 0);
 
@@ -276,26 +260,7 @@ void http_pool_limit(HttpPool *p, unsigned max_connections) {
 }
 
 void http_pool_drop_idle(HttpPool *p) {
-        Multi **seat = &p->multi, *m = NULL;
-        Error e = ERROR_NULL;
-
-        if (multi_running(p->multi) > 0) { /* it closes what it keeps when its last request has ended */
-                for (seat = p->closing; seat < p->closing + ELEMENTSOF(p->closing) && *seat; seat++)
-                        ;
-                if (seat == p->closing + ELEMENTSOF(p->closing)) {
-                        log_debug("kept connections stay: too many old ones are in use");
-                        return;
-                }
-        }
-        if (pool_multi(p, &m, &e) < 0) {
-                log_debug("kept connections stay: %s", e.text);
-                return;
-        }
-        if (seat == &p->multi)
-                (void) multi_free(p->multi);
-        else
-                *seat = p->multi;
-        p->multi = m;
+        multi_drop_kept(p->multi);
 }
 
 static int copy_text(char **ret, const char *text) {
@@ -327,7 +292,8 @@ static int set_up(HttpPool *p, Error *e) {
                 r = sd_event_source_set_enabled(p->next, SD_EVENT_OFF);
         if (r < 0)
                 return error_os(e, -r, "setting up the connection pool");
-        return pool_multi(p, &p->multi, e);
+        return multi_new(&p->multi, p->loop, p->max_connections, (unsigned) (p->stall_ns / NSEC_PER_MSEC), on_done, p,
+                         e);
 }
 
 int http_pool_new(HttpPool **ret, sd_event *loop, const HttpPoolOptions *options, Error *e) {
@@ -370,8 +336,6 @@ HttpPool *http_pool_free(HttpPool *p) {
         list_free(&p->waiting);
         list_free(&p->spare);
         (void) multi_free(p->multi);
-        for (size_t i = 0; i < ELEMENTSOF(p->closing); i++)
-                (void) multi_free(p->closing[i]);
         (void) sd_event_source_disable_unref(p->idle);
         (void) sd_event_source_disable_unref(p->next);
         (void) sd_event_unref(p->loop);

@@ -40,10 +40,9 @@ struct Multi {
         int64_t again_ns;            /* likewise; ours, after a failure of libcurl's */
         Sock **socks;                /* by file descriptor */
         size_t n_socks;
-        unsigned running, user_timeout_ms;
+        unsigned running, max_kept, user_timeout_ms;
         MultiDoneFn done;
         void *userdata;
-        bool acting, dying;
 };
 
 static Sock *sock_find(const Multi *m, int fd) {
@@ -94,19 +93,6 @@ static Sock *sock_new(Multi *m, int fd, bool ours) {
         return s;
 }
 
-static void multi_destroy(Multi *m) {
-        (void) curl_multi_cleanup(m->curl); /* closes the kept connections through close_socket() */
-        for (size_t i = 0; i < m->n_socks; i++)
-                sock_forget(m, (int) i);
-        free(m->socks);
-        (void) sd_event_source_disable_unref(m->timer);
-        (void) sd_event_source_disable_unref(m->kick);
-        (void) sd_event_source_disable_unref(m->ready);
-        closep(&m->epoll);
-        (void) sd_event_unref(m->loop);
-        free(m);
-}
-
 static void arm(Multi *m, int64_t at_ns) {
         uint64_t usec = (uint64_t) (at_ns / NSEC_PER_USEC) + 1;
         int r;
@@ -148,17 +134,6 @@ static void act(Multi *m, curl_socket_t fd, int what) {
         }
 }
 
-static void enter(Multi *m) {
-        assert(!m->acting);
-        m->acting = true;
-}
-
-static void leave(Multi *m) {
-        m->acting = false;
-        if (m->dying)
-                multi_destroy(m);
-}
-
 static void on_io(Multi *m, int fd, uint32_t revents) {
         Sock *s = sock_find(m, fd); /* what came before it may have closed it, and even made another one of its number:
                                        libcurl does not mind looking at that */
@@ -184,10 +159,8 @@ static int on_ready(sd_event_source *source, int fd, uint32_t revents, void *use
         Multi *m = userdata;
         int n = epoll_wait(fd, events, EVENTS_AT_ONCE, 0);
 
-        enter(m);
-        for (int i = 0; i < n && !m->dying; i++)
+        for (int i = 0; i < n; i++)
                 on_io(m, events[i].data.fd, events[i].events);
-        leave(m);
         return 0;
 }
 
@@ -281,23 +254,36 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 m->again_ns = INT64_MAX;
         if (m->wanted_ns != INT64_MAX) /* told once: libcurl does not repeat it */
                 arm(m, m->wanted_ns);
-        enter(m);
         act(m, CURL_SOCKET_TIMEOUT, 0);
-        leave(m);
         return 0;
 }
 
 static int on_kick(sd_event_source *source, void *userdata) {
         Multi *m = userdata;
 
-        enter(m);
         act(m, CURL_SOCKET_TIMEOUT, 0);
-        leave(m);
         return 0;
 }
 
-static int set_up(Multi *m) {
+static CURLM *curl_new(Multi *m) {
+        CURLM *curl = curl_multi_init();
         CURLMcode code = CURLM_OK;
+
+        if (!curl)
+                return NULL;
+        code |= curl_multi_setopt(curl, CURLMOPT_SOCKETFUNCTION, on_socket);
+        code |= curl_multi_setopt(curl, CURLMOPT_SOCKETDATA, m);
+        code |= curl_multi_setopt(curl, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+        code |= curl_multi_setopt(curl, CURLMOPT_TIMERDATA, m);
+        code |= curl_multi_setopt(curl, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING);
+        code |= curl_multi_setopt(curl, CURLMOPT_MAXCONNECTS, (long) m->max_kept);
+        if (code == CURLM_OK)
+                return curl;
+        (void) curl_multi_cleanup(curl);
+        return NULL;
+}
+
+static int set_up(Multi *m) {
         int r;
 
         r = sd_event_add_time(m->loop, &m->timer, CLOCK_BOOTTIME, 0, 5000, on_timer, m); /* 5 ms is exact enough */
@@ -311,15 +297,7 @@ static int set_up(Multi *m) {
                 r = (m->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ? -errno : 0;
         if (r >= 0)
                 r = sd_event_add_io(m->loop, &m->ready, m->epoll, EPOLLIN, on_ready, m);
-        if (r < 0)
-                return r;
-
-        code |= curl_multi_setopt(m->curl, CURLMOPT_SOCKETFUNCTION, on_socket);
-        code |= curl_multi_setopt(m->curl, CURLMOPT_SOCKETDATA, m);
-        code |= curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, on_curl_timer);
-        code |= curl_multi_setopt(m->curl, CURLMOPT_TIMERDATA, m);
-        code |= curl_multi_setopt(m->curl, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING);
-        return code == CURLM_OK ? 0 : -ENOMEM;
+        return r < 0 ? r : 0;
 }
 
 int multi_new(Multi **ret, sd_event *loop, unsigned max_kept, unsigned user_timeout_ms, MultiDoneFn done,
@@ -335,16 +313,16 @@ int multi_new(Multi **ret, sd_event *loop, unsigned max_kept, unsigned user_time
         m->loop = sd_event_ref(loop);
         m->epoll = -1;
         m->wanted_ns = m->armed_ns = m->again_ns = INT64_MAX;
+        m->max_kept = max_kept;
         m->user_timeout_ms = user_timeout_ms;
         m->done = done;
         m->userdata = userdata;
-        m->curl = curl_multi_init();
+        m->curl = curl_new(m);
         if (!m->curl)
                 return error_oom(e);
         r = set_up(m);
         if (r < 0)
                 return error_os(e, -r, "setting up curl");
-        multi_keep(m, max_kept);
 
         *ret = TAKE_PTR(m);
         return 0;
@@ -353,18 +331,24 @@ int multi_new(Multi **ret, sd_event *loop, unsigned max_kept, unsigned user_time
 Multi *multi_free(Multi *m) {
         if (!m)
                 return NULL;
-        assert(m->running == 0 && !m->dying);
-        if (m->acting)
-                m->dying = true;
-        else
-                multi_destroy(m);
+        assert(m->running == 0);
+
+        if (m->curl)
+                (void) curl_multi_cleanup(m->curl); /* closes the kept connections through close_socket() */
+        for (size_t i = 0; i < m->n_socks; i++)
+                sock_forget(m, (int) i);
+        free(m->socks);
+        (void) sd_event_source_disable_unref(m->timer);
+        (void) sd_event_source_disable_unref(m->kick);
+        (void) sd_event_source_disable_unref(m->ready);
+        closep(&m->epoll);
+        (void) sd_event_unref(m->loop);
+        free(m);
         return NULL;
 }
 
 int multi_start(Multi *m, CURL *easy) {
         CURLcode code = CURLE_OK;
-
-        assert(!m->dying);
 
         /* A connection remembers these two, so they follow the multi that owns it. */
         code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
@@ -388,13 +372,29 @@ void multi_stop(Multi *m, CURL *easy) {
         m->running--;
 }
 
-unsigned multi_running(const Multi *m) {
-        return m->running;
-}
-
 void multi_keep(Multi *m, unsigned max_kept) {
         CURLMcode code = curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, (long) max_kept);
 
         assert(code == CURLM_OK);
         (void) code;
+        m->max_kept = max_kept;
+}
+
+void multi_drop_kept(Multi *m) {
+        CURLM *fresh;
+
+        if (m->running > 0) { /* libcurl closes what it finds dead, which it asks before it takes a kept one */
+                for (size_t fd = 0; fd < m->n_socks; fd++)
+                        if (m->socks[fd] && m->socks[fd]->ours && m->socks[fd]->kept)
+                                (void) shutdown((int) fd, SHUT_RDWR);
+                return;
+        }
+        fresh = curl_new(m);
+        if (!fresh) {
+                log_debug("kept connections stay: out of memory");
+                return;
+        }
+        (void) curl_multi_cleanup(m->curl);
+        m->curl = fresh;
+        m->wanted_ns = INT64_MAX;
 }

@@ -1,5 +1,4 @@
-/* One CURLM driven by an sd-event loop: sockets, timer, finished transfers. Knows no requests. The connections it keeps
- * die with it, which is how http_pool_drop_idle() closes them: libcurl has no call for that. */
+/* libcurl's multi interface driven by an sd-event loop: sockets, timer, finished transfers. Knows no requests. */
 #pragma once
 
 #include "util/error.h"
@@ -15,10 +14,12 @@ typedef void (*MultiDoneFn)(CURL *easy, CURLcode result, void *userdata);
 /* `user_timeout_ms`: TCP_USER_TIMEOUT of every connection. */
 int multi_new(Multi **ret, sd_event *loop, unsigned max_kept, unsigned user_timeout_ms, MultiDoneFn done,
               void *userdata, Error *e) _must_check_;
-Multi *multi_free(Multi *m); /* nothing may be running on it; allowed in a MultiDoneFn */
+Multi *multi_free(Multi *m); /* nothing may be running on it; not from a MultiDoneFn */
 DEFINE_CLEANUP(Multi *, multi_free);
 
 int multi_start(Multi *m, CURL *easy) _must_check_; /* 0, -ENOMEM */
 void multi_stop(Multi *m, CURL *easy);              /* its MultiDoneFn does not come */
-unsigned multi_running(const Multi *m);
-void multi_keep(Multi *m, unsigned max_kept); /* from now on */
+void multi_keep(Multi *m, unsigned max_kept);       /* from now on */
+/* Closes the connections that are kept; allowed in a MultiDoneFn. libcurl has no call for that, so it is another CURLM
+ * afterwards; while transfers run, they are hung up, and closed when the next transfer begins. Needs no descriptor. */
+void multi_drop_kept(Multi *m);
