@@ -109,6 +109,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *use
                 /* the client stays in the backlog, so the descriptor stays ready: without a pause we would spin */
                 (void) sd_event_source_set_enabled(s->io, SD_EVENT_OFF);
                 timer_set(s->accept_again, clock_boot() + ACCEPT_PAUSE_NS);
+                engine_short(s->control.engine);
         }
         return 0; /* every other error is that of a client who has left */
 }

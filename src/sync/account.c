@@ -27,6 +27,7 @@
         (500 * NSEC_PER_SEC) /* what tests speed up: by 10 it stays, for a busy machine must not look broken */
 #define STALL_LEAST (5 * NSEC_PER_SEC)
 #define NETWORK_PAUSE (1 * NSEC_PER_SEC)
+#define SHORT_PAUSE (1 * NSEC_PER_SEC)    /* for what was given back to be of use */
 #define SMALL_BODY ((uint64_t) 64 * 1024) /* a larger one takes time of its own to send */
 
 static uint64_t random_number(void) {
@@ -138,6 +139,22 @@ static void account_limit(Account *a, unsigned before) {
         log_debug("account %s: %u requests at once, not %u", a->name, a->pace.limit, before);
         blob_client_limit(a->client, a->pace.limit);
         sync_kick(a->sync);
+}
+
+void accounts_short(Sync *s) {
+        int64_t now = clock_boot();
+
+        if (s->short_until > now)
+                return;
+        s->short_until = now + SHORT_PAUSE;
+        for (size_t i = 0; i < s->n_accounts; i++) {
+                Account *a = s->accounts[i];
+                unsigned before = a->pace.limit;
+
+                blob_client_drop_idle(a->client);
+                pace_short(&a->pace, a->in_flight);
+                account_limit(a, before);
+        }
 }
 
 void account_set_transfers(Account *a) {

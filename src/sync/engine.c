@@ -304,6 +304,10 @@ bool engine_healthy(const Engine *engine) {
         return true;
 }
 
+void engine_short(Engine *engine) {
+        accounts_short(&engine->sync);
+}
+
 /* --- verbs --- */
 
 static int mapping_do(Sync *s, size_t i, EngineVerb verb, Error *e) {

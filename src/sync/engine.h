@@ -33,6 +33,7 @@ void engine_summary(const Engine *engine, char *ret, size_t room);
  * does not get on, so that a restart would help. One that hangs in a mount is its mapping's own trouble (pitfalls 2.6).
  */
 bool engine_healthy(const Engine *engine);
+void engine_short(Engine *engine); /* a descriptor was not to be had: those of kept connections are given back */
 
 /* --- what control asks; mapping NULL means all; strings are borrowed until the loop turns --- */
 

@@ -286,6 +286,8 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
                 job_park_failed(job, &answer->error);
                 return;
         case LOOK_UNKNOWN:
+                if (error_is_shortage(-answer->error.code))
+                        accounts_short(m->sync);
                 job_release(job, MAX(LOCAL_RETRY, job_backoff(job, 0)), true, false, answer->error.text);
                 return;
         case LOOK_REGULAR:

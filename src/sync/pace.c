@@ -84,17 +84,24 @@ static void lower(Pace *p, unsigned limit, unsigned in_flight) {
         p->strained = 0;
 }
 
-void pace_slow_down(Pace *p, unsigned in_flight) {
-        if (p->cut > 0) {
-                p->cut--;
-                return;
-        }
+static void halve(Pace *p, unsigned in_flight) {
         if (p->fixed)
                 return;
         lower(p, MAX(p->limit / 2, 1U), in_flight);
         p->threshold = p->limit;
         p->doubling = false;
         begin_round(p);
+}
+
+void pace_slow_down(Pace *p, unsigned in_flight) {
+        if (p->cut > 0)
+                p->cut--;
+        else
+                halve(p, in_flight);
+}
+
+void pace_short(Pace *p, unsigned in_flight) {
+        halve(p, in_flight + 1);
 }
 
 static int by_size(const void *a, const void *b) {

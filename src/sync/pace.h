@@ -40,8 +40,9 @@ typedef struct Pace {
 void pace_init(Pace *p, unsigned most, bool fixed);
 void pace_set(Pace *p, unsigned most, bool fixed); /* the same, unless that is what holds already */
 
-/* `in_flight` counts the request that is meant in all three. */
+/* `in_flight` counts the request that is meant. */
 void pace_began(Pace *p, unsigned in_flight, int64_t now);
 void pace_slow_down(Pace *p, unsigned in_flight); /* it was throttled, or timed out */
+void pace_short(Pace *p, unsigned in_flight); /* this machine has nothing for so many; all in flight are to come yet */
 /* It was answered. `latency_ns`: from its bytes' way out to the first byte of its answer; 0: not known. */
 void pace_answered(Pace *p, unsigned in_flight, PaceKind kind, int64_t latency_ns, int64_t now);

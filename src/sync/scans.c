@@ -190,6 +190,8 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
                 else
                         mapping_block(m, BLOCK_ROOT, "%s", end->error.text);
         } else if (!complete) {
+                if (error_is_shortage(-end->error.code))
+                        accounts_short(m->sync);
                 m->record.scan = true;
                 timer_set(m->retry, clock_boot() + clock_policy(ROOT_RETRY));
         } else {

@@ -66,6 +66,7 @@ struct Sync {
         int64_t rates_until;  /* boot ns */
         unsigned n_waiting;   /* bodies, for bytes */
         uint64_t served;      /* what the mapping that was served last had had */
+        int64_t short_until;  /* boot ns: accounts_short() was called not long ago */
         unsigned transfers;   /* for each account at most, */
         bool transfers_fixed; /* or neither more nor less */
         EngineWait *waits;
@@ -295,6 +296,9 @@ Account *account_free(Account *a);
 DEFINE_CLEANUP(Account *, account_free);
 unsigned account_transfers(const Config *config); /* for each account */
 void account_set_transfers(Account *a);           /* to what Sync says now */
+/* No descriptor, or no memory, was to be had (11.2): connections that are kept are closed, and as with any other
+ * congestion fewer are made from now on. */
+void accounts_short(Sync *s);
 int account_identity(const AccountConfig *config, char **ret) _must_check_;
 /* One more request may be sent. While the gate is not open it is the one that probes. */
 bool account_may_send(const Account *a, int64_t now);

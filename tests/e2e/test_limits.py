@@ -1,4 +1,6 @@
 """A machine that gives no more: descriptors, memory. Both pass, and nothing is lost or left out meanwhile (pitfalls 11)."""
+import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -18,12 +20,11 @@ def limits(pid):
 
 def test_few_descriptors(make, folder, equal):
     """pitfalls 11.2: the soft limit is raised; when there are no more, work waits and nothing is failed for it."""
-    tree(folder, 400)
-    # a fixed number: what `auto` keeps open may leave none for those who ask (docs/reliability.md, limits)
-    with make(settings={"transfers": 64}) as d:
+    with make() as d:
         d.wait_sync()
         used = len(os.listdir(f"/proc/{d.pid}/fd"))
         d.stop()
+        tree(folder, 400)
         d.start(wrapper=["prlimit", "--nofile=20:256"])
         assert limits(d.pid) == [256, 256]
         d.wait_sync()
@@ -37,6 +38,35 @@ def test_few_descriptors(make, folder, equal):
         d.wait_sync(300)
         equal()
         assert d.status()["failed"] == 0 and d.status()["deleted_files"] == 0
+
+
+def descriptors(pid):
+    """All that are open -> whether each is a TCP connection."""
+    tcp = {line.split()[9] for line in pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]}
+    where = pathlib.Path(f"/proc/{pid}/fd")
+    return {int(p.name): os.readlink(p)[len("socket:["):-1] in tcp for p in where.iterdir()}
+
+
+def lowest_free(pid):
+    """The number that the next one would have."""
+    taken = descriptors(pid)
+    return next(n for n in itertools.count() if n not in taken)
+
+
+def test_kept_connections(make, folder):
+    """pitfalls 11.2: what connections hold that wait for another request is given back to who asks how things are."""
+    tree(folder, 100)
+    with make() as d, contextlib.ExitStack() as stack:
+        d.wait_sync()
+        connections = [n for n, tcp in descriptors(d.pid).items() if tcp]
+        assert connections
+        while (free := lowest_free(d.pid)) < max(connections):  # until none is free below a connection
+            stack.enter_context(d.varlink())
+            until(lambda was=free: lowest_free(d.pid) > was, 60)
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (free, resource.prlimit(d.pid, resource.RLIMIT_NOFILE)[1]))
+        assert d.ctl("status", timeout=40).rc == 0  # connections are kept for a minute
+        (folder / "more").write_text("more")
+        d.wait_sync(40)
 
 
 def virtual_size(pid):

@@ -125,6 +125,10 @@ int engine_do(Engine *engine, EngineVerb verb, const char *mapping, Error *e) {
         return 0;
 }
 
+void engine_short(Engine *engine) {
+        /* it has no connections to give back */
+}
+
 void engine_listen(Engine *engine, void (*fn)(void *userdata), void *userdata) {
         engine->listener = fn;
         engine->listener_data = userdata;

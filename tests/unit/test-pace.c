@@ -153,6 +153,23 @@ static void test_cut_over(void **state) {
         assert_int_equal(pace.limit, 4);
 }
 
+/* Nothing was answered when this machine ran short, so all that is in flight is yet to say that it is over. */
+static void test_short(void **state) {
+        start(512, false);
+        in_flight = 16;
+        pace_short(&pace, in_flight);
+        assert_int_equal(pace.limit, 8);
+        while (in_flight > 0)
+                pace_slow_down(&pace, in_flight--);
+        assert_int_equal(pace.limit, 8);
+        pace_short(&pace, 0);
+        pace_slow_down(&pace, 1);
+        assert_int_equal(pace.limit, 2);
+        start(64, true);
+        pace_short(&pace, 8);
+        assert_int_equal(pace.limit, 64);
+}
+
 /* The service takes longer than it did: no growth, but what was right stays. One late round is not the end of doubling.
  */
 static void test_late(void **state) {
@@ -232,8 +249,9 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_far),       cmocka_unit_test(test_near),     cmocka_unit_test(test_between),
                 cmocka_unit_test(test_unused),    cmocka_unit_test(test_large),    cmocka_unit_test(test_kinds),
-                cmocka_unit_test(test_throttled), cmocka_unit_test(test_cut_over), cmocka_unit_test(test_late),
-                cmocka_unit_test(test_window),    cmocka_unit_test(test_idle),     cmocka_unit_test(test_fixed),
+                cmocka_unit_test(test_throttled), cmocka_unit_test(test_cut_over), cmocka_unit_test(test_short),
+                cmocka_unit_test(test_late),      cmocka_unit_test(test_window),   cmocka_unit_test(test_idle),
+                cmocka_unit_test(test_fixed),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
