@@ -43,6 +43,7 @@ void contact_count(Mapping *m, const BlobAnswer *answer) {
         m->contact_call = NULL;
         m->requests += answer->requested;
         account_judge(m->account, m, answer);
+        m->contact_failures = answer->verdict == VERDICT_OK ? 0 : m->contact_failures + 1;
         if (answer->verdict != VERDICT_OK)
                 mapping_note_error(m, answer->error.text);
 }

@@ -16,7 +16,7 @@
 #define TELL_PAUSE (100 * NSEC_PER_MSEC)
 #define READER_STUCK (30 * NSEC_PER_SEC)
 #define STUCK_AT_END NSEC_PER_SEC          /* threads that read are waited for so long when the process ends */
-#define ONCE_FAILURES 5u                   /* --once gives up on an account after so many in a row, */
+#define ONCE_FAILURES 5u                   /* --once gives up on an account or a container after so many in a row, */
 #define ONCE_ATTEMPTS 5u                   /* on a path after so many, */
 #define ONCE_PATIENCE (300 * NSEC_PER_SEC) /* or if it has to wait for longer */
 
@@ -129,7 +129,7 @@ static bool once_over(const Sync *s, bool *ret_in_sync) {
 
         for (size_t i = 0; i < s->n_mappings; i++) {
                 const Mapping *m = s->mappings[i];
-                bool given_up = m->record.paused || m->block != BLOCK_NONE ||
+                bool given_up = m->record.paused || m->block != BLOCK_NONE || m->contact_failures >= ONCE_FAILURES ||
                                 (m->account->gate != GATE_OPEN &&
                                  (m->account->gate == GATE_DENIED || m->account->failures >= ONCE_FAILURES));
 

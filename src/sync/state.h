@@ -175,9 +175,10 @@ struct Mapping {
         /* contact with the container; as long as record.contacted is false, nothing else is sent */
         enum { CONTACT_NONE, CONTACT_CREATE, CONTACT_LIST, CONTACT_COMPARE } contact;
         BlobCall *contact_call;
-        int64_t contact_at; /* boot ns: not before */
-        int64_t appear_at;  /* boot ns when a blob of which no row tells became possible; 0: it is not */
-        int64_t doubted_at; /* boot ns of the last listing that a missing blob was the reason for; 0: none */
+        int64_t contact_at;        /* boot ns: not before */
+        unsigned contact_failures; /* in a row */
+        int64_t appear_at;         /* boot ns when a blob of which no row tells became possible; 0: it is not */
+        int64_t doubted_at;        /* boot ns of the last listing that a missing blob was the reason for; 0: none */
         struct {
                 int64_t number; /* marks the rows whose blobs were seen; 0: none is under way */
                 uint64_t known,

@@ -301,6 +301,20 @@ def test_once_gives_up(make, proxy, folder, equal):
 
 
 @pytest.mark.asan
+@pytest.mark.parametrize("verb", ["create-container", "list"])
+def test_once_gives_up_a_container(make, proxy, folder, verb):
+    """The container itself is answered for with rubbish, by a captive portal perhaps: said, and left to the next run."""
+    (folder / "file").write_text("content")
+    d = make(port=proxy.port)
+    proxy.rule = lambda r: Answer(299, "") if r.verb == verb else None
+    result = d.run("--once", timeout=120)
+    assert result.rc == 3, result.err
+    assert "captive portal" in result.err and "file: " in result.err
+    proxy.rule = None
+    assert d.run("--once").rc == 0
+
+
+@pytest.mark.asan
 def test_container(make, account, proxy, folder, equal):
     """Made at first contact unless told not to; never made again (pitfalls 10.14)."""
     (folder / "file").write_text("content")
