@@ -143,6 +143,12 @@ void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, cons
         set_reason(row, ROW_BUSY_REASON);
 }
 
+void row_grew(Row *row, unsigned attempts, int64_t due, int64_t first) {
+        row_hint(row, true, due, first);
+        row->attempts = attempts;
+        set_reason(row, "it grew while it was read: what it held then is stored, the rest follows");
+}
+
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
         row->stamp = *stamp;
         row_met(row, row->due_ino);

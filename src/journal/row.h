@@ -98,6 +98,9 @@ void row_unrest(Row *row, int64_t wall_now);
 /* A copy that may hold bytes of several moments is in the cloud, marked as such: it stays due, and as old as it was. */
 void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, const uint8_t *md5, int64_t wall_now,
               int64_t due);
+/* What was confirmed is the beginning of a file that grew while it was read: the rest is due, as old as `first`. It has
+ * been so `attempts` times in a row. */
+void row_grew(Row *row, unsigned attempts, int64_t due, int64_t first);
 /* Looked at and found as confirmed, nothing sent. The stamp may have changed (ctime). */
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed);
 /* There is nothing in the cloud under this name any more. */

@@ -149,6 +149,8 @@ void job_park_failed(Job *job, const Error *why) {
 
 void job_confirm(Job *job, const char *etag) {
         Mapping *m = job->mapping;
+        unsigned before = job->row.attempts;
+        int64_t pause = job_pause(job);
         int r = job_reload(job);
 
         links_read(job);
@@ -164,8 +166,8 @@ void job_confirm(Job *job, const char *etag) {
                 else
                         row_confirm(&job->row, job->gen, &job->stamp, etag, job->have_bytes ? job->md5 : NULL,
                                     job->claimed);
-                if (job->prefix && job->row.state == PATH_CLEAN) /* it grew while it was read: the rest follows */
-                        row_hint(&job->row, true, clock_boot() + clock_policy(CHANGED_PAUSE), job->claimed);
+                if (job->prefix && job->row.state == PATH_CLEAN)
+                        row_grew(&job->row, before + 1, clock_boot() + clock_policy(pause), job->claimed);
                 settle_sent(m->settle, job->row.path, clock_boot());
                 if (job->read_ns == 0) /* whatever large file stood here is no longer the matter */
                         settle_took(m->settle, job->row.path, clock_boot(), 0);

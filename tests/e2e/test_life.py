@@ -2,6 +2,8 @@
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 
 import pytest
@@ -312,6 +314,39 @@ def test_once_gives_up_a_container(make, proxy, folder, verb):
     assert "captive portal" in result.err and "file: " in result.err
     proxy.rule = None
     assert d.run("--once").rc == 0
+
+
+LOG = """
+import sys, time
+with open(sys.argv[1], "ab", buffering=0) as log:
+    while True:
+        log.write(b".")
+        time.sleep(0.001)  # its pace
+"""
+
+
+@pytest.mark.asan
+def test_once_ends_beside_a_log(make, account, folder, equal):
+    """A file that grows under each reading is stored as far as it was read, and named: --once comes to its end
+    (pitfalls 4.7). What is done right before reading takes long, so that no reading is a quiet one."""
+    tree(folder, 5)
+    log = folder / "log"
+    log.write_bytes(b"the beginning")
+    d = make()
+    slowly = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-P", str(log),
+              "-e", "trace=sync_file_range", "-e", "inject=sync_file_range:delay_exit=100000"]
+    with subprocess.Popen([sys.executable, "-c", LOG, str(log)]) as writer:
+        try:
+            until(lambda: log.stat().st_size > 100, 60)
+            result = d.run("--once", wrapper=slowly)
+        finally:
+            writer.kill()
+    assert result.rc == 3, result.err
+    assert "log: pending: it grew while it was read" in result.err, result.err
+    stored = account.client().get_blob_client("box", "log").download_blob().readall()
+    assert len(stored) > 100 and log.read_bytes().startswith(stored)
+    assert d.run("--once").rc == 0
+    equal()
 
 
 @pytest.mark.asan
