@@ -31,18 +31,17 @@ static void forget(Sync *s, size_t i) {
         s->n_mappings--;
 }
 
-void sync_restart(Sync *s, size_t i) {
+/* The i-th begins anew, as `c` says. NULL: it is gone. */
+static Mapping *replace(Sync *s, size_t i, const MappingConfig *c, Account *a) {
         Mapping *old = s->mappings[i], *m;
-        const MappingConfig *c = old->config;
-        Account *a = old->account;
+        bool same = strcmp(old->config->folder, c->folder) == 0;
         const Mapping counted = { .uploaded_files = old->uploaded_files,
                                   .uploaded_bytes = old->uploaded_bytes,
                                   .copied_files = old->copied_files,
                                   .deleted_files = old->deleted_files,
                                   .requests = old->requests };
-        const Bandwidth *limit = old->throttle.limit; /* the configuration that made it may be an old one */
-        uint64_t mounts = old->mounts_seen; /* or the next change of the mounts would pass for the first look */
-        Buf told = old->told;               /* what was not committed may never be */
+        uint64_t mounts = same ? old->mounts_seen : 0; /* 0: the next change of the mounts passes for the first look */
+        Buf told = old->told;                          /* what was not committed may never be */
         bool told_more = old->told_more;
 
         old->told = BUF_INIT(0);
@@ -51,23 +50,35 @@ void sync_restart(Sync *s, size_t i) {
         m = load(s, c, a);
         if (!m) {
                 buf_done(&told);
-                return;
+                return NULL;
         }
         memmove(&s->mappings[i + 1], &s->mappings[i], (s->n_mappings - i) * sizeof(*s->mappings));
         s->mappings[i] = m;
         s->n_mappings++;
         waits_restarted(s, c->name);
         m->mounts_seen = mounts;
-        m->throttle.limit = limit;
         m->uploaded_files = counted.uploaded_files;
         m->uploaded_bytes = counted.uploaded_bytes;
         m->copied_files = counted.copied_files;
         m->deleted_files = counted.deleted_files;
         m->requests = counted.requests;
-        m->told = told;
-        m->told_more = told_more;
-        mapping_tell_again(m);
+        if (same) {
+                m->told = told;
+                m->told_more = told_more;
+                mapping_tell_again(m);
+        } else
+                buf_done(&told);
         mapping_save(m, false);
+        return m;
+}
+
+void sync_restart(Sync *s, size_t i) {
+        const Mapping *old = s->mappings[i];
+        const Bandwidth *limit = old->throttle.limit; /* the configuration that made it may be an old one */
+        Mapping *m = replace(s, i, old->config, old->account);
+
+        if (m)
+                m->throttle.limit = limit;
 }
 
 static void unload(Sync *s, size_t i) {
@@ -137,15 +148,19 @@ static Account *account_of(const Sync *s, const MappingConfig *c) {
 }
 
 static void drop_mappings(Sync *s, const Config *config) {
+        for (size_t i = s->n_mappings; i-- > 0;)
+                if (!config_find(config, s->mappings[i]->config->name))
+                        unload(s, i);
+}
+
+static void change_mappings(Sync *s, const Config *config) {
         for (size_t i = s->n_mappings; i-- > 0;) {
-                Mapping *m = s->mappings[i];
-                const MappingConfig *c = config_find(config, m->config->name);
+                const MappingConfig *c = config_find(config, s->mappings[i]->config->name);
+                Account *a = account_of(s, c);
                 _cleanup_free_ char *identity = NULL;
 
-                m->keep = c && mapping_identity(c, account_of(s, c)->identity, &identity) >= 0 &&
-                          strcmp(identity, m->identity) == 0;
-                if (!m->keep)
-                        unload(s, i);
+                if (mapping_identity(c, a->identity, &identity) < 0 || strcmp(identity, s->mappings[i]->identity) != 0)
+                        (void) replace(s, i, c, a);
         }
 }
 
@@ -220,6 +235,7 @@ int engine_apply(Engine *engine, Config *config, Error *e) {
         }
         engine->configs[engine->n_configs++] = config;
         drop_mappings(s, config);
+        change_mappings(s, config);
         load_mappings(engine);
         throttle_apply(s, config);
         drop_accounts(s);

@@ -145,7 +145,6 @@ struct Mapping {
         Block block;
         char why[512];
         RootId other_root; /* what stands in the place of the root that is pinned; null: nothing that was looked at */
-        bool keep;
 
         /* scanning */
         Branch *branches; /* asked for and not begun, in order */

@@ -46,26 +46,53 @@ static bool asks(Sync *s, bool changed) {
         return s->mappings[0]->scans_asked > before;
 }
 
-/* With one mapping. */
+/* One mapping, which says `more`, too. */
+static void apply(Engine *engine, const char *more) {
+        FILE *f = fopen(at("mappings.d/m.yaml"), "we");
+        Error e = ERROR_NULL;
+        Loaded l;
+
+        assert_non_null(f);
+        assert_true(fprintf(f, "account: dev\ncontainer: files\nfolder: %s/folder\n%s", root, more) > 0);
+        assert_int_equal(fclose(f), 0);
+        l = load();
+        assert_string_equal(buf_text(&l.report), "");
+        assert_int_equal(engine_apply(engine, TAKE_PTR(l.config), &e), 0);
+        loaded_done(&l);
+        assert_int_equal(engine->sync.n_mappings, 1);
+}
+
 static Engine *start(sd_event *loop) {
         EngineOptions options = { .state_dir = top };
         Error e = ERROR_NULL;
         Engine *engine;
-        Loaded l;
 
         make_dir("folder", 0755);
         put("azsyncd.yaml", DEV);
-        FILE *f = fopen(at("mappings.d/m.yaml"), "we");
-        assert_non_null(f);
-        assert_true(fprintf(f, "account: dev\ncontainer: files\nfolder: %s/folder\n", root) > 0);
-        assert_int_equal(fclose(f), 0);
-        l = load();
-        assert_string_equal(buf_text(&l.report), "");
         assert_int_equal(engine_new(&engine, loop, &options, &e), 0);
-        assert_int_equal(engine_apply(engine, TAKE_PTR(l.config), &e), 0);
-        loaded_done(&l);
-        assert_int_equal(engine->sync.n_mappings, 1);
+        apply(engine, "");
         return engine;
+}
+
+static void break_journal(Sync *s) {
+        uint64_t n, all;
+
+        assert_int_equal(sync_commit(s), 0);
+        (void) sqlite3_hard_heap_limit64(1);
+        assert_int_equal(journal_expected(s->journal, s->mappings[0]->record.id, &n, &all, NULL), -ENOMEM);
+        (void) sqlite3_hard_heap_limit64(0);
+        assert_true(journal_broken(s->journal));
+}
+
+/* As soon as it can be: that the bytes of a path called "stored" have changed is in the journal. */
+static void is_told(sd_event *loop, const Sync *s) {
+        Row row;
+
+        while (journal_broken(s->journal))
+                assert_true(sd_event_run(loop, UINT64_MAX) >= 0);
+        assert_true(s->mappings[0]->record.id > 0);
+        assert_int_equal(journal_get(s->journal, s->mappings[0]->record.id, "stored", 6, &row, NULL), 1);
+        assert_true(row.content);
 }
 
 static void test_mounts_after_restart(void **state) {
@@ -101,32 +128,43 @@ static void test_mounts_after_restart(void **state) {
 static void test_told_is_kept(void **state) {
         _cleanup_(engine_freep) Engine *engine = NULL;
         sd_event *loop = NULL;
-        uint64_t n, all;
-        Row row;
         Sync *s;
 
         assert_true(sd_event_new(&loop) >= 0);
         engine = start(loop);
         s = &engine->sync;
-        assert_int_equal(sync_commit(s), 0);
-        (void) sqlite3_hard_heap_limit64(1);
-        assert_int_equal(journal_expected(s->journal, s->mappings[0]->record.id, &n, &all, NULL), -ENOMEM);
-        (void) sqlite3_hard_heap_limit64(0);
-        assert_true(journal_broken(s->journal));
+        break_journal(s);
         sync_restart(s, 0);
         assert_int_equal(s->mappings[0]->record.id, 0);
         mapping_hint(s->mappings[0], "stored", true, clock_boot(), 0);
-        while (journal_broken(s->journal))
-                assert_true(sd_event_run(loop, UINT64_MAX) >= 0);
-        assert_true(s->mappings[0]->record.id > 0);
-        assert_int_equal(journal_get(s->journal, s->mappings[0]->record.id, "stored", 6, &row, NULL), 1);
-        assert_true(row.content);
+        is_told(loop, s);
+        engine = engine_free(engine);
+        (void) sd_event_unref(loop);
+}
+
+/* Likewise a reload that changes the mapping, and the counters run on: they are the process's. */
+static void test_told_is_kept_by_a_reload(void **state) {
+        _cleanup_(engine_freep) Engine *engine = NULL;
+        sd_event *loop = NULL;
+        Sync *s;
+
+        assert_true(sd_event_new(&loop) >= 0);
+        engine = start(loop);
+        s = &engine->sync;
+        break_journal(s);
+        s->mappings[0]->uploaded_files = 7;
+        mapping_hint(s->mappings[0], "stored", true, clock_boot(), 0);
+        apply(engine, "rescan: 2h\n");
+        assert_int_equal(s->mappings[0]->config->rescan_ns, 7200 * NSEC_PER_SEC);
+        assert_int_equal(s->mappings[0]->uploaded_files, 7);
+        is_told(loop, s);
         engine = engine_free(engine);
         (void) sd_event_unref(loop);
 }
 
 int main(void) {
-        const struct CMUnitTest tests[] = { CONFIG_TEST(test_mounts_after_restart), CONFIG_TEST(test_told_is_kept) };
+        const struct CMUnitTest tests[] = { CONFIG_TEST(test_mounts_after_restart), CONFIG_TEST(test_told_is_kept),
+                                            CONFIG_TEST(test_told_is_kept_by_a_reload) };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
