@@ -482,8 +482,9 @@ static int64_t latency_of(const Transfer *t) {
 void transfer_answer(Transfer *t, CURLcode result, HttpAnswer *ret) {
         const char *words = t->error;
         curl_off_t up = 0;
-        long size = 0;
+        long size = 0, connected = 0;
 
+        (void) curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &connected);
         (void) curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &up);
         (void) curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &size);
         if (t->starts > 0 && (uint64_t) up > t->sent)
@@ -495,7 +496,8 @@ void transfer_answer(Transfer *t, CURLcode result, HttpAnswer *ret) {
         } else if (result == CURLE_ABORTED_BY_CALLBACK) { /* on_start(); no other of ours aborts */
                 result = CURLE_RECV_ERROR;
                 words = "kept connections were closed without an answer";
-        }
+        } else if (result != CURLE_OK && connected >= 300) /* libcurl calls that a connection that broke */
+                result = CURLE_PROXY;
 
         *ret = (HttpAnswer){ .result = result,
                              .status = t->head_whole && t->status >= 200 ? t->status : 0,

@@ -30,7 +30,7 @@
 #define SHORT_PAUSE (1 * NSEC_PER_SEC)    /* for what was given back to be of use */
 #define SMALL_BODY ((uint64_t) 64 * 1024) /* a larger one takes time of its own to send */
 
-static uint64_t random_number(void) {
+uint64_t sync_random(void) {
         uint64_t n = 0;
 
         (void) getrandom(&n, sizeof(n), GRND_NONBLOCK);
@@ -235,7 +235,7 @@ static void account_close(Account *a, Mapping *m, Gate gate, const BlobAnswer *a
         a->gate = gate;
         a->why = answer->error;
         wait = gate == GATE_DENIED ? MIN(DENIED_FIRST << MIN(a->failures - 1, 7U), cap)
-                                   : backoff_delay(a->failures, cap, 0, random_number());
+                                   : backoff_delay(a->failures, cap, 0, sync_random());
         a->retry_at = a->closed_at + MAX(clock_policy(wait), answer->retry_after_ns);
         a->asked_to_wait = answer->retry_after_ns > 0;
         if (gate == GATE_DENIED && a->secret) {

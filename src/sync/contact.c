@@ -5,13 +5,14 @@
 #include "sync/state.h"
 
 #include "azsyncd/messages.h"
+#include "util/backoff.h"
 #include "util/clock.h"
 #include "util/log.h"
 
 #include <assert.h>
 #include <inttypes.h>
 
-#define CONTACT_PAUSE (1 * NSEC_PER_SEC)
+#define CONTACT_CAP (60 * NSEC_PER_SEC)
 #define CONTAINER_PROBE (30 * NSEC_PER_SEC)
 #define ON_ITS_WAY (900 * NSEC_PER_SEC)      /* a request is refused when its date is older (10.11) */
 #define CONTENTS_PROBE (3600 * NSEC_PER_SEC) /* a listing of all, to see whether somebody has put it back */
@@ -43,15 +44,26 @@ void contact_count(Mapping *m, const BlobAnswer *answer) {
         m->contact_call = NULL;
         m->requests += answer->requested;
         account_judge(m->account, m, answer);
-        m->contact_failures = answer->verdict == VERDICT_OK ? 0 : m->contact_failures + 1;
         if (answer->verdict != VERDICT_OK)
                 mapping_note_error(m, answer->error.text);
+        else
+                m->contact_failures = 0;
 }
 
 void contact_later(Mapping *m, int64_t wait_ns) {
         m->contact = CONTACT_NONE;
         m->contact_at = clock_boot() + clock_policy(wait_ns);
         sync_kick(m->sync);
+}
+
+/* Behind a closed gate it was the account's probe, whose pauses grow by themselves. */
+void contact_failed(Mapping *m, const BlobAnswer *answer) {
+        if (m->account->gate == GATE_OPEN) {
+                m->contact_failures++;
+                m->contact_why = answer->error;
+        }
+        contact_later(m,
+                      backoff_delay(MAX(m->contact_failures, 1U), CONTACT_CAP, answer->retry_after_ns, sync_random()));
 }
 
 void contact_again(Mapping *m) {
@@ -153,7 +165,7 @@ static void on_created(const BlobAnswer *answer, void *userdata) {
                 contact_later(m, CONTAINER_PROBE);
                 break;
         default:
-                contact_later(m, MAX(CONTACT_PAUSE, answer->retry_after_ns));
+                contact_failed(m, answer);
                 break;
         }
 }
@@ -176,7 +188,7 @@ void contact_run(Mapping *m) {
         }
         if (account_sent(m->account, blob_create_container(m->account->client, m->config->container, on_created, m,
                                                            &m->contact_call)) < 0) {
-                contact_later(m, CONTACT_PAUSE);
+                contact_later(m, LOCAL_RETRY);
                 return;
         }
         m->contact = CONTACT_CREATE;

@@ -94,8 +94,12 @@ static void on_page(const BlobAnswer *answer, void *userdata) {
                 contact_lost(m);
                 return;
         }
-        if (answer->verdict != VERDICT_OK || m->listing.number == 0) { /* 0: dropped while the page was on its way */
-                contact_later(m, MAX(LISTING_PAUSE, answer->retry_after_ns));
+        if (answer->verdict != VERDICT_OK) {
+                contact_failed(m, answer);
+                return;
+        }
+        if (m->listing.number == 0) { /* dropped while the page was on its way */
+                contact_later(m, LISTING_PAUSE);
                 return;
         }
         m->record.met = true;

@@ -11,7 +11,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <systemd/sd-id128.h>
 
 #include <openssl/sha.h>
@@ -165,7 +164,7 @@ const char *mapping_state(Mapping *m) {
                 return "held";
         if (mapping_scanning(m) || m->record.scan)
                 return "scanning";
-        if (m->account->gate == GATE_OFFLINE && work)
+        if ((m->account->gate == GATE_OFFLINE || m->contact_failures > 0) && work)
                 return "offline";
         return work || c->busy > 0 ? "syncing" : "idle";
 }

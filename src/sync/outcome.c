@@ -10,7 +10,6 @@
 #include "util/path.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #define CHANGED_PAUSE (500 * NSEC_PER_MSEC) /* it moved while we read it: let it rest, longer each time */
 #define CHANGED_MOST (15 * NSEC_PER_SEC)
@@ -203,10 +202,7 @@ bool job_may_mark(Job *job) {
 }
 
 int64_t job_backoff(const Job *job, int64_t asked_ns) {
-        uint64_t random = 0;
-
-        (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
-        return backoff_delay(job->row.attempts + 1, RETRY_CAP, asked_ns, random);
+        return backoff_delay(job->row.attempts + 1, RETRY_CAP, asked_ns, sync_random());
 }
 
 int64_t job_pause(const Job *job) {

@@ -68,7 +68,7 @@ static const char *detail_of(Mapping *m) {
         if (m->account->gate != GATE_OPEN)
                 return m->account->why.text;
         if (m->contact_failures > 0)
-                return m->last_error;
+                return m->contact_why.text;
         if (m->scanned_once && !m->fs_tells && !s->once) {
                 (void) snprintf(m->detail, sizeof(m->detail),
                                 "this file system (%s) does not tell of every change: the folder is compared now and "

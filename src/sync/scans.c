@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define BRANCHES_MAX 256u /* more than these: scan the whole tree instead */
 #define POLL_LEAST (30 * NSEC_PER_SEC)
@@ -118,7 +117,6 @@ bool mapping_polled(const Mapping *m) {
 
 static void rescan_arm(Mapping *m, int64_t took) {
         int64_t wait = m->config->rescan_ns;
-        uint64_t random = 0;
 
         if (m->sync->once)
                 return;
@@ -126,8 +124,7 @@ static void rescan_arm(Mapping *m, int64_t took) {
                 wait = MIN(wait, MAX(POLL_LEAST,
                                      20 * took)); /* cost-aware: at most a twentieth of the time is spent walking */
         m->rescan_wait = wait;
-        (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
-        timer_set(m->rescan, clock_boot() + clock_policy(backoff_spread(wait, random)));
+        timer_set(m->rescan, clock_boot() + clock_policy(backoff_spread(wait, sync_random())));
 }
 
 /* The branch is compared. */

@@ -175,7 +175,8 @@ struct Mapping {
         enum { CONTACT_NONE, CONTACT_CREATE, CONTACT_LIST, CONTACT_COMPARE } contact;
         BlobCall *contact_call;
         int64_t contact_at;        /* boot ns: not before */
-        unsigned contact_failures; /* in a row */
+        unsigned contact_failures; /* in a row, while the account's gate is open */
+        Error contact_why;         /* of the last of them */
         int64_t appear_at;         /* boot ns when a blob of which no row tells became possible; 0: it is not */
         int64_t doubted_at;        /* boot ns of the last listing that a missing blob was the reason for; 0: none */
         struct {
@@ -280,6 +281,7 @@ struct Engine {
 Mapping *sync_find(const Sync *s, const char *name);
 void sync_kick(Sync *s);  /* something may be due */
 void sync_touch(Sync *s); /* rows were written: commit soon, tell */
+uint64_t sync_random(void);
 int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
 
 /* apply.c: configurations in force */
@@ -379,6 +381,7 @@ void contact_pages_over(Mapping *m); /* from listing.c: all pages are read */
 void contact_done(Mapping *m);       /* from listing.c: and all rows are compared */
 void contact_count(Mapping *m, const BlobAnswer *answer);
 void contact_later(Mapping *m, int64_t wait_ns);
+void contact_failed(Mapping *m, const BlobAnswer *answer); /* nothing can be told from it: asked again, ever later */
 
 /* listing.c: a whole listing against the journal */
 void listing_page(Mapping *m);    /* asks for the next page */

@@ -1,9 +1,11 @@
 """The daemon's life: outages, kills, restarts, pauses, missing folders, two at once, a stop in time."""
 import re
 import shutil
+import socketserver
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -302,6 +304,25 @@ def test_once_gives_up(make, proxy, folder, equal):
     equal()
 
 
+def test_once_behind_a_proxy_that_refuses(make, folder, tmp_path):
+    """`proxy` of the account does not let it through: that is named, and not waited for until the end of days."""
+    class Refuses(socketserver.StreamRequestHandler):
+        def handle(self):
+            asked.append(self.rfile.readline())
+            self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    (folder / "file").write_text("content")
+    asked = []
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        d = make(accounts={"main": {"account": "contoso", "auth": {"method": "shared-key", "key": "a2V5"},
+                                    "proxy": f"http://127.0.0.1:{server.server_address[1]}"}})
+        result = d.run("--once", timeout=60)
+        server.shutdown()
+    assert result.rc == 3 and "not synced: docs: offline: " in result.err, result.err
+    assert "the proxy does not let us through (CONNECT tunnel failed, response 403): check `proxy`" in result.err
+    assert asked == [b"CONNECT contoso.blob.core.windows.net:443 HTTP/1.1\r\n"] * 5
+
+
 @pytest.mark.asan
 @pytest.mark.parametrize("verb", ["create-container", "list"])
 def test_once_gives_up_a_container(make, proxy, folder, verb):
@@ -312,6 +333,7 @@ def test_once_gives_up_a_container(make, proxy, folder, verb):
     result = d.run("--once", timeout=120)
     assert result.rc == 3, result.err
     assert "captive portal" in result.err and "file: " in result.err
+    assert "not synced: docs: offline: " in result.err and proxy.count(verb) == 5
     proxy.rule = None
     assert d.run("--once").rc == 0
 
