@@ -3,6 +3,7 @@
 #include "azsyncd/control.h"
 #include "control/address.h"
 #include "util/clock.h"
+#include "util/places.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -46,19 +47,16 @@ static int client_connect(Client *ret, const char *dir, Error *e) {
 
 /* Where a daemon may listen: at most two places, in the order to try them. */
 static size_t runtime_dirs(const char *named, char ret[2][PATH_MAX]) {
-        const char *systemd = getenv("RUNTIME_DIRECTORY"), *own = getenv("XDG_RUNTIME_DIR");
-        size_t n = 0;
+        bool system = geteuid() == 0;
 
-        if (named || (systemd && *systemd)) {
-                /* systemd names several with ':' between them */
-                (void) snprintf(ret[0], PATH_MAX, "%.*s", named ? PATH_MAX - 1 : (int) strcspn(systemd, ":"),
-                                named ? named : systemd);
+        if (named)
+                (void) snprintf(ret[0], PATH_MAX, "%s", named);
+        else
+                place_default(PLACE_RUNTIME, system, ret[0], PATH_MAX);
+        if (named || system || getenv("RUNTIME_DIRECTORY"))
                 return 1;
-        }
-        if (geteuid() != 0 && own && *own == '/')
-                (void) snprintf(ret[n++], PATH_MAX, "%s/azsyncd", own);
-        (void) snprintf(ret[n++], PATH_MAX, "/run/azsyncd");
-        return n;
+        place_default(PLACE_RUNTIME, true, ret[1], PATH_MAX);
+        return 2;
 }
 
 int client_open(Client *ret, const char *runtime_dir, Error *e) {

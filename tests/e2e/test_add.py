@@ -12,7 +12,7 @@ import threading
 import pytest
 from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 
-from daemon import SLOW, WITHOUT_POWERS, Daemon, Result, until
+from daemon import AZSYNCD, SLOW, WITHOUT_POWERS, Daemon, Result, until
 from terminal import terminal
 
 EMULATOR = "http://127.0.0.1:10000/devstoreaccount1"
@@ -446,3 +446,12 @@ def test_as_a_plain_user(account, tmp_path, folder):
     assert mode(own) == 0o700 and (own / f"{account.name}.key").stat().st_uid == (65534 if user else os.getuid())
     listed = subprocess.run([*user, ctl, "list", "--json"], env=env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
     assert [m["name"] for m in json.loads(listed.stdout)["mappings"]] == ["folder"]
+    # both find the place without an $XDG_RUNTIME_DIR, too, as in a cron job
+    with subprocess.Popen([*user, str(AZSYNCD)], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as own_daemon:
+        try:
+            until((home / ".cache/azsyncd/io.azsync").exists, 60)
+            waited = subprocess.run([*user, ctl, "wait", "--timeout", "60"], env=env, capture_output=True, check=False)
+            assert waited.returncode == 0, waited
+        finally:
+            own_daemon.terminate()
+    assert own_daemon.returncode == 0
