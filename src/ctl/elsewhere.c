@@ -10,7 +10,7 @@
 
 #define CLOUD "azsyncctl-cloud"
 
-static int elsewhere(const Options *o) {
+int elsewhere(const Options *o) {
         char here[PATH_MAX], beside[PATH_MAX + sizeof(CLOUD)];
         ssize_t n = readlink("/proc/self/exe", here, sizeof(here) - 1);
         const char *slash;
@@ -25,24 +25,4 @@ static int elsewhere(const Options *o) {
         (void) execv(AZSYNC_LIBEXEC "/" CLOUD, o->argv);
         (void) fprintf(stderr, "azsyncctl: " AZSYNC_LIBEXEC "/" CLOUD ": %s\n", strerror(errno));
         return AZSYNC_EXIT_FAILED;
-}
-
-int verb_add(const Options *o) {
-        return elsewhere(o);
-}
-
-int verb_edit(const Options *o) {
-        return elsewhere(o);
-}
-
-int verb_list(const Options *o) {
-        return elsewhere(o);
-}
-
-int verb_remove(const Options *o) {
-        return elsewhere(o);
-}
-
-int verb_doctor(const Options *o) {
-        return elsewhere(o);
 }

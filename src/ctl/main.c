@@ -24,6 +24,12 @@ enum {
 
 enum { WATCH = 1, TIMEOUT = 2, STATE_DIR = 4, ADD = 8 };
 
+#ifdef AZSYNC_LIBEXEC /* this is azsyncctl itself: see elsewhere.c */
+#define CLOUD(verb) elsewhere
+#else
+#define CLOUD(verb) verb
+#endif
+
 typedef struct Verb {
         const char *name;
         int least, most;              /* names behind it */
@@ -80,7 +86,7 @@ static const Verb verbs[] = {
           "force.\n" },
         { "verify", 0, MANY, 0, NULL, "verify MAPPING [--content]", NULL, NULL },
         { "restore", 0, MANY, 0, NULL, "restore MAPPING [PATH...] --to DIR", NULL, NULL },
-        { "add", 2, 2, STATE_DIR | ADD, verb_add, "add FOLDER URL [--name N] [--account A] [--exclude P]...",
+        { "add", 2, 2, STATE_DIR | ADD, CLOUD(verb_add), "add FOLDER URL [--name N] [--account A] [--exclude P]...",
           "mirror a folder into a container from now on",
           "Checks the folder, that the service answers and the login works, and that nothing else goes to the same\n"
           "place; then writes mappings.d/NAME.yaml, and if azsyncd runs, has it begin at once and shows how it goes\n"
@@ -98,22 +104,22 @@ static const Verb verbs[] = {
           "\"secret_file\",\n"
           "                    \"why\", \"checks\"}; result: in_sync, going_on, stuck, not_running, unknown, "
           "refused\n" },
-        { "remove", 1, 1, STATE_DIR, verb_remove, "remove NAME", "take a mapping out of the configuration",
+        { "remove", 1, 1, STATE_DIR, CLOUD(verb_remove), "remove NAME", "take a mapping out of the configuration",
           "Takes the mapping out of the configuration, at once if azsyncd runs. Neither its files nor its blobs are\n"
           "touched; its own file is kept as mappings.d/NAME.yaml.removed. If a mapping of that name is added again,\n"
           "azsyncd goes on with what it knows, and asks first if the destination is another one.\n\n"
           "  --state-dir DIR   where azsyncd keeps its journal, if it was told so (default: /var/lib/azsyncd)\n" },
-        { "list", 0, 0, 0, verb_list, "list", "which folders are mapped, and where to",
+        { "list", 0, 0, 0, CLOUD(verb_list), "list", "which folders are mapped, and where to",
           "Lists the mappings of the configuration, with and without a running azsyncd: name, folder, URL, and the\n"
           "state if it runs. With --json: {\"version\", \"config\", \"running\", \"mappings\": [{\"name\", \"file\",\n"
           "\"folder\", \"url\", \"account\", \"container\", \"prefix\", \"state\"}]}.\n" },
-        { "edit", 0, 1, STATE_DIR, verb_edit, "edit [NAME]", "change a mapping, or azsyncd.yaml, in an editor",
+        { "edit", 0, 1, STATE_DIR, CLOUD(verb_edit), "edit [NAME]", "change a mapping, or azsyncd.yaml, in an editor",
           "Opens mappings.d/NAME.yaml, or azsyncd.yaml without a name, in $VISUAL or $EDITOR: a copy of it, which is\n"
           "put in force only if it is valid. Else each mistake is named, and it can be edited again or left as it\n"
           "was. Owner and mode stay; a running azsyncd takes it at once.\n\n"
           "  --state-dir DIR   where azsyncd keeps its journal, if it was told so (default: /var/lib/azsyncd)\n"
           "  --json            {\"version\", \"file\", \"changed\", \"running\"}\n" },
-        { "doctor", 0, 1, STATE_DIR, verb_doctor, "doctor [MAPPING]",
+        { "doctor", 0, 1, STATE_DIR, CLOUD(verb_doctor), "doctor [MAPPING]",
           "checks rights, limits, clock, endpoint, login, container; what to do",
           "Looks at all that azsyncd needs, and says of each thing in one line how it is and, after \"do:\", what to "
           "do.\n"

@@ -24,7 +24,8 @@ int verb_wait(const Options *o);
 int verb_queue(const Options *o);
 int verb_change(const Options *o); /* rescan, retry, pause, resume, approve, reject, reload */
 
-/* in azsyncctl-cloud */
+/* in azsyncctl-cloud, which elsewhere() becomes */
+int elsewhere(const Options *o);
 int verb_add(const Options *o);
 int verb_edit(const Options *o);
 int verb_list(const Options *o);
