@@ -1,6 +1,9 @@
 """azsyncctl edit: what an editor leaves is put in force if it is valid, and else not at all."""
+import contextlib
 import json
 import os
+import pathlib
+import signal
 import stat
 import subprocess
 
@@ -22,6 +25,7 @@ def editor(tmp_path):
         main = path / "main.sh"
         main.write_text(f'cd "{path}"; n=$(cat next); echo $((n + 1)) >next; echo "$1" >>files; exec sh "./$n.sh" "$1"\n')
         return f"sh '{main}'"
+    make.base = tmp_path / "an editor"
     return make
 
 
@@ -114,12 +118,82 @@ def test_edited_again(make, editor):
     assert left(d) == ["azsyncd.yaml", "mappings.d", "mappings.d/docs.yaml"]
 
 
+@contextlib.contextmanager
+def under_way(d, editor, script, **options):
+    """azsyncctl edit docs, whose editor has run `script` and stays."""
+    here = pathlib.Path(editor.base)
+    (here / "ready").unlink(missing_ok=True)
+    tool = editor(f"{script}; echo $$ >pid; touch ready; exec sleep 600")
+    with subprocess.Popen(d.ctl_arguments("--state-dir", str(d.state), "edit", "docs"), env=environment(d, tool),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
+        until((here / "ready").exists, 30)
+        pid = int((here / "pid").read_text())
+        try:
+            yield process, pid
+        finally:
+            if pathlib.Path(f"/proc/{pid}").exists():
+                os.kill(pid, signal.SIGKILL)
+            process.kill()
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_by_a_signal(make, editor, number):
+    """The editor ends, too. Nothing is in force, and nothing is lost: what was written is named, then and by the next edit."""
+    d = make()
+    path = d.config / "mappings.d/docs.yaml"
+    before = path.read_text()
+    clean = left(d)
+    with under_way(d, editor, "true") as (process, pid):  # nothing was written yet
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60 * SLOW)
+        assert (process.returncode, out) == (1, b"") and err == f"azsyncctl: {signal.strsignal(number)}; nothing was changed\n".encode()
+        assert not pathlib.Path(f"/proc/{pid}").exists() and left(d) == clean
+    with under_way(d, editor, "echo 'deletes: keep' >>\"$1\"") as (process, pid):
+        process.send_signal(number)
+        err = process.communicate(timeout=60 * SLOW)[1].decode()
+        assert process.returncode == 1 and not pathlib.Path(f"/proc/{pid}").exists() and path.read_text() == before
+    (kept,) = d.config.glob(".edit-*")
+    assert f"what was written is kept in {kept};" in err
+    assert (kept / "docs.yaml").read_text() == before + "deletes: keep\n" and stat.S_IMODE(kept.stat().st_mode) == 0o700
+    done = edit(d, editor("true"), "docs")
+    assert done.rc == 0 and f"an edit that was cut off has left {kept};" in done.err and kept.exists()
+    path.write_text(before + "deletes: keep\n")  # nothing would be lost any more
+    done = edit(d, editor("true"), "docs")
+    assert (done.rc, done.err) == (0, "") and left(d) == clean
+
+
+def test_killed(make, editor):
+    """kill -9: the next edit clears away what it left, unless something would be lost."""
+    d = make()
+    clean = left(d)
+    for script, kept in {"true": False, "echo x >\"$1.swp\"": True}.items():
+        with under_way(d, editor, script) as (process, _):
+            process.kill()
+            process.wait()
+        assert left(d) != clean
+        done = edit(d, editor("true"), "docs")
+        assert done.rc == 0 and ("an edit that was cut off has left" in done.err) == kept and (left(d) != clean) == kept
+
+
+def test_interrupted_at_the_question(make, editor):
+    """Ctrl-C where it asks what to do about a mistake: nothing is lost."""
+    d = make()
+    with terminal(d.ctl_arguments("edit", "docs"), environment(d, editor("echo oops >\"$1\""))) as (_, output, process):
+        until(lambda: b"(x) leave it as it was: " in output(), 30)
+        process.send_signal(signal.SIGINT)
+        until(lambda: output() and process.poll() is not None, 30)
+        assert process.returncode == 1 and b"Interrupt; nothing was changed" in output()
+    (kept,) = d.config.glob(".edit-*")
+    assert (kept / "docs.yaml").read_text() == "oops\n"
+
+
 def test_not_over_somebody_else(make, editor):
     """The file changed while it was edited: theirs stays."""
     d = make()
     path = d.config / "mappings.d/docs.yaml"
     done = edit(d, editor(f"echo 'deletes: keep' >>\"$1\"; echo '# theirs' >>{path}"), "docs")
-    assert done.rc == 1 and "changed by somebody else" in done.err
+    assert done.rc == 1 and "changed by somebody else" in done.err and "what was written is kept in" in done.err
     assert path.read_text().endswith("# theirs\n") and "keep" not in path.read_text()
     path.unlink()
     path.symlink_to("elsewhere")
