@@ -253,6 +253,17 @@ static int job_unkeep(Job *job) {
         return r < 0 ? r : journal_commit_durable(j, NULL);
 }
 
+bool job_saw(Job *job) {
+        bool regular = job->look == LOOK_REGULAR;
+
+        links_former(job);
+        jobs_saw(job, regular ? &job->stamp : NULL);
+        if (!regular || !links_hint(job))
+                return false;
+        job_release(job, job_pause(job), true, false, "another name of it has seen a later state");
+        return true;
+}
+
 static void on_looked(const SourceAnswer *answer, void *userdata) {
         Job *job = userdata;
         Mapping *m = job->mapping;
@@ -273,10 +284,9 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
         job->looked_at = clock_boot();
         job->look = answer->look;
         job->stamp = answer->stamp;
-        if (answer->look != LOOK_NO_ROOT && answer->look != LOOK_UNKNOWN && answer->look != LOOK_UNREADABLE) {
-                links_former(job);
-                jobs_saw(job, answer->look == LOOK_REGULAR ? &answer->stamp : NULL);
-        }
+        if (answer->look != LOOK_NO_ROOT && answer->look != LOOK_UNKNOWN && answer->look != LOOK_UNREADABLE &&
+            job_saw(job))
+                return;
         switch (answer->look) {
         case LOOK_NO_ROOT:
                 mapping_block(m, BLOCK_ROOT, "%s", answer->error.text);
@@ -293,10 +303,6 @@ static void on_looked(const SourceAnswer *answer, void *userdata) {
         case LOOK_REGULAR:
                 if (job->unnamed) {
                         job_park(job, PATH_FAILED, 0, job->unnamed);
-                        return;
-                }
-                if (links_hint(job)) {
-                        job_release(job, job_pause(job), true, false, "another name of it has seen a later state");
                         return;
                 }
                 job->fuzzy = answer->read == SOURCE_CHANGED;

@@ -412,6 +412,9 @@ void job_plan(Job *job);
 /* It is no longer one of those that keep small ones from being started. False: too many are apart; it went back. */
 bool job_set_apart(Job *job);
 void job_look(Job *job);
+/* `look` and `stamp` are what stands here, by a look or by the opening of a large file: its other names are told. True:
+ * the job is over. */
+bool job_saw(Job *job);
 
 /* send.c: requests of a job, and their answers */
 bool job_may_send(Job *job);                           /* false: the account's gate has closed, and the job went back */

@@ -362,11 +362,15 @@ static void on_opened(const SourceAnswer *answer, void *userdata) {
         struct Upload *u = userdata;
         Job *job = u->job;
 
+        if (answer->look == LOOK_REGULAR) { /* it may have waited for long since it was looked at */
+                job->stamp = answer->stamp;
+                if (job_saw(job))
+                        return;
+        }
         if (answer->look != LOOK_REGULAR || (answer->read == SOURCE_CHANGED && !job_may_mark(job))) {
                 upload_changed(job);
                 return;
         }
-        job->stamp = answer->stamp;
         u->end = answer->stamp.size == 0;
         upload_pump(u);
 }
