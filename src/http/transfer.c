@@ -11,42 +11,23 @@
  * write that matters is conditional; on_start() counts and refuses the rest, and `body_sent` counts both. */
 #include "http/transfer.h"
 
+#include "http/setopt.h"
 #include "util/clock.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-#define HEAD_CEILING ((size_t) 16 * 1024)  /* the final answer's header block */
-#define HEAD_TOTAL (4 * HEAD_CEILING)      /* with 1xx answers before it and trailers after it */
-#define LINES_CEILING ((size_t) 64 * 1024) /* the request's own headers */
-#define BODY_FLOOR ((size_t) 64 * 1024)    /* what any answer may have, and all that an error may have */
-#define SPARE_ROOM ((size_t) 64 * 1024)    /* a larger buffer is not kept for the next request */
-#define SLOWEST UINT64_C(8192)             /* bytes per second below which the overall limit ends a request */
+#define HEAD_CEILING ((size_t) 16 * 1024) /* the final answer's header block */
+#define HEAD_TOTAL (4 * HEAD_CEILING)     /* with 1xx answers before it and trailers after it */
+#define BODY_FLOOR ((size_t) 64 * 1024)   /* what any answer may have, and all that an error may have */
+#define SPARE_ROOM ((size_t) 64 * 1024)   /* a larger buffer is not kept for the next request */
+#define SLOWEST UINT64_C(8192)            /* bytes per second below which the overall limit ends a request */
 #define ANSWER_SMALL 1024L /* an ordinary header block; libcurl's minimum, and a block that malloc has at hand */
 #define ANSWER_LARGE 16384L
 #define CONNECT_SECONDS 15L
 #define KEPT_SECONDS 60 /* load balancers drop an idle connection in silence after some minutes */
 #define STARTS_MAX 2
-
-/* curl_easy_setopt() is variadic: an int for a long, or a long for a curl_off_t, goes through in silence and reads
- * garbage on some machines. These take the type the option's number says. */
-static bool set_long(CURL *easy, CURLoption option, long value) {
-        assert(option < CURLOPTTYPE_OBJECTPOINT);
-        return curl_easy_setopt(easy, option, value) == CURLE_OK;
-}
-
-static bool set_pointer(CURL *easy, CURLoption option, const void *value) {
-        assert(option > CURLOPTTYPE_OBJECTPOINT && option < CURLOPTTYPE_FUNCTIONPOINT);
-        return curl_easy_setopt(easy, option, value) == CURLE_OK;
-}
-
-static bool set_size(CURL *easy, CURLoption option, uint64_t value) {
-        assert(option > CURLOPTTYPE_OFF_T && option < CURLOPTTYPE_BLOB && value <= INT64_MAX);
-        return curl_easy_setopt(easy, option, (curl_off_t) value) == CURLE_OK;
-}
-
-#define set_function(easy, option, fn) (curl_easy_setopt((easy), (option), (fn)) == CURLE_OK)
 
 static size_t on_head(char *bytes, size_t one, size_t size, void *userdata) {
         Transfer *t = userdata;
@@ -218,166 +199,6 @@ static bool set_constants(Transfer *t, const TransferOptions *options) {
         return ok;
 }
 
-/* Libcurl takes a list of lines, in which "Name:" means "not this one" and "Name;" means "with an empty value". */
-static int add_line(Transfer *t, const char *line, size_t size, size_t name_size) {
-        const char *value = line + name_size + 1;
-        int r;
-
-        if (value[strspn(value, " \t")] != '\0')
-                return buf_append(&t->lines, line, size + 1);
-        r = buf_append(&t->lines, line, name_size);
-        return r < 0 ? r : buf_append(&t->lines, ";", 2);
-}
-
-/* What libcurl would otherwise add by itself. */
-typedef struct OwnLine {
-        const char *line;
-        size_t name_size;
-} OwnLine;
-
-#define OWN_LINE(name, value) ((OwnLine){ name ":" value, sizeof(name) - 1 })
-
-static void add_node(Transfer *t, size_t *n, const char *line) {
-        t->nodes[*n].data = (char *) line; /* libcurl only reads it */
-        t->nodes[*n].next = &t->nodes[*n + 1];
-        (*n)++;
-}
-
-static int set_lines(Transfer *t, const HttpSend *send) {
-        const OwnLine own[] = { OWN_LINE("Content-Type", ""), OWN_LINE("Accept", ""),
-                                send->expect_continue ? OWN_LINE("Expect", " 100-continue") : OWN_LINE("Expect", "") };
-        bool given[ELEMENTSOF(own)] = { false };
-        size_t n = 0;
-
-        if (send->n_headers + ELEMENTSOF(own) + 1 > t->n_nodes) {
-                size_t room = send->n_headers + ELEMENTSOF(own) + 17;
-                struct curl_slist *grown = realloc(t->nodes, room * sizeof(*grown));
-
-                if (!grown)
-                        return -ENOMEM;
-                t->nodes = grown;
-                t->n_nodes = room;
-        }
-
-        buf_clear(&t->lines);
-        for (size_t i = 0; i < send->n_headers; i++) {
-                const char *line = send->headers[i];
-                size_t size = strlen(line), name = strcspn(line, ":");
-                int r;
-
-                if (name == 0 || name == size || memchr(line, '\r', size) || memchr(line, '\n', size))
-                        return -EINVAL;
-                for (size_t j = 0; j < ELEMENTSOF(own); j++)
-                        given[j] |= name == own[j].name_size && strncasecmp(line, own[j].line, name) == 0;
-                r = add_line(t, line, size, name);
-                if (r < 0)
-                        return r;
-        }
-
-        if (t->agent)
-                add_node(t, &n, t->agent);
-        for (size_t at = 0; at < t->lines.size; at += strlen(t->lines.data + at) + 1) /* only now do they stay there */
-                add_node(t, &n, t->lines.data + at);
-        for (size_t j = 0; j < ELEMENTSOF(own); j++)
-                if (!given[j])
-                        add_node(t, &n, own[j].line);
-        assert(n > 0); /* each of `own` is there or was given */
-        t->nodes[n - 1].next = NULL;
-        return set_pointer(t->easy, CURLOPT_HTTPHEADER, t->nodes) ? 0 : -ENOMEM;
-}
-
-static bool method_ok(const char *method) {
-        size_t n = strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-
-        return n > 0 && n < sizeof((Transfer){ 0 }.method) && method[n] == '\0';
-}
-
-static int set_method(Transfer *t, const HttpSend *send) {
-        bool is_head = strcmp(send->method, "HEAD") == 0, is_get = strcmp(send->method, "GET") == 0;
-        bool has_body = strcmp(send->method, "PUT") == 0 || strcmp(send->method, "POST") == 0;
-        bool ok = true;
-
-        if (!method_ok(send->method) || (send->body_size > 0 && !has_body))
-                return -EINVAL;
-        if (has_body) {
-                ok &= set_size(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, send->body_size);
-                ok &= set_pointer(t->easy, CURLOPT_POSTFIELDS,
-                                  send->body_size > HTTP_PIECE ? NULL
-                                  : send->body_size > 0        ? send->body
-                                                               : "");
-        }
-        if (strcmp(t->method, send->method) != 0) {
-                t->method[0] = '\0'; /* unknown until all of it is set */
-                if (is_head)
-                        ok &= set_long(t->easy, CURLOPT_NOBODY, 1);
-                else if (!has_body)
-                        ok &= set_long(t->easy, CURLOPT_HTTPGET, 1);
-                else
-                        ok &= set_long(t->easy, CURLOPT_POST, 1);
-                ok &= set_pointer(t->easy, CURLOPT_CUSTOMREQUEST, is_head || is_get ? NULL : send->method);
-                if (ok)
-                        memcpy(t->method, send->method, strlen(send->method) + 1);
-        }
-        return ok ? 0 : -ENOMEM;
-}
-
-static bool url_ok(const char *url) {
-        for (const char *c = url; *c; c++)
-                if ((unsigned char) *c <= ' ' || (unsigned char) *c >= 0x7f)
-                        return false;
-        return url[0] != '\0';
-}
-
-/* "https://host" of a URL that goes on with a path and has no fragment; otherwise 0. */
-static size_t origin_of(const char *url) {
-        size_t scheme = strcspn(url, ":"), size;
-
-        if (strncmp(url + scheme, "://", 3) != 0)
-                return 0;
-        size = scheme + 3 + strcspn(url + scheme + 3, "/?#");
-        return size > scheme + 3 && url[size] == '/' && !strchr(url + size, '#') ? size : 0;
-}
-
-/* Has the handle know the host from now on: taken apart once. */
-static int set_origin(Transfer *t, const char *url, size_t size) {
-        _cleanup_free_ char *origin = strndup(url, size);
-        CURLU *parsed = curl_url();
-
-        if (!origin || !parsed || curl_url_set(parsed, CURLUPART_URL, origin, 0) != CURLUE_OK ||
-            !set_pointer(t->easy, CURLOPT_CURLU, parsed)) {
-                curl_url_cleanup(parsed);
-                return -ENOMEM;
-        }
-        curl_url_cleanup(t->parsed);
-        t->parsed = parsed;
-        free(t->origin);
-        t->origin = TAKE_PTR(origin);
-        t->origin_size = size;
-        return 0;
-}
-
-/* Libcurl takes a URL apart and puts it together again for each request, which is a good part of what a small one
- * costs. So the handle keeps the host, and the rest is set as the request's target, which libcurl leaves alone. To a
- * proxy that it does not tunnel through, the target is the whole URL: that is best left to libcurl. */
-static int set_url(Transfer *t, const char *url) {
-        size_t size = t->proxied ? 0 : origin_of(url);
-
-        if (size == 0) {
-                t->origin_size = 0;
-                return set_pointer(t->easy, CURLOPT_CURLU, NULL) && set_pointer(t->easy, CURLOPT_URL, url) &&
-                                       set_pointer(t->easy, CURLOPT_REQUEST_TARGET, NULL)
-                               ? 0
-                               : -ENOMEM;
-        }
-        if (size != t->origin_size || memcmp(url, t->origin, size) != 0) {
-                int r = set_origin(t, url, size);
-
-                if (r < 0)
-                        return r;
-        }
-        return set_pointer(t->easy, CURLOPT_REQUEST_TARGET, url + size) ? 0 : -ENOMEM;
-}
-
 /* Libcurl makes a buffer to receive into for each request. */
 static int set_buffer(Transfer *t) {
         long size = t->body_ceiling > BODY_FLOOR ? ANSWER_LARGE : ANSWER_SMALL;
@@ -390,21 +211,14 @@ static int set_buffer(Transfer *t) {
         return 0;
 }
 
-/* Wipes the texts of the request's headers: one of them may be its Authorization. */
-static void forget_lines(Transfer *t) {
-        if (t->lines.data)
-                explicit_bzero(t->lines.data, t->lines.size);
-        buf_clear(&t->lines);
-}
-
 int transfer_init(Transfer *t, const TransferOptions *options) {
         assert(t && options && options->stall_ns > 0);
 
         *t = (Transfer){ .stall_ns = options->stall_ns,
-                         .proxied = options->proxy,
-                         .agent = options->proxy ? NULL : options->agent,
+                         .asks = { .proxied = options->proxy,
+                                   .agent = options->proxy ? NULL : options->agent,
+                                   .lines = BUF_INIT(HEAD_LINES_CEILING) },
                          .head = BUF_INIT(HEAD_CEILING),
-                         .lines = BUF_INIT(LINES_CEILING),
                          .easy = curl_easy_init() };
         return t->easy && set_constants(t, options) ? 0 : -ENOMEM;
 }
@@ -412,23 +226,17 @@ int transfer_init(Transfer *t, const TransferOptions *options) {
 void transfer_done(Transfer *t) {
         curl_easy_cleanup(t->easy);
         t->easy = NULL;
-        forget_lines(t);
-        buf_done(&t->lines);
+        head_done(&t->asks);
         buf_done(&t->head);
         buf_done(&t->body);
-        free(TAKE_PTR(t->nodes));
-        free(TAKE_PTR(t->origin));
-        curl_url_cleanup(TAKE_PTR(t->parsed));
 }
 
 int transfer_prepare(Transfer *t, const HttpSend *send) {
         uint64_t cap;
         int r;
 
-        assert(t->lines.size == 0 && t->head.size == 0 && t->body.size == 0);
+        assert(t->asks.lines.size == 0 && t->head.size == 0 && t->body.size == 0);
 
-        if (!url_ok(send->url))
-                return -EINVAL;
         t->fn = send->fn;
         t->sink = send->sink;
         t->userdata = send->userdata;
@@ -446,18 +254,14 @@ int transfer_prepare(Transfer *t, const HttpSend *send) {
         t->upload_at = 0;
         t->paused = false;
 
-        r = set_method(t, send);
-        if (r >= 0)
-                r = set_lines(t, send);
+        r = head_set(&t->asks, t->easy, send);
         if (r < 0)
                 return r;
         /* the overall limit: proportional to what may have to pass, none for a download without a ceiling */
         cap = t->body_ceiling == UINT64_MAX ? 0
                                             : cap_ms(t, MIN((uint64_t) send->body_size, UINT64_MAX / 4) +
                                                                 MIN(t->body_ceiling, UINT64_MAX / 4));
-        r = set_url(t, send->url);
-        if (r >= 0)
-                r = set_buffer(t);
+        r = set_buffer(t);
         if (r < 0)
                 return r;
         if (!set_long(t->easy, CURLOPT_TIMEOUT_MS, (long) cap))
@@ -517,7 +321,7 @@ void transfer_answer(Transfer *t, CURLcode result, HttpAnswer *ret) {
 }
 
 void transfer_clear(Transfer *t) {
-        forget_lines(t);
+        head_forget(&t->asks);
         buf_clear(&t->head);
         buf_clear(&t->body);
         if (t->body.room > SPARE_ROOM)

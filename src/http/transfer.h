@@ -2,7 +2,7 @@
  * request. Knows nothing of the loop or of other requests. Inside of src/http/ only. */
 #pragma once
 
-#include "http/http.h"
+#include "http/head.h"
 
 #define TRANSFER_AGENT "User-Agent: "
 
@@ -16,16 +16,8 @@ typedef struct Transfer {
         CURL *easy;                    /* CURLINFO_PRIVATE is the Transfer */
         int64_t stall_ns, patience_ns; /* of every request; beyond that, of this one */
         long silence;                  /* seconds that the handle puts up with; 0: any */
-        Buf lines;                     /* texts of `nodes` */
-        struct curl_slist *nodes;      /* the request's headers */
-        size_t n_nodes;
-        const char *agent; /* one of them, always the same; NULL: none */
-        bool proxied;
-        char *origin; /* "https://host", which is then all that the handle has of a URL; NULL: it has the whole */
-        size_t origin_size;
-        CURLU *parsed;
+        Head asks;                     /* what the request is */
         long buffer_size;
-        char method[16]; /* as the handle has it */
 
         HttpFn fn;
         HttpSinkFn sink;
