@@ -8,23 +8,21 @@
 #include "control/json.h"
 #include "ctl/ask.h"
 #include "ctl/doctor.h"
+#include "ctl/folder.h"
 #include "ctl/follow.h"
 #include "ctl/setup.h"
 #include "ctl/text.h"
 #include "util/clock.h"
 #include "util/path.h"
-#include "util/thread.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #define REPORT_MAX ((size_t) 64 * 1024)
 #define SECRET_ROOM ((size_t) 64 * 1024)
-#define FOLDER_PATIENCE (5 * NSEC_PER_SEC) /* a mount may hang */
-#define WALK_PATIENCE (5 * NSEC_PER_SEC)   /* azsyncd is to begin, whatever is in it */
+#define WALK_PATIENCE (5 * NSEC_PER_SEC) /* azsyncd is to begin, whatever is in it */
 #define FOLLOW_TIME (10 * NSEC_PER_SEC)
 #define EMULATOR "http://127.0.0.1:10000/devstoreaccount1"
 #define NOTHING "nothing was changed"
@@ -54,85 +52,6 @@ static void adding_done(Adding *a) {
         free(a->secret_file);
         json_decref(a->doctor.findings.checks);
         (void) sd_event_unref(a->doctor.loop);
-}
-
-/* --- the folder --- */
-
-typedef struct Look {
-        char *folder; /* as it was typed; then absolute */
-        int err;
-} Look;
-
-static void look_done(void *userdata) {
-        Look *l = userdata;
-
-        free(l->folder);
-        free(l);
-}
-
-/* An absolute path without ".", "//" and a '/' at its end; ".." is where the file system says. Links stay, so that the
- * loader names the real path. NULL: errno tells. */
-static char *absolute(const char *typed) {
-        _cleanup_free_ char *here = typed[0] == '/' ? NULL : getcwd(NULL, 0), *whole = NULL;
-        size_t size = 0;
-
-        if ((typed[0] != '/' && !here) || asprintf(&whole, "%s/%s", here ? here : "", typed) < 0)
-                return NULL;
-        for (const char *p = whole; *p;) {
-                size_t n;
-
-                p += strspn(p, "/");
-                n = strcspn(p, "/");
-                if (n == 2 && p[0] == '.' && p[1] == '.')
-                        return realpath(typed, NULL);
-                if (n > 0 && !(n == 1 && p[0] == '.')) {
-                        whole[size++] = '/';
-                        memmove(whole + size, p, n);
-                        size += n;
-                }
-                p += n;
-        }
-        whole[size == 0 ? 1 : size] = '\0';
-        return TAKE_PTR(whole);
-}
-
-static void look(void *userdata) {
-        Look *l = userdata;
-        char *whole = absolute(l->folder);
-        _cleanup_close_ int fd = whole ? open(whole, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-        l->err = fd < 0 ? errno : 0;
-        if (!whole)
-                return;
-        free(l->folder);
-        l->folder = whole;
-}
-
-static int find_folder(Adding *a) {
-        Look *l = calloc(1, sizeof(*l));
-        int64_t left = FOLDER_PATIENCE;
-        int err;
-
-        if (!l || !(l->folder = strdup(a->o->names[0]))) {
-                free(l);
-                return setup_fail("out of memory");
-        }
-        if (l->folder[0] == '\0') {
-                look_done(l);
-                return setup_fail("FOLDER is empty");
-        }
-        if (!thread_ask(look, look_done, l, &left))
-                return setup_fail("%s does not answer: its mount hangs", PATH_SHOWN(a->o->names[0]));
-        a->folder = TAKE_PTR(l->folder);
-        err = l->err;
-        look_done(l);
-        if (err == 0)
-                return 0;
-        return setup_fail("%s: %s%s", PATH_SHOWN(a->folder), strerror(err),
-                          err == ENOENT    ? "; make it first, if that is not a slip"
-                          : err == ENOTDIR ? "; expected a folder"
-                          : err == EACCES  ? "; azsyncd must be able to read it"
-                                           : "");
 }
 
 /* --- what is to be written --- */
@@ -471,7 +390,7 @@ int verb_add(const Options *o) {
 
         r = where_find(&a.where, o, true);
         if (r == 0)
-                r = find_folder(&a);
+                r = folder_find(o->names[0], &a.folder);
         if (r == 0)
                 r = compose(&a);
         if (r != 0)
