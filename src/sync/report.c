@@ -151,6 +151,15 @@ typedef struct QueueUser {
         void *userdata;
 } QueueUser;
 
+/* What a row need not say, as its state does. */
+static const char *reason_of(const Row *row) {
+        if (row->state == PATH_HELD)
+                return "deleted or emptied here; waits for azsyncctl approve or reject";
+        if (row->state == PATH_GONE && row->reason[0] == '\0')
+                return "deleted here; waiting for delete-delay";
+        return row->reason;
+}
+
 static int on_row(const Row *row, void *userdata) {
         QueueUser *u = userdata;
         bool timed = row->state == PATH_PENDING || row->state == PATH_GONE;
@@ -161,10 +170,7 @@ static int on_row(const Row *row, void *userdata) {
                         .mapping = u->mapping->config->name,
                         .path = row->path,
                         .state = busy ? "busy" : path_state_name(row->state),
-                        .reason = busy ? ROW_BUSY_REASON
-                                  : row->reason[0] == '\0' && row->state == PATH_GONE
-                                          ? "deleted here; waiting for delete-delay"
-                                          : row->reason,
+                        .reason = busy ? ROW_BUSY_REASON : reason_of(row),
                         .attempts = row->attempts,
                         .first_ns = row->first,
                         .next_ns = timed ? clock_wall() + MAX(row->due - clock_boot(), INT64_C(0)) : 0,

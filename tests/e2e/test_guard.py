@@ -41,7 +41,7 @@ def test_emptied_folder_is_held(make, account, folder, equal, down):
         d.until_status(60, uploaded_files=1, pending=0)
         assert d.status()["held"] == 200
         held = [i for i in d.queue().values() if i["state"] == "held"]
-        assert len(held) == 200
+        assert len(held) == 200 and {i["reason"] for i in held} == {"deleted or emptied here; waits for azsyncctl approve or reject"}
         # 7.5: looked at once more when it is released: what is back is not deleted
         (folder / "d000").mkdir()
         (folder / "d000/f00000.txt").write_text("back, but other")
