@@ -1,4 +1,4 @@
-"""What every end-to-end test is given: a real service, an account of its own, a folder, a daemon."""
+"""What every end-to-end test is given besides given.py: a folder, a daemon."""
 import itertools
 import os
 import pathlib
@@ -6,10 +6,9 @@ import random
 
 import pytest
 
-from azurite import Azurite
-from compare import compare
 from daemon import AZSYNCD, SANITIZED, Daemon
-from proxy import Proxy
+
+pytest_plugins = ["given"]
 
 
 def pytest_configure(config):
@@ -23,27 +22,6 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("timing"):
                 item.add_marker(pytest.mark.skip(reason="sanitizers change what it measures"))
-
-
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory):
-    """One for each file of tests: after ten minutes Azurite sweeps what nobody refers to any more, and in memory that can
-    stop it for minutes; and a young one is a fast one."""
-    with Azurite(tmp_path_factory.mktemp("azurite")) as service:
-        yield service
-
-
-@pytest.fixture
-def account(azurite):
-    return azurite.account()
-
-
-@pytest.fixture
-def proxy(azurite):
-    """The counting proxy. Whatever the test does, no write goes without a condition (pitfalls 10.6, invariant f)."""
-    with Proxy(azurite.port) as p:
-        yield p
-    assert p.unconditional() == []
 
 
 @pytest.fixture
@@ -76,15 +54,6 @@ def make(tmp_path, account, folder):
 
 
 @pytest.fixture
-def equal(account, folder):
-    """equal() fails with every difference between the folder and the container, told by the SDK."""
-    def check(where=None, container="box", **options):
-        wrong = compare(account.client(), container, where or folder, **options)
-        assert wrong == [], "\n".join(wrong[:20])
-    return check
-
-
-@pytest.fixture
 def rounds():
     """rounds(sample, full): how often an experiment is repeated: `sample` times in every test run, `full` under
     scripts/torture, or as often as was asked for there."""
@@ -108,12 +77,3 @@ def headers(tmp_path_factory):
     source = pathlib.Path("/usr/include/linux")
     assert source.is_dir(), "linux-libc-dev is missing"
     return source
-
-
-def tree(folder, count, size=200, per_folder=100):
-    """`count` small files, each with content of its own."""
-    for n in range(count):
-        where = folder / f"d{n // per_folder:03d}"
-        if n % per_folder == 0:
-            where.mkdir(parents=True, exist_ok=True)
-        (where / f"f{n:05d}.txt").write_bytes((b"%d " % n * size)[:size])

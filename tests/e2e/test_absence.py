@@ -2,8 +2,8 @@
 counted once (pitfalls 7.4)."""
 import pytest
 
-from conftest import tree
 from daemon import until
+from given import tree
 from proxy import Answer, Gate
 
 CHANGED = Answer(412, "ConditionNotMet")

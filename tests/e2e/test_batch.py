@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from conftest import tree
 from daemon import until
+from given import tree
 from proxy import Answer, Cut, Parts, Reset, Zombie
 
 WIDE = {"delete-guard": {"files": 100000, "percent": 100}}

@@ -11,9 +11,9 @@ import tarfile
 
 import pytest
 
-from conftest import tree
 from daemon import until
 from disks import DiskError, Image, run
+from given import tree
 
 EVENTS_ALONE = {"rescan": "30d"}  # what a scan would find must not be found by one
 FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_COLLAPSE, FALLOC_ZERO = 1, 2, 8, 16

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from conftest import tree
 from daemon import TOP, WITHOUT_POWERS
+from given import tree
 
 GOOD = "accounts:\n  main:\n    connection-string: UseDevelopmentStorage=true\n"
 MAPPING = "folder: {folder}\naccount: main\ncontainer: box\n"

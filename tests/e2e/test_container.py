@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from conftest import tree
 from daemon import until
+from given import tree
 from proxy import Answer, Cut, Reset
 
 

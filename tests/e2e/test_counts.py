@@ -26,8 +26,8 @@ import tomllib
 
 import pytest
 
-from conftest import tree
 from daemon import until
+from given import tree
 from proxy import Proxy
 
 pytestmark = pytest.mark.timing  # sanitizers change what is counted

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from conftest import tree
 from daemon import until
+from given import tree
 from proxy import Gate
 
 MIB = 1 << 20

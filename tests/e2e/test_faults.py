@@ -14,8 +14,8 @@ import pytest
 
 from azurite import Azurite
 from compare import compare
-from conftest import tree
 from daemon import until
+from given import tree
 from proxy import Alter, Answer, Cut, Delay, Drip, Gate, Mute, Proxy, Reset, Zombie
 
 WRITES = ("put-blob", "put-block", "put-block-list", "copy", "delete", "batch", "set-metadata")

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from conftest import tree
 from daemon import until
 from disks import Image
+from given import tree
 from mounts import Fuse, clear, mount, umount_idle
 from test_guard import names
 

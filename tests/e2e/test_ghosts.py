@@ -10,9 +10,9 @@ import threading
 
 import pytest
 
-from conftest import tree
 from daemon import until
 from disks import KINDS, Image
+from given import tree
 from proxy import Answer
 
 FILLERS = 10_000  # so many entries make a listing long enough to be overtaken; excluded, so that they cost no request

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from conftest import tree
 from daemon import WITHOUT_POWERS, until
+from given import tree
 
 
 def names(account, container="box"):

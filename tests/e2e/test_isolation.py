@@ -7,8 +7,8 @@ import sqlite3
 
 import pytest
 
-from conftest import tree
 from daemon import until
+from given import tree
 from mounts import Fuse, clear, mount
 from proxy import Gate
 

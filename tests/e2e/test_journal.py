@@ -11,9 +11,9 @@ import subprocess
 
 import pytest
 
-from conftest import tree
 from daemon import until
 from disks import Image
+from given import tree
 from proxy import Answer
 
 FULL = "full"

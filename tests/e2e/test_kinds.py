@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from compare import blob_to_name
-from conftest import tree
 from daemon import WITHOUT_POWERS, until
+from given import tree
 from proxy import Gate
 
 ROOT = os.getuid() == 0

@@ -12,8 +12,8 @@ import pytest
 
 from azurite import Azurite
 from compare import compare
-from conftest import tree
 from daemon import SANITIZED, until
+from given import tree
 from proxy import Answer, Cut, Gate, Reset
 
 

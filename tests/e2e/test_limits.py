@@ -9,8 +9,8 @@ import signal
 
 import pytest
 
-from conftest import tree
 from daemon import until
+from given import tree
 
 
 def limits(pid):

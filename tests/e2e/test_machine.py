@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from conftest import tree
 from daemon import WITHOUT_POWERS, until
+from given import tree
 
 
 def lines(d):

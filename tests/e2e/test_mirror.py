@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from azurite import Azurite
-from conftest import tree
 from daemon import WITHOUT_POWERS
+from given import tree
 
 NO_BRAKE = {"delete-guard": {"files": 1000000, "percent": 100}}  # most of the folder goes, and that is meant
 

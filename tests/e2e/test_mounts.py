@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from conftest import tree
 from daemon import WITHOUT_POWERS, until
 from disks import Image
+from given import tree
 from mounts import clear, mount, umount, umount_idle
 from test_guard import empty, names
 

@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
-from conftest import tree
 from daemon import until
+from given import tree
 
 @pytest.mark.asan
 def test_secrets(make, account, folder, tmp_path):

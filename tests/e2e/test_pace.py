@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
-from conftest import tree
 from daemon import until
+from given import tree
 from proxy import Answer, Gate
 
 

@@ -11,9 +11,9 @@ import uuid
 import pytest
 
 from compare import compare
-from conftest import tree
 from daemon import until
 from disks import ROOT, Image
+from given import tree
 from workload import NO_GUARD, Workload
 
 FILES = 30

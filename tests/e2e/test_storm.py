@@ -5,8 +5,8 @@ import random
 import signal
 import subprocess
 
-from conftest import tree
 from daemon import until
+from given import tree
 
 EVENTS = 36000
 QUEUE = int(pathlib.Path("/proc/sys/fs/inotify/max_queued_events").read_text())

@@ -6,8 +6,8 @@ import hashlib
 import pytest
 from azure.storage.blob import BlobBlock
 
-from conftest import tree
 from daemon import until
+from given import tree
 from proxy import Answer
 
 LARGE, BLOCK = 9 * 2**20, 4 * 2**20

@@ -10,8 +10,8 @@ import tempfile
 
 import pytest
 
-from conftest import tree
 from daemon import AZSYNCD, BUILD, TOP
+from given import tree
 
 UNIT = BUILD / "systemd/azsyncd.service"
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from conftest import tree
 from daemon import until
+from given import tree
 from proxy import Gate
 
 

@@ -4,15 +4,6 @@ import collections
 LEAST = 2000  # files
 
 
-def tree(folder, count, size=200, per_folder=100):
-    """`count` small files, each with content of its own."""
-    for n in range(count):
-        where = folder / f"d{n // per_folder:04d}"
-        if n % per_folder == 0:
-            where.mkdir(parents=True, exist_ok=True)
-        (where / f"f{n:06d}").write_bytes((b"%d " % n * size)[:size])
-
-
 class Changes:
     """Fifty changes to a tree() of LEAST files or more, of which `cost` keeps the account: requests by their verb (of
     deletions the names, however many travel together), and `bytes` of content."""
@@ -22,7 +13,7 @@ class Changes:
         self.cost = collections.Counter()
 
     def _file(self, n):
-        return self.folder / f"d{n // self.per_folder:04d}/f{n:06d}"
+        return self.folder / f"d{n // self.per_folder:03d}/f{n:05d}.txt"
 
     def _write(self, path, data):
         path.write_bytes(data)
@@ -30,7 +21,7 @@ class Changes:
 
     def make(self):
         for n in range(10):
-            self._write(self.folder / f"d0000/new{n}", b"new %d" % n)
+            self._write(self.folder / f"d000/new{n}", b"new %d" % n)
         for n in range(100, 110):  # another size
             self._write(self._file(n), b"edited %d" % n)
         for n in range(200, 205):  # of the same size
@@ -40,12 +31,12 @@ class Changes:
             self._write(other, b"saved %d" % n)
             other.rename(self._file(n))
         for n in range(400, 410):  # renamed, within a folder and into another one
-            self._file(n).rename(self.folder / f"d{n % 2:04d}/renamed{n}")
+            self._file(n).rename(self.folder / f"d{n % 2:03d}/renamed{n}")
             self.cost.update({"copy": 1, "deletions": 1})
         for n in range(500, 508):
             self._file(n).unlink()
             self.cost.update(deletions=1)
-        (self.folder / "d0006").rename(self.folder / "moved")
+        (self.folder / "d006").rename(self.folder / "moved")
         self.cost.update({"copy": self.per_folder, "deletions": self.per_folder})
         self._file(700).chmod(0o640)  # what a file is besides its content
         self.cost.update({"set-metadata": 1})

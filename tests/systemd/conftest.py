@@ -1,4 +1,4 @@
-"""What every test with systemd is given: a booted Debian with the package installed, a real service, and an account."""
+"""What every test with systemd is given besides tests/e2e/given.py: a booted Debian with the package installed."""
 import os
 import pathlib
 import sys
@@ -9,12 +9,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))  # the service, and who compares, are those of the end-to-end tests
 
 import root
-from azurite import Azurite
 from changes import LEAST
-from compare import compare
 from machine import Failed, Machine, why_not
-from proxy import Proxy
 from service import MAPPING, Service
+
+pytest_plugins = ["given"]
 
 
 @pytest.fixture(scope="session")
@@ -59,17 +58,6 @@ def install(machine, package):
     return machine.run("dpkg", "--install", "/root/azsyncd.deb")
 
 
-@pytest.fixture(scope="module")
-def azurite(tarball, tmp_path_factory):
-    with Azurite(tmp_path_factory.mktemp("azurite")) as service:
-        yield service
-
-
-@pytest.fixture
-def account(azurite):
-    return azurite.account()
-
-
 @pytest.fixture
 def folder(installed):
     """An empty /srv/data in the machine, as the host sees it."""
@@ -87,23 +75,6 @@ def service(installed, account, folder):
     installed.run("sh", "-c", "rm -rf /var/lib/azsyncd/* /etc/systemd/system/azsyncd.service.d /etc/azsyncd/mappings.d/*.yaml")
     s.systemctl("daemon-reload")
     s.systemctl("reset-failed", expect=None)
-
-
-@pytest.fixture
-def proxy(azurite):
-    """The counting proxy. Whatever the test does, no write goes without a condition (pitfalls 10.6)."""
-    with Proxy(azurite.port) as p:
-        yield p
-    assert p.unconditional() == []
-
-
-@pytest.fixture
-def equal(account, folder):
-    """equal() fails with every difference between the folder and the container, told by the SDK."""
-    def check(where=None, container="box", **options):
-        wrong = compare(account.client(), container, where or folder, **options)
-        assert wrong == [], "\n".join(wrong[:20])
-    return check
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-from changes import tree
 from daemon import TOP, until
+from given import tree
 from service import MAPPING
 
 MESSAGES = dict(re.findall(r'#define (MSG_\w+) "([0-9a-f]+)"', (TOP / "include/azsyncd/messages.h").read_text()))

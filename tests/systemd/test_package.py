@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from changes import LEAST, Changes, check, tree
+from changes import LEAST, Changes, check
 from conftest import install
 from daemon import until
+from given import tree
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ The figures of the full length are in docs/reliability.md.
 """
 import time
 
-from changes import LEAST, Changes, check, tree
+from changes import LEAST, Changes, check
 from daemon import until
+from given import tree
 
 
 def test_killed(service, folder, equal):

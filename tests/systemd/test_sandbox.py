@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from changes import tree
 from daemon import until
+from given import tree
 from service import MAPPING
 
 
