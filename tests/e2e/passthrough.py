@@ -1,6 +1,5 @@
 """passthrough.py BACKING MOUNTPOINT [FLAG]: a FUSE file system that shows another folder. While the file FLAG exists,
 every answer waits: a server that took the question and says nothing. (SIGSTOP it, and it does not even take them.)"""
-import errno
 import os
 import sys
 import time

@@ -192,13 +192,14 @@ def test_zombie_of_a_file_that_is_gone(make, account, proxy, folder):
 
 @pytest.mark.asan
 def test_file_changes_under_its_request(make, proxy, folder, equal):
-    """10.5: the file grows, shrinks or goes while its request is on its way: a body is a buffer that was read whole, so no
-    length is ever wrong; what is sent is one version of the file, and the next one follows."""
-    gate, large = Gate(), b"first" * (LARGE // 5)
-    for name in ("grows", "shrinks", "goes"):
+    """10.5, 8.1-8.3: the file grows, shrinks or goes while its request is on its way: a body is a buffer that was read
+    whole, so no length is ever wrong; what is sent is one version of the file, and the next one follows, but not before
+    that."""
+    gate, large, held = Gate(), b"first" * (LARGE // 5), ("grows", "shrinks", "goes")
+    for name in held:
         (folder / name).write_bytes(b"first" * 1000)
     (folder / "large").write_bytes(large)
-    proxy.rule = lambda request: gate if request.verb in ("put-blob", "put-block") and not gate.opened.is_set() else None
+    proxy.rule = lambda request: gate if request.blob in (*held, "large") and not gate.opened.is_set() else None
     with make(port=proxy.port) as d:
         until(lambda: proxy.count("put-blob") == 3 and proxy.count("put-block"), 60, "all are held")
         with open(folder / "grows", "ab") as f:
@@ -206,6 +207,9 @@ def test_file_changes_under_its_request(make, proxy, folder, equal):
         os.truncate(folder / "shrinks", 10)
         os.truncate(folder / "large", len(large) // 2)
         (folder / "goes").unlink()
+        (folder / "beside").write_text("what was heard before this has been looked at when this is there")
+        until(lambda: proxy.puts()["beside"], 60, "another file")
+        assert [sum(r.blob == name for r in proxy.requests) for name in held] == [1, 1, 1]
         gate.open()
         d.wait_sync()
         equal()

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from daemon import until
-from disks import Image
+from disks import Image, run
 from given import tree
 from mounts import Fuse, clear, mount, umount_idle
 from test_guard import names
@@ -205,6 +205,28 @@ def test_nested_mount(make, account, folder, mounted, proxy, equal):
         equal()
         assert sorted(set(writes(proxy, mark))) == ["delete /box/d000/f00000.txt", "put-blob /box/beside",
                                                     "put-blob /box/d000/f00001.txt"]
+
+
+def test_subvolume(make, tmp_path, proxy, equal):
+    """2.5: a subvolume has a device number and inode numbers of its own, and is no mount: a folder like any other."""
+    with Image(tmp_path / "image", "btrfs", 0, tmp_path / "disk") as disk:
+        where, sub = disk.mountpoint, disk.mountpoint / "sub"
+        tree(where, 10)
+        with make({"folder": str(where)}, port=proxy.port) as d:
+            d.wait_sync()
+            run("btrfs", "subvolume", "create", sub)
+            assert os.stat(sub).st_dev != os.stat(where).st_dev
+            tree(sub, 10)
+            d.wait_sync()
+            equal(where)
+            numbers = {path.stat().st_ino for path in where.glob("d000/*")}
+            twin = next(path for path in sorted(sub.glob("d000/*")) if path.stat().st_ino in numbers)
+            twin.write_text("changed; another file has its inode number")
+            shutil.move(where / "d000/f00001.txt", sub / "moved")  # a copy: nothing is renamed across subvolumes
+            d.wait_sync()
+            equal(where)
+            status = d.status()
+            assert status["skipped"] == status["polled_folders"] == status["copied_files"] == 0
 
 
 def test_bind_mount_inside(make, account, folder, mounted, proxy, equal):

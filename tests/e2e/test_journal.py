@@ -3,8 +3,8 @@ daemon lives, says so, deletes nothing on the strength of what it cannot know, a
 import contextlib
 import hashlib
 import os
+import pathlib
 import random
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -396,6 +396,40 @@ def test_damaged_while_it_runs(make, proxy, folder, equal, state_disk):
 
 
 # --- who may have it ---
+
+def test_one_connection(make, folder):
+    """pitfalls 9.2, 9.3: it is open once, by nobody else, and nothing of it is mapped: no shared memory, no mmap_size."""
+    tree(folder, 20)
+    with make() as d:
+        d.wait_sync()
+        links = [os.readlink(fd) for fd in (pathlib.Path("/proc") / str(d.pid) / "fd").iterdir() if fd.is_symlink()]
+        assert sorted(os.path.basename(link) for link in links if link.startswith(f"{d.state}/journal")) == \
+            ["journal.db", "journal.db-wal"]
+        assert str(d.state) not in (pathlib.Path("/proc") / str(d.pid) / "maps").read_text()
+        assert not (d.state / "journal.db-shm").exists()
+        with contextlib.closing(sqlite3.connect(d.state / "journal.db", timeout=0)) as db:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                db.execute("SELECT name FROM path")
+
+
+def test_somebody_looks_into_it(make, folder, equal):
+    """pitfalls 9.8: as long as SQLite's own tools keep it from being opened, it is neither damaged nor rebuilt: azsyncd
+    does not start, and says why."""
+    rewrite(folder / "file", "content")
+    daemon = make()
+    with daemon as d:
+        d.wait_sync()
+    with contextlib.closing(sqlite3.connect(daemon.state / "journal.db", isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        done = daemon.run()
+        assert done.rc == 1 and "locked" in done.err, done
+        db.execute("ROLLBACK")
+    with daemon as d:
+        d.wait_sync()
+        equal()
+        assert d.status()["uploaded_files"] == 0
+    assert not list(daemon.state.glob("*.damaged"))
+
 
 def test_newer_schema_is_refused(make, folder):
     """pitfalls 9.10: refused in words, and left as it is."""

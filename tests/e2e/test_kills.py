@@ -1,4 +1,4 @@
-"""kill -9 at the n-th system call (pitfalls section 8): before and after each write to the journal, each word to the
+"""kill -9 at the n-th system call (L3, pitfalls 8): before and after each write to the journal, each word to the
 service, each word from it, whatever stands between two of them."""
 import os
 import random

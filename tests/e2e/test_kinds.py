@@ -13,7 +13,6 @@ import pytest
 from compare import blob_to_name
 from daemon import WITHOUT_POWERS, until
 from given import tree
-from proxy import Gate
 
 ROOT = os.getuid() == 0
 

@@ -103,7 +103,7 @@ def test_leased_blob(make, account, folder, equal):
 
 @pytest.mark.asan
 def test_snapshots(make, account, folder, equal):
-    """1.5: a blob with snapshots is replaced and deleted all the same."""
+    """pitfalls 7.7: a blob with snapshots is replaced and deleted all the same."""
     tree(folder, 3)
     box = account.client().get_container_client("box")
     with make() as d:
@@ -143,7 +143,7 @@ PERMANENT = {"BlobImmutableDueToPolicy": 409, "InvalidBlobType": 409, "MetadataT
 
 @pytest.mark.asan
 def test_permanent(make, proxy, folder, equal):
-    """1.11: what can never succeed is named after one try, and holds nothing else up."""
+    """10.10, 10.16: what can never succeed is named after one try, and holds nothing else up."""
     for code in PERMANENT:
         (folder / code).write_text("content")
     (folder / "fine").write_text("content")
@@ -163,8 +163,8 @@ def test_permanent(make, proxy, folder, equal):
 @pytest.mark.asan
 @pytest.mark.parametrize("size", [16, 36, 64], ids=["rclone", "azcopy", "rclone 1.60"])
 def test_blocks_left_by_others(make, account, proxy, folder, equal, size):
-    """7.5: unfinished blocks with ids of another length: ours take on that length, so no blob is ever seen that no file was.
-    For large files and small ones, new and known ones."""
+    """azure-blob.md 7.5: unfinished blocks with ids of another length: ours take on that length, so no blob is ever seen
+    that no file was. For large files and small ones, new and known ones."""
     box = account.client().create_container("box")
 
     def stage(name):

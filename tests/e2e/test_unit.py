@@ -87,6 +87,8 @@ def test_reads_others_files_by_one_capability(make, open_place, equal):
         equal(folder)
         status = (pathlib.Path("/proc") / str(d.pid) / "status").read_text()
         assert re.search(r"^CapEff:\s+0*4$", status, re.MULTILINE), status
+        # pitfalls 11.8: no core, no debugger: it is not "dumpable", so what is the user's in /proc is root's
+        assert os.stat(f"/proc/{d.pid}/environ").st_uid == 0
         (folder / "later").write_text("of root, closed to others")
         (folder / "later").chmod(0o600)
         d.wait_sync()

@@ -1,7 +1,6 @@
 """`azsyncctl wait` never says "in sync" while it is not (promise 3), and says it soon. An idle daemon is idle."""
 import os
 import pathlib
-import time
 
 import pytest
 
