@@ -12,7 +12,7 @@ import tarfile
 import pytest
 
 from daemon import until
-from disks import DiskError, Image, run
+from disks import Image
 from given import tree
 
 EVENTS_ALONE = {"rescan": "30d"}  # what a scan would find must not be found by one
@@ -309,32 +309,3 @@ def test_edited_in_place_while_down(make, folder, equal):
     with d:
         d.wait_sync()
         equal()
-
-
-def test_changed_below_an_overlay(make, account, tmp_path, equal):
-    """pitfalls 2.3: what is written into a layer of an overlay directly is told by no event: so it is compared now and
-    then, status says so, and the inode numbers that may change cost no upload."""
-    with Image(tmp_path / "image", "tmpfs", 64, tmp_path / "tmpfs") as disk:
-        lower, upper, work, merged = (disk.mountpoint / name for name in ("lower", "upper", "work", "merged"))
-        for path in (lower, upper, work, merged):
-            path.mkdir()
-        tree(lower, 20)
-        try:
-            run("mount", "-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", "overlay", merged)
-        except DiskError as e:
-            pytest.skip(f"no overlay here: {e}")
-        try:
-            # as for any that does not tell: every 30 s at most, which is 3 s here
-            with make(mapping={"folder": str(merged), "rescan": "30d"}) as d:
-                d.wait_sync()
-                equal(merged)
-                (merged / "d000/f00003.txt").write_text("copied up")
-                d.wait_sync()
-                (upper / "below").write_text("told by nobody")
-                box = account.client().get_container_client("box")
-                until(lambda: box.get_blob_client("below").exists(), 60, "the scan")
-                d.wait_sync()
-                equal(merged)
-                assert d.status()["uploaded_files"] == 22
-        finally:
-            run("umount", merged)

@@ -1,5 +1,4 @@
-"""A scan is not a snapshot: a file that is renamed meanwhile is seen twice, or not at all (pitfalls 4.11, 4.12, 5.5). And
-file systems that come back under another device number (4.1, 7.2)."""
+"""A scan is not a snapshot: a file that is renamed meanwhile is seen twice, or not at all (pitfalls 4.11, 4.12, 5.5)."""
 import contextlib
 import os
 import random
@@ -235,41 +234,3 @@ def test_listing_that_is_cut(make, proxy, account, folder, equal, error):
         d.wait_sync()
         equal()
     assert proxy.count("delete") == 0
-
-
-@pytest.mark.parametrize("down", [False, True], ids=["while it runs", "while it is down"])
-@pytest.mark.parametrize("disk", ["ext4", "xfs", "btrfs"], indirect=True)
-def test_another_device_number(disk, down, make, proxy, equal, tmp_path):
-    """4.1, 7.2: unmounted, and mounted again as another device: nothing is sent, nothing asked, nothing blocked for
-    long."""
-    folder = disk.mountpoint / "box"
-    tree(folder, 100)
-    d = make({"folder": str(folder)}, port=proxy.port)
-    device = os.stat(folder).st_dev
-    with contextlib.ExitStack() as stack:
-        with d:
-            d.wait_sync()
-            if not down:
-                equal(folder)
-        if not down:
-            d.start()
-            stack.push(d)
-            d.wait_sync()
-        before = proxy.mark()
-        disk.unmount()
-        # what has no device of its own takes the first number that is free: another one takes it first
-        stack.enter_context(Image(None, "tmpfs", 1, tmp_path / "decoy"))
-        disk.attach().mount()
-        assert os.stat(folder).st_dev != device, "the device number is the same: nothing was tested"
-        if down:
-            d.start()
-            stack.push(d)
-        d.until_status(60, state="idle", files=100, pending=0, held=0)
-        assert d.ctl("rescan").rc == 0
-        d.wait_sync()
-        assert [r for r in proxy.requests[before:] if r.verb != "list"] == []  # a start lists what is there
-        assert proxy.body_bytes(before) == 0
-        (folder / "after").write_text("life goes on")
-        d.wait_sync()
-        assert proxy.puts(before) == {"after": 1}
-        equal(folder)

@@ -1,7 +1,6 @@
 """No local accident empties the cloud: root identity and the brake on deletions (pitfalls 5.9 and section 7)."""
 import os
 import shutil
-import subprocess
 
 import pytest
 
@@ -268,69 +267,6 @@ def test_replaced_root_is_blocked(make, account, folder):
         until(lambda: d.ctl("approve", "docs").rc == 0, 30)
         d.until_status(60, held=30)  # accepted as the root, but thirty files are gone
         assert before <= names(account)
-
-
-class Disk:
-    """A small ext4 on a loop device, mounted over `where`."""
-
-    def __init__(self, tmp_path, where, size=32):
-        self.image, self.where = tmp_path / "disk.img", where
-        with open(self.image, "wb") as f:
-            f.truncate(size << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(self.image)], check=True)
-
-    def mount(self):
-        return subprocess.run(["mount", "-o", "loop", str(self.image), str(self.where)], capture_output=True).returncode == 0
-
-    def umount(self, *how):
-        subprocess.run(["umount", *how, str(self.where)], check=True)
-
-
-@pytest.fixture
-def disk(tmp_path, folder):
-    d = Disk(tmp_path, folder)
-    if os.geteuid() != 0 or not d.mount():
-        pytest.skip("no loop mounts here")
-    yield d
-    while subprocess.run(["umount", "-l", str(folder)], capture_output=True).returncode == 0:
-        pass
-
-
-@pytest.mark.parametrize("how", ["unmounted", "lazily", "mounted over", "down"])
-def test_missing_disk(make, account, folder, disk, how):
-    """2.1, 2.8, 7.2, 7.3: the disk goes away in every way: nothing is deleted, and nothing is sent again when it is back."""
-    tree(folder, 50)
-    d = make()
-    with d:
-        d.wait_sync()
-        before = names(account)
-        if how == "unmounted":
-            until(lambda: subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0, 20,
-                  "an idle daemon pins the mount (2.8)")
-        elif how == "lazily":
-            handle = open(folder / "d000/f00000.txt")
-            disk.umount("-l")
-            handle.close()
-        elif how == "mounted over":
-            subprocess.run(["mount", "-t", "tmpfs", "none", str(folder)], check=True)
-            (folder / "stranger").write_text("not of this disk")
-        if how != "down":
-            d.until_status(60, state="blocked")
-            d.wait_sync(30, expect=3)
-            assert d.status()["held"] == 0 and names(account) == before
-    if how == "down":
-        disk.umount()
-    with d:
-        d.until_status(60, state="blocked")
-        assert names(account) == before
-        if how == "mounted over":
-            subprocess.run(["umount", str(folder)], check=True)
-        else:
-            assert disk.mount()
-        d.until_status(60, state="idle", pending=0)
-        d.wait_sync()
-        assert d.status()["uploaded_files"] == 0 and d.status()["requests"] == 0
-        assert names(account) == before
 
 
 @pytest.mark.asan

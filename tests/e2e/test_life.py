@@ -18,7 +18,8 @@ from proxy import Answer, Cut, Gate, Reset
 
 
 def test_service_stopped_under_changes(make, tmp_path, folder):
-    """30 s without a service under 200 changes: pending is shown, wait times out, equal after it is back."""
+    """Without a service under 200 changes: pending is shown, wait times out, equal after it is back; what was confirmed is
+    not sent again."""
     tree(folder, 200)
     service = Azurite(tmp_path / "az", location=tmp_path / "az", accounts=1)
     with service:
@@ -26,7 +27,6 @@ def test_service_stopped_under_changes(make, tmp_path, folder):
         with make(accounts={"main": {"connection-string": account.connection_string()}}) as d:
             d.wait_sync()
             service.stop()
-            began = time.monotonic()
             for n in range(100):
                 (folder / f"d000/f{n:05d}.txt").write_text(f"changed {n}")
             for n in range(50):
@@ -38,12 +38,14 @@ def test_service_stopped_under_changes(make, tmp_path, folder):
             assert d.ctl("wait", "--timeout", "1").rc == 1
             status = d.until_status(60, state="offline", pending=lambda n: n >= 200)
             assert status["lag_s"] > 0 and status["last_error"]
-            until(lambda: time.monotonic() - began >= 30, 60)
+            tried = d.log().count("not reachable")
+            until(lambda: d.log().count("not reachable") >= tried + 5, 60, "it tries in vain")
             assert d.ctl("wait", "--timeout", "1").rc == 1
             service.start()
             d.wait_sync(180)
             assert compare(account.client(), "box", folder) == []
-            assert d.status()["lag_s"] == 0
+            status = d.status()
+            assert (status["lag_s"], status["uploaded_files"], status["copied_files"]) == (0, 350, 20)
 
 
 def confirmed(daemon, copy):
@@ -392,36 +394,6 @@ def test_container(make, account, proxy, folder, equal):
         d.until_status(60, state="idle", pending=0)
         d.wait_sync()
         equal(container="by-hand")
-
-
-@pytest.mark.asan
-def test_conflict(make, account, folder, equal):
-    """A blob that someone else changed: theirs is kept and named; with `overwrite` ours replaces it (10.15)."""
-    tree(folder, 5)
-    name = "d000/f00000.txt"
-    daemon = make()
-    box = account.client().get_container_client("box")
-    with daemon as d:
-        d.wait_sync()
-        box.upload_blob(name, b"theirs", overwrite=True)
-        (folder / name).write_text("ours")
-        (folder / "d000/f00001.txt").write_text("no conflict")
-        d.until_status(60, conflicts=1, pending=0)
-        d.wait_sync(30, expect=3)
-        assert box.download_blob(name).readall() == b"theirs"
-        assert box.download_blob("d000/f00001.txt").readall() == b"no conflict"
-        assert d.queue()[name]["state"] == "conflict"
-        assert d.ctl("status", "--check").rc == 3
-        d.map("docs", folder=folder, container="box", conflict="overwrite")
-        assert d.ctl("reload").rc == 0
-        assert d.ctl("retry").rc == 0
-        d.wait_sync()
-        equal()
-        box.upload_blob(name, b"theirs again", overwrite=True)
-        (folder / name).write_text("ours again")
-        d.wait_sync()
-        equal()
-        assert d.status()["conflicts"] == 0
 
 
 @pytest.mark.asan

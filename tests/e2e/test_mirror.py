@@ -8,7 +8,6 @@ import subprocess
 
 import pytest
 
-from azurite import Azurite
 from daemon import WITHOUT_POWERS
 from given import tree
 
@@ -384,35 +383,6 @@ def test_deletes_keep(make, account, folder):
         assert d.status()["deleted_files"] == 0
     names = {b.name for b in account.client().get_container_client("box").list_blobs()}
     assert {"d000/f00000.txt", "d000/f00001.txt", "moved"} <= names
-
-
-def test_large_file_by_blocks(make, proxy, folder, equal):
-    """Beyond the threshold: Put Block and one Put Block List, with the whole file's MD5 on the blob."""
-    with open(folder / "large", "wb") as f:
-        for n in range(40):
-            f.write(os.urandom(64) * (2**20 // 64))
-            f.write(b"%d" % n)
-    with make(port=proxy.port) as d:
-        d.wait_sync(300)
-        equal()
-        assert proxy.count("put-block") > 1 and proxy.puts() == {"large": 1}
-        with open(folder / "large", "r+b") as f:
-            f.seek(20 * 2**20)
-            f.write(b"changed in the middle")
-        d.wait_sync(300)
-        equal()
-
-
-@pytest.mark.asan
-def test_file_larger_than_the_threshold(make, proxy, folder, equal):
-    """The same with sanitizers, smaller."""
-    (folder / "large").write_bytes(os.urandom(9 * 2**20))
-    with make(port=proxy.port) as d:
-        d.wait_sync()
-        equal()
-        (folder / "large").write_bytes(os.urandom(9 * 2**20 + 1))
-        d.wait_sync()
-        equal()
 
 
 @pytest.mark.asan

@@ -42,6 +42,10 @@ def test_twenty_conflicts(make, account, proxy, folder, equal):
         assert d.ctl("reload").rc == 0 and d.ctl("retry").rc == 0
         d.wait_sync()
         equal()
+        box.upload_blob(names[0], b"theirs again", overwrite=True)
+        (folder / names[0]).write_text("ours again")
+        d.wait_sync()
+        equal()
         assert d.status()["conflicts"] == 0
 
 
