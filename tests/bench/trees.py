@@ -71,12 +71,17 @@ def fill_folder(path, files, size):
     os.close(at)
 
 
+def folders(count, files, size):
+    """A fill: so many folders with so many files each."""
+    def fill(folder):
+        for n in range(count):
+            fill_folder(folder / f"d{n:03d}", files, size)
+    return fill
+
+
 def small(base):
     """10,000 files of 4 KiB in 100 folders."""
-    def fill(folder):
-        for n in range(100):
-            fill_folder(folder / f"d{n:02d}", 100, 4096)
-    return tree(base, "small", fill)
+    return tree(base, "small", folders(100, 100, 4096))
 
 
 def big(base):
@@ -100,18 +105,12 @@ def wide(base):
 
 def million(base):
     """1,000,000 files in 1,000 folders."""
-    def fill(folder):
-        for n in range(1000):
-            fill_folder(folder / f"d{n:03d}", 1000, 16)
-    return tree(base, "million", fill)
+    return tree(base, "million", folders(1000, 1000, 16))
 
 
 def pending(base):
     """200,000 files in 200 folders."""
-    def fill(folder):
-        for n in range(200):
-            fill_folder(folder / f"d{n:03d}", 1000, 16)
-    return tree(base, "pending", fill)
+    return tree(base, "pending", folders(200, 1000, 16))
 
 
 def warm(folder, content):

@@ -12,6 +12,8 @@
 #define CUTS_ROOM 4096u
 
 static uint64_t seed;
+static uint8_t data[ROOM];
+static size_t lengths[CUTS_ROOM];
 
 static uint64_t random_number(void) { /* xorshift64* */
         seed ^= seed >> 12;
@@ -20,13 +22,13 @@ static uint64_t random_number(void) { /* xorshift64* */
         return seed * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-static void fill(uint8_t *data, size_t size) {
+static void fill(uint8_t *ret, size_t size) {
         for (size_t i = 0; i < size; i++)
-                data[i] = (uint8_t) (random_number() >> 56);
+                ret[i] = (uint8_t) (random_number() >> 56);
 }
 
 /* The lengths of all blocks. `most`: bytes per feed, 0: random. */
-static size_t cut_all(const Cuts *cuts, const uint8_t *data, size_t size, size_t most, size_t *ret) {
+static size_t cut_all(const Cuts *cuts, const uint8_t *bytes, size_t size, size_t most, size_t *ret) {
         size_t begin = 0, at = 0, n = 0;
         Cutter c;
 
@@ -35,7 +37,7 @@ static size_t cut_all(const Cuts *cuts, const uint8_t *data, size_t size, size_t
                 size_t step = most > 0 ? most : 1 + random_number() % 9000, length;
 
                 step = MIN(step, size - at);
-                length = cutter_feed(&c, data + at, step);
+                length = cutter_feed(&c, bytes + at, step);
                 if (length == 0)
                         at += step;
                 else {
@@ -50,46 +52,48 @@ static size_t cut_all(const Cuts *cuts, const uint8_t *data, size_t size, size_t
         return n;
 }
 
-/* Runs of zeros of all lengths among random bytes. */
-static void fill_mixed(uint8_t *data, size_t size, size_t average) {
-        fill(data, size);
-        for (unsigned i = 0; i < 12; i++) {
-                size_t at = random_number() % size, n = random_number() % (3 * average);
+/* Of `data`, fed at once, into `lengths`. */
+static size_t cut(const Cuts *cuts) {
+        return cut_all(cuts, data, sizeof(data), sizeof(data), lengths);
+}
 
-                memset(data + at, 0, MIN(n, size - at));
+/* Runs of zeros of all lengths among random bytes. */
+static void fill_mixed(size_t average) {
+        fill(data, sizeof(data));
+        for (unsigned i = 0; i < 12; i++) {
+                size_t at = random_number() % sizeof(data), n = random_number() % (3 * average);
+
+                memset(data + at, 0, MIN(n, sizeof(data) - at));
         }
 }
 
 static void test_feeding(void **state) {
-        static uint8_t data[ROOM];
-        static size_t whole[CUTS_ROOM], parts[CUTS_ROOM];
+        static size_t parts[CUTS_ROOM];
 
         seed = 1;
         for (unsigned round = 0; round < 40; round++) {
                 Cuts cuts = cuts_of(13 + round % 4);
                 size_t n, m;
 
-                fill_mixed(data, sizeof(data), cuts.average);
-                n = cut_all(&cuts, data, sizeof(data), sizeof(data), whole);
+                fill_mixed(cuts.average);
+                n = cut(&cuts);
                 m = cut_all(&cuts, data, sizeof(data), 0, parts);
                 assert_int_equal(n, m);
-                assert_memory_equal(whole, parts, n * sizeof(*whole));
+                assert_memory_equal(lengths, parts, n * sizeof(*lengths));
                 for (size_t i = 0; i + 1 < n; i++) {
-                        assert_true(whole[i] <= cuts.maximum);
-                        assert_true(whole[i] + whole[i + 1] >= cuts.minimum); /* what bounds their number */
+                        assert_true(lengths[i] <= cuts.maximum);
+                        assert_true(lengths[i] + lengths[i + 1] >= cuts.minimum); /* what bounds their number */
                 }
         }
 }
 
 static void test_lengths(void **state) {
-        static uint8_t data[ROOM];
-        static size_t lengths[CUTS_ROOM];
         Cuts cuts = cuts_of(13);
         size_t n;
 
         seed = 2;
         fill(data, sizeof(data));
-        n = cut_all(&cuts, data, sizeof(data), sizeof(data), lengths);
+        n = cut(&cuts);
         for (size_t i = 0; i + 1 < n; i++) { /* no zeros: all of them between the bounds */
                 assert_true(lengths[i] >= cuts.minimum);
                 assert_true(lengths[i] <= cuts.maximum);
@@ -100,8 +104,6 @@ static void test_lengths(void **state) {
 /* The cuts are part of what is stored: another table, mask or rule would send every file again. */
 static void test_same_everywhere(void **state) {
         static const size_t expect[] = { 9755, 7212, 16384, 10851, 8224, 8783, 9589, 8563, 12864, 8772 };
-        static uint8_t data[ROOM];
-        static size_t lengths[CUTS_ROOM];
         uint64_t sum = UINT64_C(0xcbf29ce484222325); /* FNV-1a of all lengths */
 
         seed = 3;
@@ -112,8 +114,8 @@ static void test_same_everywhere(void **state) {
                 if (round % 2 == 0)
                         fill(data, sizeof(data));
                 else
-                        fill_mixed(data, sizeof(data), cuts.average);
-                n = cut_all(&cuts, data, sizeof(data), sizeof(data), lengths);
+                        fill_mixed(cuts.average);
+                n = cut(&cuts);
                 for (size_t i = 0; i < n; i++)
                         sum = (sum ^ lengths[i]) * UINT64_C(0x100000001b3);
                 for (size_t i = 0; round == 0 && i < ELEMENTSOF(expect); i++)
@@ -123,15 +125,14 @@ static void test_same_everywhere(void **state) {
 }
 
 static void test_zeros(void **state) {
-        static uint8_t data[ROOM];
-        static size_t lengths[CUTS_ROOM];
         Cuts cuts = cuts_of(14);
         size_t n, at = 5 * cuts.average + 77, size = 3000;
 
         seed = 4;
+        memset(data, 0, sizeof(data));
         fill(data + at, size);
         data[at] = data[at + size - 1] = 1;
-        n = cut_all(&cuts, data, sizeof(data), sizeof(data), lengths);
+        n = cut(&cuts);
         for (size_t i = 0; i < 5; i++)
                 assert_int_equal(lengths[i], cuts.average);
         assert_int_equal(lengths[5], 77 + size); /* too few zeros for a block of their own */
@@ -141,7 +142,7 @@ static void test_zeros(void **state) {
         memset(data, 0, sizeof(data));
         at = 5 * cuts.average + cuts.minimum + 5;
         memset(data + at, 7, size);
-        (void) cut_all(&cuts, data, sizeof(data), sizeof(data), lengths);
+        (void) cut(&cuts);
         assert_int_equal(lengths[5], cuts.minimum + 5);
         assert_int_equal(lengths[6], size);
         assert_int_equal(lengths[7], cuts.average);
