@@ -349,7 +349,6 @@ with open(sys.argv[1], "ab", buffering=0) as log:
 """
 
 
-@pytest.mark.asan
 def test_once_ends_beside_a_log(make, account, folder, equal):
     """A file that grows under each reading is stored as far as it was read, and named: --once comes to its end
     (pitfalls 4.7). What is done right before reading takes long, so that no reading is a quiet one."""
