@@ -2,6 +2,7 @@
  * flipped byte inside one is noticed by nobody else (pitfalls 9.6); what fails it is taken for the worst. */
 #include "journal/repair.h"
 #include "journal/state.h"
+#include "util/clock.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 enum { SCAN = 1, REREAD = 2 };               /* bits of the column `scan` */
 enum { CONTACTED = 1, MET = 2, RESEND = 4 }; /* bits of the column `contacted` */
+enum { SUSPECT = 1, DECISION = 2 };          /* of `suspect`: DECISION_* are those from DECISION on */
 
 static int scan_bits(const JournalMapping *m) {
         return (m->scan ? SCAN : 0) | (m->reread ? REREAD : 0);
@@ -16,6 +18,10 @@ static int scan_bits(const JournalMapping *m) {
 
 static int contact_bits(const JournalMapping *m) {
         return (m->contacted ? CONTACTED | MET : 0) | (m->met ? MET : 0) | (m->resend ? RESEND : 0);
+}
+
+static int suspect_bits(const JournalMapping *m) {
+        return (m->suspect ? SUSPECT : 0) | (int) m->decision * DECISION;
 }
 
 /* FNV-1a, as for the rows */
@@ -39,7 +45,7 @@ static uint64_t sum_of_numbers(const int64_t *numbers, size_t n) {
 
 /* Its name has a unique index, which is checked against the table. */
 static uint64_t mapping_sum(const JournalMapping *m) {
-        const int64_t numbers[] = { m->id, m->paused, m->suspect, m->last_sync_ns };
+        const int64_t numbers[] = { m->id, m->paused, suspect_bits(m), m->last_sync_ns };
         uint64_t h = sum_of_numbers(numbers, ELEMENTSOF(numbers));
 
         h = sum_of(m->destination, strlen(m->destination) + 1, h);
@@ -52,6 +58,7 @@ static uint64_t mapping_sum(const JournalMapping *m) {
 bool facts_read_mapping(sqlite3_stmt *stmt, JournalMapping *ret) {
         const char *destination = (const char *) sqlite3_column_text(stmt, 2);
         int scan = sqlite3_column_int(stmt, 5), contact = sqlite3_column_int(stmt, 6);
+        int suspect = sqlite3_column_int(stmt, 7);
 
         *ret = (JournalMapping){
                 .id = sqlite3_column_int64(stmt, 0),
@@ -61,7 +68,8 @@ bool facts_read_mapping(sqlite3_stmt *stmt, JournalMapping *ret) {
                 .contacted = contact & CONTACTED,
                 .met = contact & (CONTACTED | MET),
                 .resend = contact & RESEND,
-                .suspect = sqlite3_column_int(stmt, 7),
+                .suspect = suspect & SUSPECT,
+                .decision = (unsigned) suspect / DECISION & DECISION_BITS,
                 .last_sync_ns = sqlite3_column_int64(stmt, 8),
         };
         (void) snprintf(ret->destination, sizeof(ret->destination), "%s", destination ? destination : "");
@@ -84,7 +92,7 @@ static void distrust(JournalMapping *m) {
 
 static int mapping_get(Journal *j, const char *name, JournalMapping *ret, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_MAPPING_GET);
-        int rc;
+        int r, rc;
 
         (void) sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
         rc = sqlite3_step(stmt);
@@ -94,7 +102,8 @@ static int mapping_get(Journal *j, const char *name, JournalMapping *ret, Error 
                 return journal_fail(j, rc, e, "reading a mapping");
         if (!facts_read_mapping(stmt, ret))
                 distrust(ret);
-        return 1;
+        r = decision_note(j, ret, e);
+        return r < 0 ? r : 1;
 }
 
 int journal_mapping(Journal *j, const char *name, JournalMapping *ret, Error *e) {
@@ -125,10 +134,12 @@ int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) {
         (void) sqlite3_bind_int(stmt, 4, m->paused);
         (void) sqlite3_bind_int(stmt, 5, scan_bits(m));
         (void) sqlite3_bind_int(stmt, 6, contact_bits(m));
-        (void) sqlite3_bind_int(stmt, 7, m->suspect);
+        (void) sqlite3_bind_int(stmt, 7, suspect_bits(m));
         (void) sqlite3_bind_int64(stmt, 8, m->last_sync_ns);
         (void) sqlite3_bind_int64(stmt, 9, (int64_t) mapping_sum(m));
-        return journal_step(j, STMT_MAPPING_PUT, e, "writing a mapping");
+        j->holds |= m->decision != 0;
+        r = journal_step(j, STMT_MAPPING_PUT, e, "writing a mapping");
+        return r < 0 ? r : decision_note(j, m, e);
 }
 
 /* --- the guard's window --- */
@@ -234,4 +245,69 @@ int journal_window(Journal *j, int64_t mapping, int64_t minute, JournalWindow *r
                 return r;
         *ret = w.sum;
         return 0;
+}
+
+/* --- a mapping that goes to another destination --- */
+
+/* No mapping's name has a slash (they are names of files): so what was set aside is known by its own. */
+int journal_wipe(Journal *j, const char *name, JournalMapping *m, Error *e) {
+        sqlite3_stmt *add = journal_stmt(j, STMT_MAPPING_ADD), *aside = journal_stmt(j, STMT_MAPPING_ASIDE);
+        int64_t minute = clock_wall() / JOURNAL_MINUTE, old = m->id;
+        JournalWindow w;
+        int r = journal_window(j, old, minute, &w, e);
+
+        if (r >= 0)
+                r = journal_begin(j, e);
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(aside, 1, old);
+        r = journal_step(j, STMT_MAPPING_ASIDE, e, "setting a mapping's rows aside");
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_text(add, 1, name, -1, SQLITE_STATIC);
+        r = journal_step(j, STMT_MAPPING_ADD, e, "adding a mapping");
+        if (r < 0)
+                return r;
+        m->id = sqlite3_last_insert_rowid(j->db);
+        m->decision = 0;
+        j->wiped = true;
+        r = journal_mapping_put(j, m, e);
+        /* what was deleted within the hour stays counted, for an hour from now on */
+        return r < 0 ? r
+                     : journal_window_add(j, m->id, minute, w.unknown ? UNKNOWN_COUNT : (unsigned) w.deletions,
+                                          (unsigned) w.overwrites, e);
+}
+
+int journal_sweep(Journal *j, unsigned limit, Error *e) {
+        sqlite3_stmt *wiped, *sweep, *prune, *swept;
+        int64_t id;
+        int rc, r;
+
+        if (!j->wiped)
+                return 0;
+        wiped = journal_stmt(j, STMT_WIPED);
+        rc = sqlite3_step(wiped);
+        id = sqlite3_column_int64(wiped, 0);
+        stmt_resetp(&wiped);
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+                return journal_fail(j, rc, e, "looking for what was set aside");
+        j->wiped = rc == SQLITE_ROW;
+        r = j->wiped ? journal_begin(j, e) : 0;
+        if (r < 0 || !j->wiped)
+                return r;
+        sweep = journal_stmt(j, STMT_SWEEP);
+        (void) sqlite3_bind_int64(sweep, 1, id);
+        (void) sqlite3_bind_int64(sweep, 2, limit);
+        r = journal_step(j, STMT_SWEEP, e, "forgetting what was set aside");
+        if (r < 0 || sqlite3_changes(j->db) > 0)
+                return r < 0 ? r : 1;
+        prune = journal_stmt(j, STMT_WINDOW_PRUNE);
+        swept = journal_stmt(j, STMT_SWEPT);
+        (void) sqlite3_bind_int64(prune, 1, id);
+        (void) sqlite3_bind_int64(prune, 2, INT64_MAX);
+        (void) sqlite3_bind_int64(swept, 1, id);
+        r = journal_step(j, STMT_WINDOW_PRUNE, e, "forgetting old deletions");
+        if (r >= 0)
+                r = journal_step(j, STMT_SWEPT, e, "forgetting what was set aside");
+        return r < 0 ? r : 1;
 }

@@ -69,16 +69,15 @@
                 "count(*) FILTER (WHERE etag IS NOT NULL AND approved != 2 AND size = 0) FROM path WHERE mapping = ?1")            \
         X(COUNT_WORK, COLD, "SELECT state, count(*), count(*) FILTER (WHERE state IN (3, 5) AND NOT approved AND NOT moved AND NOT tallied) " \
                 "FROM path INDEXED BY path_work WHERE mapping = ?1 AND state > 0 GROUP BY state")                         \
-        X(HOLD, COLD, "UPDATE path SET sum = resum(resum(sum, 1, 3, 5), 6, held, 1), state = 5, due = 0, held = 1 WHERE mapping = ?1 AND state = 3 AND state > 0 AND NOT approved AND NOT moved AND NOT tallied") \
-        X(APPROVE, COLD, "UPDATE path SET sum = resum(resum(resum(sum, 1, 5, 3), 3, approved, 1), 6, held, 0), state = 3, due = 0, approved = 1, held = 0, " \
-                "reason = NULL WHERE mapping = ?1 AND state = 5 AND state > 0") \
-        X(REJECT, COLD, "UPDATE path SET sum = resum(resum(resum(sum, 1, 5, 7), 3, approved, 2), 6, held, 0), state = 7, due = 0, first = 0, held = 0, " \
-                "approved = 2, reason = 'its deletion was rejected: the blob stays' WHERE mapping = ?1 AND state = 5 AND state > 0") \
+        X(CARRY, HOT, "SELECT name, due FROM path INDEXED BY path_work WHERE mapping = ?1 AND state = ?2 AND state > 0 AND (due, name) > (?3, ?4) AND due < 9223372036854775807 ORDER BY due, name LIMIT ?5") \
         X(WINDOW_GET, HOT, "SELECT " WINDOW_COLUMNS " FROM window WHERE mapping = ?1")                                    \
         X(WINDOW_PUT, HOT, "INSERT INTO window (" WINDOW_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5) "                         \
                 "ON CONFLICT (mapping, minute) DO UPDATE SET deletions = excluded.deletions, overwrites = excluded.overwrites, sum = excluded.sum") \
         X(WINDOW_PRUNE, HOT, "DELETE FROM window WHERE mapping = ?1 AND (minute <= ?2 OR minute > ?3)")                   \
-        X(WIPE, COLD, "DELETE FROM path WHERE mapping = ?1")                                                              \
+        X(MAPPING_ASIDE, COLD, "UPDATE mapping SET name = name || '/' || id, suspect = 0 WHERE id = ?1")                  \
+        X(WIPED, COLD, "SELECT id FROM mapping WHERE name GLOB '*/*' LIMIT 1")                                            \
+        X(SWEEP, COLD, "DELETE FROM path WHERE mapping = ?1 AND name IN (SELECT name FROM path WHERE mapping = ?1 LIMIT ?2)") \
+        X(SWEPT, COLD, "DELETE FROM mapping WHERE id = ?1")                                                               \
         X(UNCLAIM, COLD, "UPDATE path SET sum = resum(resum(sum, 1, 2, 1), 2, doubt, 1), state = 1, due = 0, doubt = 1, gen = gen + 1 " \
                 "WHERE mapping = ?1 AND state = 2 AND state > 0")  \
         X(UNDUE, COLD, "UPDATE path SET due = 0 WHERE state IN (1, 3)")                                                   \
@@ -97,7 +96,8 @@
 /* `name` is a BLOB: memcmp order, not UTF-8, no collation (pitfalls 6.9). path_work covers whatever is not clean, and so is empty
  * when all is in sync; path_age what is pending, for status asks for the oldest of a million again and again (its condition is no
  * IN (1, 2, 3): each write of a row would build a table of the three first). States are PathState. `listed` is the number of the listing that showed the blob last. `contacted` holds the bits
- * of JournalMapping's contacted, met and resend; `scan` its scan and reread; `approved` those of Row's approved and kept.
+ * of JournalMapping's contacted, met and resend; `scan` its scan and reread; `suspect` its suspect and decision; `approved` those of
+ * Row's approved and kept.
  * `sum`: against flipped bits. */
 #define JOURNAL_SCHEMA                                                                                                    \
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"                                      \

@@ -171,7 +171,7 @@ static int journal_start(Journal *j, Error *e) {
                 r = journal_commit_durable(j, e);
         if (r < 0)
                 return r;
-        j->started = true;
+        j->started = j->wiped = true;
 
         stmt = journal_stmt(j, STMT_LAST_FIRST);
         rc = sqlite3_step(stmt);
@@ -210,6 +210,7 @@ static Journal *journal_free(Journal *j) {
         journal_unprepare(j);
         (void) sqlite3_close(j->db);
         closep(&j->lock_fd);
+        counts_drop(j);
         free(j->counts);
         free(j);
         return NULL;
@@ -420,7 +421,7 @@ int journal_recover(Journal *j, Error *e) {
         r = journal_reopen(j);
         if (r > 0) {
                 j->another = true;
-                j->n_counts = 0;
+                counts_drop(j);
         }
         if (r >= 0)
                 r = take_room(j, NULL);
@@ -461,6 +462,8 @@ static int count_work(Journal *j, MappingCounts *c, Error *e) {
                 states[PATH_CLEAN] -= n;
                 states[state < _PATH_STATES ? state : PATH_CLEAN] += n; /* as row_read() */
                 c->counts.deletions += (uint64_t) sqlite3_column_int64(stmt, 2);
+                if (state == PATH_GONE)
+                        c->counts.waiting = (uint64_t) sqlite3_column_int64(stmt, 2);
         }
         return rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "counting");
 }
@@ -469,6 +472,7 @@ static int counts_load(Journal *j, MappingCounts *c, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_COUNT);
         int rc;
 
+        decision_begin(c); /* what was written may be gone with its transaction */
         (void) sqlite3_bind_int64(stmt, 1, c->mapping);
         rc = sqlite3_step(stmt);
         if (rc != SQLITE_ROW)
@@ -482,19 +486,17 @@ static int counts_load(Journal *j, MappingCounts *c, Error *e) {
         return count_work(j, c, e);
 }
 
-int counts_reload(Journal *j, int64_t mapping, Error *e) {
-        for (size_t i = 0; i < j->n_counts; i++)
-                if (j->counts[i].mapping == mapping)
-                        return counts_load(j, &j->counts[i], e);
-        return 0;
+void counts_drop(Journal *j) {
+        while (j->n_counts > 0)
+                free(j->counts[--j->n_counts].carried.name);
 }
 
-JournalCounts *counts_of(Journal *j, int64_t mapping) {
+MappingCounts *counts_entry(Journal *j, int64_t mapping) {
         MappingCounts *more;
 
         for (size_t i = 0; i < j->n_counts; i++)
                 if (j->counts[i].mapping == mapping)
-                        return &j->counts[i].counts;
+                        return &j->counts[i];
         more = reallocarray(j->counts, j->n_counts + 1, sizeof(*more));
         if (!more)
                 return NULL;
@@ -502,12 +504,18 @@ JournalCounts *counts_of(Journal *j, int64_t mapping) {
         j->counts[j->n_counts] = (MappingCounts){ .mapping = mapping };
         if (counts_load(j, &j->counts[j->n_counts], NULL) < 0)
                 return NULL;
-        return &j->counts[j->n_counts++].counts;
+        return &j->counts[j->n_counts++];
+}
+
+JournalCounts *counts_of(Journal *j, int64_t mapping) {
+        MappingCounts *c = counts_entry(j, mapping);
+
+        return c ? &c->counts : NULL;
 }
 
 const JournalCounts *journal_counts(Journal *j, int64_t mapping) {
         static const JournalCounts none;
-        const JournalCounts *c = counts_of(j, mapping);
+        MappingCounts *c = counts_entry(j, mapping);
 
-        return c ? c : &none;
+        return c ? decision_counts(c) : &none;
 }

@@ -19,6 +19,7 @@ typedef struct JournalMapping {
         bool met;             /* it was there once, so it is never made again by itself (pitfalls 10.14) */
         bool resend;          /* a person approved that whatever is missing in it is sent again */
         bool suspect;         /* decisions may have been lost: until it is in sync, all deletions wait for a person */
+        unsigned decision;    /* DECISION_* that are made, and not in every row yet */
         bool damaged;         /* its sum was wrong when it was read: nothing of this was believed; not kept */
         int64_t last_sync_ns; /* wall */
 } JournalMapping;
@@ -29,6 +30,7 @@ typedef struct JournalCounts {
         uint64_t empty;        /* of `files`: of no bytes */
         uint64_t busy;
         uint64_t deletions; /* waiting or held, neither approved nor moved, and not let go */
+        uint64_t waiting;   /* of `deletions`: not held */
         uint64_t tallied;   /* let go, under way or in doubt */
 } JournalCounts;
 
@@ -62,7 +64,9 @@ int journal_recover(Journal *j, Error *e) _must_check_;
 
 int journal_mapping(Journal *j, const char *name, JournalMapping *ret, Error *e) _must_check_; /* made if it is new */
 int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) _must_check_;
-const JournalCounts *journal_counts(Journal *j, int64_t mapping); /* kept up to date; borrowed */
+/* As decided, however far that is written; but `files`, `bytes` and `empty` of what is rejected follow row by row. Kept
+ * up to date; borrowed until the next call. */
+const JournalCounts *journal_counts(Journal *j, int64_t mapping);
 
 /* A number that rises with every call and is close to the wall clock in ns: the age and order of changes. */
 int64_t journal_sequence(Journal *j, int64_t wall_now);
@@ -147,10 +151,12 @@ typedef struct JournalWindow {
 int journal_window_add(Journal *j, int64_t mapping, int64_t minute, unsigned deletions, unsigned overwrites,
                        Error *e) _must_check_;
 int journal_window(Journal *j, int64_t mapping, int64_t minute, JournalWindow *ret, Error *e) _must_check_;
-int journal_hold(Journal *j, int64_t mapping, Error *e) _must_check_; /* every GONE row that is waiting becomes HELD */
-int journal_approve(Journal *j, int64_t mapping, Error *e) _must_check_; /* every HELD row: GONE, due, approved */
-int journal_reject(Journal *j, int64_t mapping,
-                   Error *e) _must_check_; /* every HELD row: SKIPPED and kept; its blob stays */
+/* `decision` is added to m->decision, and stands in the record from the next commit on. From now on rows are read as it
+ * has them; journal_carry() writes up to `limit` of them so. 1: there are more. 0: all are, and m->decision is 0 again.
+ * Until then no other row may become a deletion that waits or is held: it would be taken for one of them. */
+#define JOURNAL_CARRY_STEP 512u
+int journal_decide(Journal *j, JournalMapping *m, unsigned decision, Error *e) _must_check_;
+int journal_carry(Journal *j, JournalMapping *m, unsigned limit, Error *e) _must_check_;
 
 /* A bounded number of rows in `state` (pending, failed, conflict) becomes pending and due (retry). 1: there may be
  * more.
@@ -160,5 +166,8 @@ int journal_release(Journal *j, int64_t mapping, PathState state, int64_t first,
 /* Claims whose jobs are gone (a crash, a restart of the mapping): pending, due, and in doubt. What a job that is still
  * at work finds out is overtaken: the journal was out of order, and news may be lost. */
 int journal_unclaim(Journal *j, int64_t mapping, Error *e) _must_check_;
-/* Forgets every path of a mapping: its destination is another one now. */
-int journal_wipe(Journal *j, int64_t mapping, Error *e) _must_check_;
+/* Forgets every path of a mapping: its destination is another one now. It has another number from now on; what stands
+ * under the old one is removed by journal_sweep(), up to `limit` rows of any such. 1: there is more. */
+#define JOURNAL_SWEEP_STEP 4096u
+int journal_wipe(Journal *j, const char *name, JournalMapping *m, Error *e) _must_check_;
+int journal_sweep(Journal *j, unsigned limit, Error *e) _must_check_;

@@ -12,7 +12,7 @@ static bool none_in(const Journal *j, int64_t mapping, PathState state) {
         return false;
 }
 
-static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *e) {
+static int each_row(Journal *j, int id, int64_t mapping, JournalRowFn fn, void *userdata, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, id);
         Row row;
         int rc;
@@ -20,8 +20,7 @@ static int each_row(Journal *j, int id, JournalRowFn fn, void *userdata, Error *
         while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
                 int r;
 
-                if (!rows_read(stmt, &row))
-                        row_distrust(&row);
+                rows_take(j, mapping, stmt, &row);
                 r = fn(&row, userdata);
                 if (r < 0)
                         return r;
@@ -40,7 +39,7 @@ int journal_due(Journal *j, int64_t mapping, PathState state, int64_t now, unsig
         (void) sqlite3_bind_int(stmt, 2, (int) state);
         (void) sqlite3_bind_int64(stmt, 3, now);
         (void) sqlite3_bind_int64(stmt, 4, limit);
-        return each_row(j, STMT_ROW_DUE, fn, userdata, e);
+        return each_row(j, STMT_ROW_DUE, mapping, fn, userdata, e);
 }
 
 int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsigned limit, JournalRowFn fn,
@@ -55,7 +54,7 @@ int journal_fresh(Journal *j, int64_t mapping, int64_t after, int64_t now, unsig
         (void) sqlite3_bind_int64(stmt, 3, now);
         (void) sqlite3_bind_int64(stmt, 4, limit);
         (void) sqlite3_bind_int64(stmt, 5, after);
-        return each_row(j, STMT_ROW_FRESH, fn, userdata, e);
+        return each_row(j, STMT_ROW_FRESH, mapping, fn, userdata, e);
 }
 
 int journal_next_due(Journal *j, int64_t mapping, PathState state, int64_t *ret_due, Error *e) {
@@ -251,7 +250,7 @@ int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit
         (void) sqlite3_bind_blob(journal_stmt(j, id), 2, after ? after : "", after ? (int) strlen(after) : 0,
                                  SQLITE_TRANSIENT);
         (void) sqlite3_bind_int64(journal_stmt(j, id), 3, limit);
-        return each_row(j, id, fn, userdata, e);
+        return each_row(j, id, mapping, fn, userdata, e);
 }
 
 int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, JournalRowFn fn, void *userdata,
@@ -261,7 +260,7 @@ int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, 
         (void) sqlite3_bind_int64(stmt, 1, mapping);
         (void) sqlite3_bind_int64(stmt, 2, (int64_t) ino);
         (void) sqlite3_bind_int64(stmt, 3, limit);
-        return each_row(j, STMT_BY_INODE, fn, userdata, e);
+        return each_row(j, STMT_BY_INODE, mapping, fn, userdata, e);
 }
 
 int journal_inode_due(Journal *j, int64_t mapping, uint64_t ino, Error *e) {
@@ -272,17 +271,6 @@ int journal_inode_due(Journal *j, int64_t mapping, uint64_t ino, Error *e) {
         (void) sqlite3_bind_int64(stmt, 2, (int64_t) ino);
         rc = sqlite3_step(stmt);
         return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : journal_fail(j, rc, e, "reading");
-}
-
-/* One statement over all of a mapping's rows in some state; the counters are read anew. */
-static int change_all(Journal *j, int id, int64_t mapping, Error *e, const char *what) {
-        int r = journal_begin(j, e);
-
-        if (r >= 0) {
-                (void) sqlite3_bind_int64(journal_stmt(j, id), 1, mapping);
-                r = journal_step(j, id, e, what);
-        }
-        return r < 0 ? r : counts_reload(j, mapping, e);
 }
 
 int journal_release(Journal *j, int64_t mapping, PathState state, int64_t first, Error *e) {
@@ -330,21 +318,4 @@ int journal_unclaim(Journal *j, int64_t mapping, Error *e) {
         c->state[PATH_PENDING] += (uint64_t) sqlite3_changes64(j->db);
         c->state[PATH_CLAIMED] -= (uint64_t) sqlite3_changes64(j->db);
         return 0;
-}
-
-int journal_wipe(Journal *j, int64_t mapping, Error *e) {
-        return change_all(j, STMT_WIPE, mapping, e, "forgetting a mapping");
-}
-
-int journal_hold(Journal *j, int64_t mapping, Error *e) {
-        j->holds = true;
-        return change_all(j, STMT_HOLD, mapping, e, "holding deletions");
-}
-
-int journal_approve(Journal *j, int64_t mapping, Error *e) {
-        return change_all(j, STMT_APPROVE, mapping, e, "approving deletions");
-}
-
-int journal_reject(Journal *j, int64_t mapping, Error *e) {
-        return change_all(j, STMT_REJECT, mapping, e, "rejecting deletions");
 }

@@ -142,7 +142,7 @@ static int salvage_mapping(Journal *j, sqlite3 *old, const char *name, const Jou
                 return r;
         now.paused = was->paused;
         now.met = was->met;
-        now.suspect |= was->suspect;
+        now.suspect |= was->suspect || was->decision != 0;
         memcpy(now.destination, was->destination, sizeof(now.destination));
         memcpy(now.root, was->root, sizeof(now.root));
         r = journal_mapping_put(j, &now, e);

@@ -26,6 +26,24 @@ static void set_reason(Row *row, const char *reason) {
         (void) snprintf(row->reason, sizeof(row->reason), "%s", reason ? reason : "");
 }
 
+void row_decide(Row *row, unsigned decision) {
+        if ((decision & DECISION_HOLD) && row->state == PATH_GONE && row_is_deletion(row)) {
+                row->state = PATH_HELD;
+                row->due = 0;
+                row->held = true;
+        }
+        if (row->state != PATH_HELD || !(decision & (DECISION_APPROVE | DECISION_REJECT)))
+                return;
+        row->due = 0;
+        row->held = false;
+        row->approved = decision & DECISION_APPROVE;
+        row->kept = !row->approved;
+        row->state = row->approved ? PATH_GONE : PATH_SKIPPED;
+        if (row->kept)
+                row->first = 0;
+        set_reason(row, row->kept ? "its deletion was rejected: the blob stays" : NULL);
+}
+
 bool row_expected(const Row *row) {
         return row->confirmed && !row->doubt && !row->approved && !row->kept && row->state != PATH_GONE;
 }

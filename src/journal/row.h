@@ -126,5 +126,14 @@ uint64_t row_resum(uint64_t sum, RowField field, int64_t old, int64_t now) __att
 void row_distrust(Row *row);
 /* A deletion that waits or is held, and that neither the guard nor a person has let go. */
 bool row_is_deletion(const Row *row) _pure_;
+/* What is decided about all deletions of a mapping at once, as bits, the first of them first: it takes long to be
+ * written into a million rows, and holds for each from the moment that it is made. */
+enum {
+        DECISION_HOLD = 1,    /* those that wait become HELD */
+        DECISION_APPROVE = 2, /* those that are held: GONE, due, approved */
+        DECISION_REJECT = 4,  /* those that are held: SKIPPED and kept; the blob stays */
+        DECISION_BITS = 7
+};
+void row_decide(Row *row, unsigned decision);
 bool row_expected(const Row *row) _pure_; /* its blob must be there: confirmed, and we were not about to change that */
 bool row_is_unsynced(PathState state) _pure_; /* counts for `first`: pending, claimed, gone */

@@ -79,6 +79,19 @@ bool rows_read(sqlite3_stmt *stmt, Row *row) {
         return (uint64_t) sqlite3_column_int64(stmt, 30) == row_checksum(row);
 }
 
+/* A wrong row is no more right for what is decided about it: held, it is looked at anew, and then held again. */
+void rows_take(const Journal *j, int64_t mapping, sqlite3_stmt *stmt, Row *row) {
+        unsigned decision = decision_of(j, mapping);
+
+        if (rows_read(stmt, row)) {
+                row_decide(row, decision);
+                return;
+        }
+        row_distrust(row);
+        if (row->state == PATH_HELD && (decision & (DECISION_APPROVE | DECISION_REJECT)))
+                row->state = PATH_PENDING;
+}
+
 int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row *ret, Error *e) {
         _cleanup_(stmt_resetp) sqlite3_stmt *stmt = journal_stmt(j, STMT_ROW_GET);
         int rc;
@@ -89,8 +102,7 @@ int journal_get(Journal *j, int64_t mapping, const char *path, size_t size, Row 
         (void) sqlite3_bind_blob(stmt, 2, path, (int) size, SQLITE_STATIC);
         rc = sqlite3_step(stmt);
         if (rc == SQLITE_ROW) {
-                if (!rows_read(stmt, ret))
-                        row_distrust(ret);
+                rows_take(j, mapping, stmt, ret);
                 return 1;
         }
         if (rc != SQLITE_DONE)
@@ -111,6 +123,7 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
                 c->state[row->stored.state]--;
                 c->busy -= row->stored.marked;
                 c->deletions -= row->stored.counted;
+                c->waiting -= row->stored.counted && row->stored.state == PATH_GONE;
                 c->tallied -= row->stored.tallied;
                 c->files -= row->stored.file;
                 c->empty -= row->stored.file && row->stored.size == 0;
@@ -120,6 +133,7 @@ static void counts_change(Journal *j, int64_t mapping, const Row *row, bool forg
                 c->state[row->state]++;
                 c->busy += row->marked != 0;
                 c->deletions += row_is_deletion(row);
+                c->waiting += row_is_deletion(row) && row->state == PATH_GONE;
                 c->tallied += row->tallied;
                 c->files += row_is_file(row);
                 c->empty += row_is_file(row) && row->stamp.size == 0;

@@ -12,7 +12,13 @@ enum { JOURNAL_STATEMENTS(X) _STMTS };
 
 typedef struct MappingCounts {
         int64_t mapping;
-        JournalCounts counts;
+        JournalCounts counts, shown; /* as the rows are written; as they are decided */
+        unsigned decision;           /* as its record has it */
+        struct {
+                PathState state; /* of the rows that are being carried over; CLEAN: it has not begun */
+                int64_t due;     /* up to this one, of that name, they are */
+                char *name;
+        } carried;
 } MappingCounts;
 
 struct Journal {
@@ -27,6 +33,7 @@ struct Journal {
         bool quarantined; /* it was, in this process */
         bool another;     /* since the last journal_recover() that went well */
         bool holds;       /* in the open transaction something is held */
+        bool wiped;       /* there may be rows to be swept */
         Error trouble;    /* why it is broken */
         void (*on_trouble)(void *userdata);
         void *userdata;
@@ -55,11 +62,20 @@ int facts_put_minute(Journal *j, const JournalMinute *m, Error *e);
 
 /* rows.c: the ROW_COLUMNS of the current row; false: its sum is wrong */
 bool rows_read(sqlite3_stmt *stmt, Row *row);
+void rows_take(const Journal *j, int64_t mapping, sqlite3_stmt *stmt,
+               Row *row); /* as far as it is believed, and as decided */
+
+/* decision.c */
+void decision_begin(MappingCounts *c);                            /* carrying over: from the first row on */
+int decision_note(Journal *j, const JournalMapping *m, Error *e); /* whenever a record is read or written */
+unsigned decision_of(const Journal *j, int64_t mapping);
+const JournalCounts *decision_counts(MappingCounts *c);
 
 /* A failed statement: the transaction is gone, the journal is broken until it recovers. Returns the errno. */
 int journal_fail(Journal *j, int rc, Error *e, const char *what);
 sqlite3_stmt *journal_stmt(Journal *j, int id);
 int journal_step(Journal *j, int id, Error *e, const char *what); /* one that returns nothing */
 int journal_begin(Journal *j, Error *e);                          /* unless a transaction is open */
-int counts_reload(Journal *j, int64_t mapping, Error *e);
-JournalCounts *counts_of(Journal *j, int64_t mapping); /* NULL: no memory, or it cannot be read */
+MappingCounts *counts_entry(Journal *j, int64_t mapping);         /* NULL: no memory, or it cannot be read */
+JournalCounts *counts_of(Journal *j, int64_t mapping);            /* of the rows as they are written; NULL: the same */
+void counts_drop(Journal *j);

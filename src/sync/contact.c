@@ -179,8 +179,10 @@ void contact_run(Mapping *m) {
                 listing_compare(m); /* after its last step nothing is left to do here */
                 return;
         }
-        /* what is under way changes the container: a listing beside it would prove nothing */
-        if (m->contact != CONTACT_NONE || m->n_jobs > 0 || now < m->contact_at || !account_may_send(m->account, now))
+        /* what is under way changes the container: a listing beside it would prove nothing; and what should be there is
+         * counted by the rows as they are written */
+        if (m->contact != CONTACT_NONE || m->n_jobs > 0 || m->record.decision != 0 || now < m->contact_at ||
+            !account_may_send(m->account, now))
                 return;
         if (m->listing.number != 0 || m->record.met || !m->config->create_container) {
                 listing_page(m);

@@ -1,7 +1,7 @@
 /* The daemon's middle: gathers writes into transactions, wakes the uploader, does what verbs say. See engine.h. */
 #include "sync/engine.h"
 
-#include "sync/state.h"
+#include "sync/guard.h"
 
 #include "azsyncd/messages.h"
 #include "util/clock.h"
@@ -56,24 +56,32 @@ int sync_commit(Sync *s) {
         return r;
 }
 
-/* What failed or waits is tried at once; a million of them not in one turn of the loop. */
+/* What failed or waits is tried at once. */
 static int retry_some(Mapping *m, Error *e) {
-        static const PathState retried[] = { PATH_FAILED, PATH_CONFLICT, PATH_PENDING };
+        static const PathState retried[RETRY_ALL] = { PATH_CONFLICT, PATH_FAILED, PATH_PENDING };
         Journal *j = m->sync->journal;
         int r = 0;
 
-        for (size_t i = 0; i < ELEMENTSOF(retried) && r == 0; i++)
+        for (unsigned i = 0; i < (unsigned) m->retrying && r == 0; i++)
                 r = journal_release(j, m->record.id, retried[i], journal_sequence(j, clock_wall()), e);
-        m->retrying = r > 0;
+        if (r == 0)
+                m->retrying = RETRY_NONE;
         return r;
 }
 
-static void retry_more(Sync *s) {
+/* What concerns a million rows is not done in one turn of the loop. */
+static void carry_on(Sync *s) {
+        if (journal_broken(s->journal))
+                return; /* until recovery.c kicks */
         for (size_t i = 0; i < s->n_mappings; i++) {
-
-                if (!s->mappings[i]->retrying)
+                guard_carry(s->mappings[i]);
+                if (s->mappings[i]->retrying == RETRY_NONE)
                         continue;
                 (void) retry_some(s->mappings[i], NULL);
+                sync_touch(s);
+                sync_kick(s);
+        }
+        if (journal_sweep(s->journal, JOURNAL_SWEEP_STEP, NULL) > 0) {
                 sync_touch(s);
                 sync_kick(s);
         }
@@ -83,7 +91,7 @@ static void on_work(void *userdata) {
         Sync *s = userdata;
         int64_t now = clock_boot(), next; /* one now for both, or what comes due between them is nobody's */
 
-        retry_more(s);
+        carry_on(s);
         job_memory(s);
         uploader_run(s, now);
         next = journal_broken(s->journal) ? INT64_MAX : uploader_next(s, now);
@@ -120,7 +128,7 @@ static void note_sync(Mapping *m) {
 static bool once_waits(const Mapping *m) {
         Journal *j = m->sync->journal;
 
-        return m->n_jobs > 0 || journal_counts(j, m->record.id)->state[PATH_GONE] > 0 ||
+        return m->n_jobs > 0 || m->retrying != RETRY_NONE || journal_counts(j, m->record.id)->state[PATH_GONE] > 0 ||
                journal_untried(j, m->record.id, ONCE_ATTEMPTS, clock_boot() + clock_policy(ONCE_PATIENCE), NULL) != 0;
 }
 
@@ -329,7 +337,7 @@ static int mapping_do(Sync *s, size_t i, EngineVerb verb, Error *e) {
                         mapping_scan(m, "");
                 break;
         case ENGINE_RETRY:
-                m->retrying = true;
+                m->retrying = RETRY_ALL;
                 r = retry_some(m, e);
                 m->account->retry_at = 0;
                 m->contact_at = 0;

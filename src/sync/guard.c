@@ -30,6 +30,35 @@ static int64_t this_minute(void) {
         return clock_wall() / JOURNAL_MINUTE;
 }
 
+int guard_decide(Mapping *m, unsigned decision, Error *e) {
+        Journal *j = m->sync->journal;
+        unsigned before = m->record.decision;
+        int r = journal_decide(j, &m->record, decision, e);
+
+        if (r >= 0) /* if they are few, these are all */
+                r = journal_carry(j, &m->record, JOURNAL_CARRY_STEP, e);
+        if (r >= 0)
+                r = journal_commit_durable(j, e);
+        if (r < 0) {
+                m->record.decision = before;
+                return r;
+        }
+        sync_touch(m->sync);
+        sync_kick(m->sync);
+        return 0;
+}
+
+void guard_carry(Mapping *m) {
+        int r;
+
+        if (m->record.decision == 0)
+                return;
+        r = journal_carry(m->sync->journal, &m->record, JOURNAL_CARRY_STEP, NULL);
+        sync_touch(m->sync);
+        if (r > 0)
+                sync_kick(m->sync);
+}
+
 bool guard_lets(Mapping *m, bool settled) {
         Sync *s = m->sync;
         const JournalCounts *c = journal_counts(s->journal, m->record.id);
@@ -38,6 +67,8 @@ bool guard_lets(Mapping *m, bool settled) {
         GuardInput in;
         int r;
 
+        if (m->record.decision != 0) /* the next few rows first */
+                return false;
         if (c->deletions == 0)
                 return true;
         r = journal_window(s->journal, m->record.id, this_minute(), &w, NULL);
@@ -54,15 +85,10 @@ bool guard_lets(Mapping *m, bool settled) {
         if (!guard_trips(&in))
                 return true;
         if (!settled)
-                return false;      /* it may look better in a moment */
-        if (c->deletions > held) { /* what is decided and not carried out is held, durably: a person's word must not be
-                                      forgotten (9.1) */
-                r = journal_hold(s->journal, m->record.id, NULL);
-                if (r >= 0)
-                        r = journal_commit_durable(s->journal, NULL);
-                if (r < 0)
-                        return false;
-        }
+                return false; /* it may look better in a moment */
+        /* what is found gone and not carried out is held, durably: a person's word must not be forgotten (9.1) */
+        if (c->waiting > 0 && guard_decide(m, DECISION_HOLD, NULL) < 0)
+                return false;
         if (held == 0) {
                 LogRecord l = LOG_HERE;
 
@@ -77,7 +103,7 @@ bool guard_lets(Mapping *m, bool settled) {
                            m->config->name);
         }
         sync_touch(s);
-        return true;
+        return m->record.decision == 0;
 }
 
 void guard_tally(Mapping *m, Row *row) {

@@ -27,8 +27,13 @@ bool guard_trips(const GuardInput *in) _pure_;
 bool guard_warns(uint64_t overwritten, uint64_t known) _pure_;
 
 /* Asked before deletions are claimed. `settled`: nothing is under way that may turn one of them into a move. True:
- * those that are left (moves, approved ones, or all of them) may go. */
+ * those that are left (moves, approved ones, or all of them) may go. False, too, until what was decided stands in every
+ * row. */
 bool guard_lets(Mapping *m, bool settled);
+/* What is decided (DECISION_*) is durable when it returns, and counts from then on; a negative errno: it is not
+ * decided. */
+int guard_decide(Mapping *m, unsigned decision, Error *e) _must_check_;
+void guard_carry(Mapping *m); /* the next few rows of it, if there are any */
 /* A deletion of `row` is let go, however often it has to be tried. */
 void guard_tally(Mapping *m, Row *row);
 /* If one was: it was carried out, as far as anybody can tell. */

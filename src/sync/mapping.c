@@ -1,5 +1,5 @@
 /* One mapping: its watcher, its scans, what blocks it, and the marks that news leave in the journal. */
-#include "sync/state.h"
+#include "sync/guard.h"
 
 #include "azsyncd/messages.h"
 #include "util/clock.h"
@@ -332,21 +332,6 @@ static int mapping_open(Mapping *m, Error *e) {
         return r < 0 ? r : scans_open(m, e);
 }
 
-/* What is tried anew when a mapping begins: with --once, whose runs nobody tells to retry, all that an earlier one has
- * given up (see once_waits()); else the conflicts that the configuration settles by now. */
-static int release_some(Mapping *m, Error *e) {
-        static const PathState states[] = { PATH_CONFLICT, PATH_FAILED, PATH_PENDING };
-        size_t n = m->sync->once ? ELEMENTSOF(states) : m->config->conflict == CONFLICT_OVERWRITE ? 1 : 0;
-        Journal *j = m->sync->journal;
-        int r = 0;
-
-        for (size_t i = 0; i < n && r >= 0; i++)
-                do
-                        r = journal_release(j, m->record.id, states[i], journal_sequence(j, clock_wall()), e);
-                while (r > 0);
-        return r;
-}
-
 /* What the journal knows of it. A journal that is out of order is no reason not to be there, and to say so in status.
  */
 static int mapping_remember(Mapping *m, Error *e) {
@@ -355,8 +340,6 @@ static int mapping_remember(Mapping *m, Error *e) {
 
         if (r >= 0)
                 r = journal_unclaim(j, m->record.id, e); /* what an earlier run of it had begun may have happened */
-        if (r >= 0)
-                r = release_some(m, e);
         if (r >= 0)
                 r = journal_commit(j, e); /* its number is used from now on: no rollback may take it away */
         if (r < 0 && journal_broken(j)) {
@@ -388,6 +371,9 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
         m->config = config;
         m->account = account;
         m->ready_last = &m->ready_first;
+        /* with --once, whose runs nobody tells to retry, all that an earlier one has given up (see once_waits()); else
+         * the conflicts that the configuration settles by now */
+        m->retrying = s->once ? RETRY_ALL : config->conflict == CONFLICT_OVERWRITE ? RETRY_CONFLICTS : RETRY_NONE;
         throttle_init(&m->throttle, &config->bandwidth);
         s->rates_until = 0;
         for (Line line = LINE_SMALL; line <= LINE_LARGE; line++)
@@ -423,6 +409,7 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
         else
                 mapping_save(m, false);
         mapping_scan(m, "");
+        sync_kick(s); /* what is left to be written in steps */
 
         LogRecord l = LOG_HERE;
         mapping_fields(&l, config);
@@ -470,9 +457,7 @@ static int decide(Mapping *m, bool approve, Error *e) {
                 return error_set(e, -ESRCH, ERROR_NONE, 0, "mapping %s: there is nothing to %s%s%s", m->config->name,
                                  approve ? "approve" : "reject",
                                  m->block == BLOCK_NONE ? "" : ": it is blocked: ", m->why);
-        r = approve ? journal_approve(s->journal, m->record.id, e) : journal_reject(s->journal, m->record.id, e);
-        if (r >= 0)
-                r = journal_commit_durable(s->journal, e);
+        r = guard_decide(m, approve ? DECISION_APPROVE : DECISION_REJECT, e);
         if (r >= 0)
                 r = journal_checkpoint(s->journal, e);
         if (r < 0)
@@ -482,8 +467,6 @@ static int decide(Mapping *m, bool approve, Error *e) {
         mapping_fields(&l, m->config);
         log_commit(&l, LOG_NOTICE, MSG_DELETIONS_DECIDED, "%s: %llu held deletions were %s.", m->config->name,
                    (unsigned long long) held, approve ? "approved" : "rejected; the blobs stay");
-        sync_touch(s);
-        sync_kick(s);
         return 0;
 }
 
@@ -495,17 +478,37 @@ int mapping_reject(Mapping *m, Error *e) {
         return r;
 }
 
-int mapping_approve(Mapping *m, Error *e) {
-        Sync *s = m->sync;
-        int r = 0;
+/* All that was mirrored is forgotten, and mirrored to where it is configured for. */
+static int approve_destination(Mapping *m, Error *e) {
+        Journal *j = m->sync->journal;
+        JournalMapping before = m->record;
+        int r = journal_wipe(j, m->config->name, &m->record, e);
 
-        if (m->block == BLOCK_DESTINATION) {
-                r = journal_wipe(s->journal, m->record.id, e);
-                if (r < 0)
-                        return r;
+        if (r >= 0) {
                 (void) snprintf(m->record.destination, sizeof(m->record.destination), "%s", m->url);
                 m->record.contacted = m->record.met = false;
-        } else if (m->block == BLOCK_CONTAINER || m->block == BLOCK_CONTENTS) {
+                m->record.scan = true;
+                r = journal_mapping_put(j, &m->record, e);
+        }
+        if (r >= 0)
+                r = journal_commit_durable(j, e);
+        if (r >= 0)
+                r = journal_checkpoint(j, e);
+        if (r < 0) {
+                m->record = before;
+                return r;
+        }
+        mapping_unblock(m);
+        mapping_scan(m, "");
+        return 0;
+}
+
+int mapping_approve(Mapping *m, Error *e) {
+        switch (m->block) {
+        case BLOCK_DESTINATION:
+                return approve_destination(m, e);
+        case BLOCK_CONTAINER:
+        case BLOCK_CONTENTS:
                 /* the container may be made, and whatever is not in it is sent; so until that is marked (10.14) */
                 m->record.met = m->record.met && m->block == BLOCK_CONTENTS;
                 m->record.resend = true;
@@ -513,17 +516,19 @@ int mapping_approve(Mapping *m, Error *e) {
                 mapping_unblock(m);
                 contact_again(m);
                 return 0;
-        } else if (m->block == BLOCK_ROOT && !root_id_is_null(&m->other_root)) {
+        case BLOCK_ROOT:
+                if (root_id_is_null(&m->other_root))
+                        break;
                 /* the one that was seen, not whatever comes to stand there */
                 memcpy(m->record.root, &m->other_root, sizeof(m->record.root));
                 source_pin(m->source, &m->other_root);
                 scanner_pin(m->scanner, &m->other_root);
-        } else
-                return decide(m, true, e);
-        m->record.scan = true;
-        mapping_save(m, true);
-        if (m->block == BLOCK_DESTINATION)
-                mapping_unblock(m);
-        mapping_scan(m, "");
-        return 0;
+                m->record.scan = true;
+                mapping_save(m, true);
+                mapping_scan(m, "");
+                return 0;
+        default:
+                break;
+        }
+        return decide(m, true, e);
 }

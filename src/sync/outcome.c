@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define CHANGED_PAUSE (500 * NSEC_PER_MSEC) /* it moved while we read it: let it rest, longer each time */
+#define DECIDING_PAUSE NSEC_PER_SEC
 #define CHANGED_MOST (15 * NSEC_PER_SEC)
 #define NEVER_RESTS (600 * NSEC_PER_SEC) /* pitfalls 4.7 */
 #define RETRY_CAP (60 * NSEC_PER_SEC)
@@ -133,6 +134,9 @@ static void park(Job *job, PathState state, int64_t due, const char *reason, con
         else
                 job_adopt(job);
         row_park(&job->row, job->gen, state, due, reason);
+        /* all that wait or are held have been decided about; this one comes later */
+        if (m->record.decision != 0 && row_is_deletion(&job->row))
+                row_release(&job->row, job->gen, clock_boot() + clock_policy(DECIDING_PAUSE), false, false, NULL);
         if (state == PATH_FAILED || state == PATH_CONFLICT)
                 mapping_complain(m, state, job->row.path, reason, why);
         job_store(job);

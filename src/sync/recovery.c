@@ -43,6 +43,17 @@ static void on_trouble(void *userdata) {
         defer_arm(s->settled); /* status changed, and --once may have to give up */
 }
 
+/* What is decided, and whether it is the same destination still, is what is on the disk: a commit that failed may be
+ * there. */
+static bool is_known(Mapping *m) {
+        JournalMapping now;
+
+        if (journal_mapping(m->sync->journal, m->config->name, &now, NULL) < 0)
+                return true; /* it is out of order again */
+        m->record.decision = now.decision;
+        return now.id == m->record.id;
+}
+
 static void go_on(Mapping *m) {
         Sync *s = m->sync;
 
@@ -80,7 +91,7 @@ static void on_recover(void *userdata) {
                            "The journal can be written again; comparing every folder.");
         }
         for (size_t i = s->n_mappings; i-- > 0;)
-                if (r > 0 || s->mappings[i]->record.id == 0)
+                if (r > 0 || s->mappings[i]->record.id == 0 || !is_known(s->mappings[i]))
                         sync_restart(s, i); /* its record is of another journal, or of none */
                 else
                         go_on(s->mappings[i]);

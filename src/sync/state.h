@@ -216,11 +216,12 @@ struct Mapping {
         int64_t alert_next;    /* boot ns: no other alert before */
         Timer *alert;
         Timer *stuck_timer; /* while one of its threads is at work */
-        bool retrying;      /* what failed is being released, step by step */
-        bool stuck;         /* for long: its file system does not answer */
-        char detail[512];   /* for status */
-        Rate rate;          /* of what it sends */
-        LogLimit said;      /* failures and conflicts, since it was in sync last */
+        /* how many of CONFLICT, FAILED and PENDING are being released, step by step */
+        enum { RETRY_NONE, RETRY_CONFLICTS, RETRY_ALL = 3 } retrying;
+        bool stuck;       /* for long: its file system does not answer */
+        char detail[512]; /* for status */
+        Rate rate;        /* of what it sends */
+        LogLimit said;    /* failures and conflicts, since it was in sync last */
 };
 
 struct Job {

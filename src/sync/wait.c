@@ -161,8 +161,8 @@ static Progress part_check(Part *p, char *why, size_t room) {
                 (void) snprintf(why, room, "%s is blocked: %s", p->mapping, m->account->why.text);
                 return PROGRESS_HOPELESS;
         }
-        if (p->asked || m->retrying || journal_broken(s->journal) || !m->record.contacted || !m->scanned_once ||
-            m->record.scan || m->owed || m->scans_done < p->scans) {
+        if (p->asked || m->retrying || m->record.decision != 0 || journal_broken(s->journal) || !m->record.contacted ||
+            !m->scanned_once || m->record.scan || m->owed || m->scans_done < p->scans) {
                 if (!m->record.contacted)
                         p->target = 0; /* what was thought to be confirmed is looked at anew */
                 return PROGRESS_WAIT;

@@ -68,6 +68,19 @@ static inline void confirm(Journal *j, int64_t m, const char *path) {
         put(j, m, row);
 }
 
+/* `step` rows at a time */
+static inline void decide(Journal *j, unsigned decision, unsigned step) {
+        JournalMapping m;
+        int r;
+
+        assert_int_equal(journal_mapping(j, "photos", &m, NULL), 0);
+        assert_int_equal(journal_decide(j, &m, decision, NULL), 0);
+        do
+                r = journal_carry(j, &m, step, NULL);
+        while (r > 0);
+        assert_true(r == 0 && m.decision == 0);
+}
+
 static inline void count_call(void *userdata) {
         (*(unsigned *) userdata)++;
 }
@@ -98,7 +111,7 @@ static inline PathState state_of(Journal *j, int64_t m, const char *path) {
 
 static inline unsigned rows_in(Journal *j, const char *table) {
         sqlite3_stmt *stmt = NULL;
-        char sql[64];
+        char sql[160];
         unsigned n;
 
         (void) snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);

@@ -21,11 +21,11 @@ static void test_sums_follow(void **state) {
         row = get(j, m, "bad", 1);
         assert_true(row->held && row->doubt && !row->moved && !row->confirmed && row->state == PATH_PENDING);
         free(row);
-        assert_int_equal(journal_hold(j, m, NULL), 0);
+        decide(j, DECISION_HOLD, 3);
         row = get(j, m, "good", 1);
         assert_true(row->confirmed && row->held && row->state == PATH_HELD);
         free(row);
-        assert_int_equal(journal_approve(j, m, NULL), 0);
+        decide(j, DECISION_APPROVE, 3);
         row = get(j, m, "good", 1);
         assert_true(row->confirmed && row->approved && !row->held && row->state == PATH_GONE);
         row_claim(row);
@@ -66,7 +66,7 @@ static void test_flipped_decisions(void **state) {
                 (void) snprintf(name, sizeof(name), "f%zu", i);
                 confirm(j, m, name);
                 park(j, m, name, PATH_GONE);
-                assert_int_equal(journal_hold(j, m, NULL), 0);
+                decide(j, DECISION_HOLD, 3);
                 assert_int_equal(journal_commit(j, NULL), 0);
                 (void) snprintf(sql, sizeof(sql), "UPDATE path SET %s WHERE name = CAST('%s' AS BLOB)", flips[i], name);
                 assert_int_equal(sqlite3_exec(j->db, sql, NULL, NULL, NULL), SQLITE_OK);
@@ -232,7 +232,7 @@ static void test_held_is_not_forgotten(void **state) {
         assert_int_equal(journal_commit(j, NULL), 0);
         assert_int_equal(access(marker, F_OK), -1);
         park(j, mapping(j), "a", PATH_GONE);
-        assert_int_equal(journal_hold(j, mapping(j), NULL), 0);
+        decide(j, DECISION_HOLD, 3);
         assert_int_equal(journal_commit_durable(j, NULL), 0);
         assert_int_equal(access(marker, F_OK), 0);
         journal_close(j);
@@ -256,7 +256,7 @@ static void test_held_is_not_forgotten(void **state) {
         park(j, mapping(j), "b", PATH_HELD);
         assert_int_equal(journal_commit(j, NULL), 0);
         assert_int_equal(access(marker, F_OK), 0);
-        assert_int_equal(journal_approve(j, mapping(j), NULL), 0);
+        decide(j, DECISION_APPROVE, 3);
         journal_close(j);
         assert_int_equal(access(marker, F_OK), -1);
 }

@@ -135,7 +135,7 @@ static void test_cannot_reopen(void **state) {
         row->path_size = 1;
         assert_true(journal_put(j, m, row, &e) < 0);
         assert_true(journal_next_due(j, m, PATH_PENDING, &due, NULL) < 0);
-        assert_true(journal_hold(j, m, NULL) < 0);
+        assert_true(journal_decide(j, &(JournalMapping){ .id = m }, DECISION_HOLD, NULL) < 0);
         assert_int_equal(unlink(path), 0);
         assert_int_equal(rename(away, path), 0);
         assert_int_equal(journal_recover(j, &e), 0);

@@ -120,7 +120,7 @@ static void test_deletions(void **state) {
                 j = open_journal();
                 m = mapping(j);
         }
-        assert_int_equal(journal_hold(j, m, NULL), 0);
+        decide(j, DECISION_HOLD, 3);
         c = journal_counts(j, m);
         assert_int_equal(c->state[PATH_HELD], 1);
         assert_int_equal(c->state[PATH_GONE], 2);

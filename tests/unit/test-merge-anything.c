@@ -201,7 +201,7 @@ static void test_anything(void **state) {
 
                 drawn = seed;
                 n_things = 0;
-                assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                assert_int_equal(journal_wipe(sync_of.journal, "m", &mapping.record, NULL), 0);
                 fill("", 2, true);
                 for (size_t i = 0; i < n_things; i++)
                         if (things[i].row) {

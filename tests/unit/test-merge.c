@@ -83,7 +83,7 @@ static void test_one_row(void **state) {
                         PathState before = PATH_CLEAN;
                         uint64_t gen = 0;
 
-                        assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                        assert_int_equal(journal_wipe(sync_of.journal, "m", &mapping.record, NULL), 0);
                         make_row("b", PATH_CLEAN, true, 1);
                         make_row("b/p-x", PATH_CLEAN, true, 1);
                         make_row("b/p0", PATH_CLEAN, true, 1);
@@ -136,7 +136,7 @@ static void test_job_at_work(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 uint64_t gen;
 
-                assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                assert_int_equal(journal_wipe(sync_of.journal, "m", &mapping.record, NULL), 0);
                 make_row("p", PATH_CLAIMED, true, 1);
                 gen = get("p")->gen;
                 job->row = *get("p");
@@ -213,7 +213,7 @@ static void test_beneath_unknown(void **state) {
                 const Sight sights[] = { { "d", kinds[i], true, 0 } };
                 uint64_t gen;
 
-                assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                assert_int_equal(journal_wipe(sync_of.journal, "m", &mapping.record, NULL), 0);
                 make_row("d-", PATH_CLEAN, true, 1);
                 make_row("d/a", PATH_CLEAN, true, 1);
                 make_row("d/link", PATH_SKIPPED, false, 0);
@@ -353,7 +353,7 @@ static void test_file_is_met(void **state) {
                 struct Merge *g;
                 Row *row;
 
-                assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                assert_int_equal(journal_wipe(sync_of.journal, "m", &mapping.record, NULL), 0);
                 if (before[i] != NONE) {
                         make_row("p", before[i], true, 1);
                         row = get("p"); /* another file was here then */
@@ -419,7 +419,7 @@ static void test_page_is_overtaken(void **state) {
                 struct Merge *g;
                 Row *row;
 
-                assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+                assert_int_equal(journal_wipe(sync_of.journal, "m", &mapping.record, NULL), 0);
                 make_row("p", before[i], true, 1);
                 g = merge_new(&mapping, "");
                 row = get("p");
@@ -451,7 +451,7 @@ static void test_many_rows(void **state) {
         assert_int_equal(counts->state[PATH_CLEAN], 1);
 
         /* the same when they are behind the last one that is seen */
-        assert_int_equal(journal_wipe(sync_of.journal, mapping.record.id, NULL), 0);
+        assert_int_equal(journal_wipe(sync_of.journal, "m", &mapping.record, NULL), 0);
         make_row("0", PATH_CLEAN, true, 1);
         for (unsigned i = 0; i < 3000; i++) {
                 (void) snprintf(path, sizeof(path), "d/%u", i);
