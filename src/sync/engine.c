@@ -41,7 +41,8 @@ void sync_touch(Sync *s) {
                 jobs += s->mappings[i]->n_jobs;
         if (jobs < BUSY_JOBS)
                 defer_arm(s->settled);
-        else if (timer_get(s->commit) == 0)
+        /* a walk keeps the loop from being idle for as long as it lasts, and the transaction grows */
+        if (timer_get(s->commit) == 0)
                 timer_set(s->commit, clock_boot() + GROUP_COMMIT);
 }
 
