@@ -17,7 +17,7 @@ static unsigned n_paths;
 static uint64_t *real; /* hashes of contents that were one state of some file: a set, 0: free */
 static unsigned n_real, real_room;
 static char kind_of_failure[32], text_of_failure[256];
-static uint64_t checked;
+static uint64_t checked, held_before;
 static uint64_t changes;
 
 bool failed(void) {
@@ -54,7 +54,7 @@ void check_begin(void) {
         n_paths = 0;
         real_drop();
         kind_of_failure[0] = text_of_failure[0] = '\0';
-        checked = changes = 0;
+        checked = changes = held_before = 0;
 }
 
 void check_end(void) {
@@ -411,21 +411,21 @@ static void show_row(Mapping *m) {
 }
 
 void check_idle(void) {
-        static uint64_t held_before;
         const JournalCounts *c;
+        bool noted;
         uint64_t key;
         Mapping *m;
 
         if (!engine || dead || engine->sync.n_mappings == 0)
                 return;
         m = engine->sync.mappings[0];
-        if (m->record.root[16] != 0 && !journal_broken(engine->sync.journal) &&
-            !journal_open_transaction(engine->sync.journal))
+        noted = !journal_broken(engine->sync.journal) && !journal_open_transaction(engine->sync.journal);
+        if (m->record.root[16] != 0 && noted)
                 world.pinned = true; /* and the journal has it */
         if (watched_row && verbose)
                 show_row(m);
         c = journal_counts(engine->sync.journal, m->record.id);
-        if (c->state[PATH_HELD] != held_before && !journal_open_transaction(engine->sync.journal)) {
+        if (c->state[PATH_HELD] != held_before && noted) {
                 held_before = c->state[PATH_HELD];
                 (void) engine_queue(engine, "m", NULL, PATHS_MAX, on_queued, NULL);
         }
