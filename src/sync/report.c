@@ -162,7 +162,9 @@ static const char *reason_of(const Row *row) {
 
 static int on_row(const Row *row, void *userdata) {
         QueueUser *u = userdata;
-        bool timed = row->state == PATH_PENDING || row->state == PATH_GONE;
+        const Account *a = u->mapping->account;
+        bool timed = (row->state == PATH_PENDING || row->state == PATH_GONE) && mapping_runs(u->mapping);
+        int64_t due = MAX(row->due, a->gate == GATE_OPEN ? 0 : a->retry_at);
         bool busy = row->marked != 0 && (row->state == PATH_PENDING || row->state == PATH_CLAIMED);
 
         return u->fn(
@@ -173,7 +175,7 @@ static int on_row(const Row *row, void *userdata) {
                         .reason = busy ? ROW_BUSY_REASON : reason_of(row),
                         .attempts = row->attempts,
                         .first_ns = row->first,
-                        .next_ns = timed ? clock_wall() + MAX(row->due - clock_boot(), INT64_C(0)) : 0,
+                        .next_ns = timed ? clock_wall() + MAX(due - clock_boot(), INT64_C(0)) : 0,
                 },
                 u->userdata);
 }

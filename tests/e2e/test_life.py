@@ -180,6 +180,7 @@ def test_pause_survives_a_restart(make, proxy, folder, equal):
         (folder / "file").write_text("waits")
         status = d.until_status(30, state="paused", pending=1)
         assert status["lag_s"] >= 0
+        assert d.queue()["file"]["next_try"] is None  # not by itself
         before = proxy.mark()
     with daemon as d:
         d.until_status(30, state="paused", pending=1)
