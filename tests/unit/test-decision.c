@@ -202,7 +202,10 @@ static void test_lost_step(void **state) {
         assert_int_equal(journal_mapping(j, "photos", &m, NULL), 0);
         assert_int_equal(journal_decide(j, &m, DECISION_HOLD, NULL), 0);
         assert_int_equal(journal_commit_durable(j, NULL), 0);
-        while (journal_carry(j, &m, 4, NULL) > 0)
+        assert_int_equal(journal_carry(j, &m, 4, NULL), 1); /* lost in the middle, */
+        assert_true(journal_fail(j, SQLITE_IOERR, &e, "pulling the plug") < 0);
+        assert_int_equal(journal_recover(j, &e), 0);
+        while (journal_carry(j, &m, 4, NULL) > 0) /* and at its end */
                 ;
         assert_int_equal(m.decision, 0);
         assert_int_equal(written_as(j, "state = 5"), GONE);
