@@ -174,11 +174,12 @@ static int load_config(Daemon *d, Config **ret, Buf *report, Error *e) {
         int r;
 
         /* a misspelt one would be an empty one, of which --once says that everything is in the cloud */
-        if (d->config_named && access(d->config_dir, F_OK) < 0)
-                r = error_set(e, -EINVAL, ERROR_CONFIG, 0,
-                              "%s:1:1: cannot be read: %s; expected the directory that holds azsyncd.yaml",
-                              PATH_SHOWN(d->config_dir), strerror(errno));
-        else
+        if (d->config_named && access(d->config_dir, F_OK) < 0) {
+                r = -EINVAL;
+                (void) error_set(e, r, ERROR_CONFIG, 0,
+                                 "%s:1:1: cannot be read: %s; expected the directory that holds azsyncd.yaml",
+                                 PATH_SHOWN(d->config_dir), strerror(errno));
+        } else
                 r = config_load(ret, &places, report, e);
         if (r < 0 && report->size == 0)
                 report_error(report, e);
