@@ -55,7 +55,7 @@ def asked_meanwhile(daemon):
 
 
 def start_folder(folder):
-    tree(folder, 400, per_folder=20)
+    tree(folder, 1000, per_folder=50)  # each storm takes one from each folder
     for n in (1, 2, 3):
         (folder / f"noise {n}").write_text("noise")
 

@@ -26,6 +26,10 @@ def digest(data):
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
+def short(digest):
+    return digest.hex()[:8] if digest else "no file"
+
+
 class Node:
     """A file: what it holds, under which names, and since which step it exists."""
 
@@ -47,6 +51,7 @@ class Workload:
         self.nodes = {}        # path -> Node
         self.etags = {}        # blob -> (etag, digest) of what was downloaded last
         self.settled_nodes = []
+        self.said = collections.deque(maxlen=20000)  # (seconds, sequence, step or path, what it was or became)
         self.questions = set()  # sequences that somebody still asks about with older()
         self.thread, self.running, self.error = None, False, None
         for n in range(folders):
@@ -63,6 +68,7 @@ class Workload:
 
     def _say(self, path, data):
         self.sequence += 1
+        self.said.append((time.monotonic(), self.sequence, path, short(data if data is None else digest(data))))
         self.history[path].append((self.sequence, None if data is None else digest(data)))
 
     def _state(self, node, data):
@@ -239,7 +245,9 @@ class Workload:
                 kind = self.random.choices(list(self.WEIGHTS), list(self.WEIGHTS.values()))[0]
             if len(self.nodes) > 2 * self.files:
                 kind = "delete"
-            getattr(self, kind)(*([self._pick()] if kind in self.WEIGHTS else []))
+            picked = [self._pick()] if kind in self.WEIGHTS else []
+            self.said.append((time.monotonic(), self.sequence, kind, sorted(self.nodes[picked[0]].paths) if picked else ""))
+            getattr(self, kind)(*picked)
             self.steps[kind] += 1
 
     # --- in the background ---
@@ -280,7 +288,30 @@ class Workload:
             for path, (inode, data) in sorted(found.items()):
                 self._put(path, inodes.setdefault(inode, Node(data, path, self.sequence)))
 
+    def sequence_at(self, when):
+        """Of the last state that had been written down by then, or the oldest known."""
+        with self.lock:
+            return max((n for at, n, *_ in self.said if at <= when), default=self.said[0][1])
+
+    def story(self, path):
+        """What was done to it, and to each name that its file ever had."""
+        names = {path} | (self.nodes[path].names if path in self.nodes else set())
+        return "\n".join(f"{at:.3f} {what} {how}" for at, _, what, how in self.said if what in names or names & set(how or ()))
+
     # --- what must be true of the container, at any moment ---
+
+    @staticmethod
+    def _download(blob):
+        """Its ETag, and the digest of the bytes that bear it."""
+        while True:
+            stream = blob.download_blob()
+            data, etag = stream.readall(), stream.properties.etag
+            # An empty blob is asked for twice by the SDK, which takes the second answer's ETag, and none of its bytes.
+            if data:
+                return etag.strip('"'), digest(data)
+            now = blob.get_blob_properties()
+            if now.etag == etag and now.size == 0:
+                return etag.strip('"'), digest(data)
 
     def blobs(self, client, container="box"):
         """{path: digest} of all blobs, downloaded unless the ETag is one that was downloaded before."""
@@ -290,8 +321,7 @@ class Workload:
             known = self.etags.get(blob.name)
             if not known or known[0] != blob.etag.strip('"'):
                 try:
-                    stream = service.download_blob(blob.name)
-                    known = (stream.properties.etag.strip('"'), digest(stream.readall()))
+                    known = self._download(service.get_blob_client(blob.name))
                 except ResourceNotFoundError:
                     return None  # deleted since it was listed
             return blob.name, known
@@ -331,5 +361,6 @@ class Workload:
             for path, states in self.history.items():
                 then = max((i for i, (n, _) in enumerate(states) if n <= sequence), default=0)
                 if all(blobs.get(path) != state for _, state in states[then:]):
-                    wrong.append(f"not in sync: {path!r}")
+                    wrong.append(f"not in sync: {path!r} is {short(blobs.get(path))}, etag {self.etags.get(path, ('',))[0]}, "
+                                 f"not {[short(state) for _, state in states[then:]]}")
         return wrong
