@@ -156,6 +156,8 @@ static void resolve(Watcher *w, const Told *event) {
         unsigned news = event->what & (EVENT_GONE - 1), self = 0;
         TreeNode *n = tree_by_wd(w->tree, event->wd);
 
+        if (!n && (news & WATCH_CONTENT)) /* its folder is watched anew since, after an unmount, say: no path is told */
+                tree_told_nothing();
         if (!n)
                 return;
         if ((event->what & EVENT_UNMOUNTED) && !w->unmounted) {
