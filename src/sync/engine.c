@@ -214,8 +214,10 @@ static void on_mounts(const Buf *table, void *userdata) {
                 m->mounts_seen = seen;
                 if (changed && m->stuck)
                         sync_restart(s, i); /* its threads may be lost in a mount that is no longer there */
-                else if (changed)
+                else if (changed) {
+                        m->other_root = (RootId){ 0 }; /* nobody approves what may be covered by now */
                         mapping_scan(m, "");
+                }
         }
 }
 

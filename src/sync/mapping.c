@@ -446,6 +446,11 @@ Mapping *mapping_free(Mapping *m) {
         return NULL;
 }
 
+static int nothing_to(const Mapping *m, const char *verb, Error *e) {
+        return error_set(e, -ESRCH, ERROR_NONE, 0, "mapping %s: there is nothing to %s%s%s", m->config->name, verb,
+                         m->block == BLOCK_NONE ? "" : ": it is blocked: ", m->why);
+}
+
 /* Held deletions: approved ones are looked at once more and carried out (7.5); rejected ones end here, their blobs
  * stay. */
 static int decide(Mapping *m, bool approve, Error *e) {
@@ -454,9 +459,7 @@ static int decide(Mapping *m, bool approve, Error *e) {
         int r;
 
         if (held == 0)
-                return error_set(e, -ESRCH, ERROR_NONE, 0, "mapping %s: there is nothing to %s%s%s", m->config->name,
-                                 approve ? "approve" : "reject",
-                                 m->block == BLOCK_NONE ? "" : ": it is blocked: ", m->why);
+                return nothing_to(m, approve ? "approve" : "reject", e);
         r = guard_decide(m, approve ? DECISION_APPROVE : DECISION_REJECT, e);
         if (r >= 0)
                 r = journal_checkpoint(s->journal, e);
@@ -517,8 +520,8 @@ int mapping_approve(Mapping *m, Error *e) {
                 contact_again(m);
                 return 0;
         case BLOCK_ROOT:
-                if (root_id_is_null(&m->other_root))
-                        break;
+                if (root_id_is_null(&m->other_root)) /* who means a root means no held deletions */
+                        return nothing_to(m, "approve", e);
                 /* the one that was seen, not whatever comes to stand there */
                 memcpy(m->record.root, &m->other_root, sizeof(m->record.root));
                 source_pin(m->source, &m->other_root);

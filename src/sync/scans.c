@@ -174,10 +174,11 @@ static bool on_scan_end(const ScanEnd *end, void *userdata) {
                 return false;
         complete = complete && !(m->merge && merge_failed(m->merge));
         m->merge = merge_free(m->merge);
-        m->other_root =
-                end->root_state == ROOT_REPLACED && !root_id_is_null((const RootId *) (const void *) m->record.root)
-                        ? end->root_id
-                        : (RootId){ 0 };
+        /* another walk in line may be due to a disk that came since: what that finds can be approved */
+        m->other_root = end->root_state == ROOT_REPLACED && m->n_branches == 0 &&
+                                        !root_id_is_null((const RootId *) (const void *) m->record.root)
+                                ? end->root_id
+                                : (RootId){ 0 };
 
         if (end->root_state != ROOT_OK && !error_is_shortage(-end->error.code)) {
                 m->record.scan = true;

@@ -284,6 +284,10 @@ bool daemon_verb(unsigned verb) {
         return r >= 0;
 }
 
+bool daemon_sees_disk(void) {
+        return world.mounted == MOUNT_THERE && kernel_mounts_told();
+}
+
 void daemon_run(int64_t until) {
         while (!failed() && clock_step(until)) {
                 if (++steps > STEPS_MAX)

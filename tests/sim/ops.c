@@ -85,7 +85,7 @@ static void do_clock(const Op *op) {
 /* --- people --- */
 
 static void do_verb(const Op *op) {
-        if (op->a % 6 != ENGINE_APPROVE || world.mounted == MOUNT_THERE) /* nobody takes an empty folder for the disk */
+        if (op->a % 6 != ENGINE_APPROVE || daemon_sees_disk()) /* nobody takes an empty folder for the disk */
                 (void) daemon_verb(op->a % 6);
 }
 
@@ -94,7 +94,7 @@ static void do_pause(const Op *op) {
 }
 
 static void do_decide(const Op *op) {
-        if (world.mounted == MOUNT_THERE)
+        if (daemon_sees_disk())
                 (void) daemon_verb(op->a % 3 ? ENGINE_APPROVE : ENGINE_REJECT);
 }
 

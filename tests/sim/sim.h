@@ -170,8 +170,9 @@ void kernel_limits(unsigned queue, unsigned watches);
 uint64_t kernel_told(void);        /* changes whenever something was told */
 int64_t kernel_untold_since(void); /* the oldest change not told yet; now() if none */
 void kernel_mounts_changed(void);
-bool kernel_tells_all(void); /* every folder is watched, and the file system tells */
-void kernel_forget(void);    /* a new history */
+bool kernel_mounts_told(void); /* of all that changed */
+bool kernel_tells_all(void);   /* every folder is watched, and the file system tells */
+void kernel_forget(void);      /* a new history */
 struct Watcher;
 void watch_folder(struct Watcher *w, const char *path, Inode *folder, unsigned *unwatched);
 void watch_keep_only(struct Watcher *w, const char *path, const char *const *names, size_t n);
@@ -280,6 +281,7 @@ void daemon_stop(void);            /* SIGTERM */
 void daemon_crash(bool power_cut); /* at once; or what the disk's crash began */
 void daemon_reload(void);
 bool daemon_verb(unsigned verb); /* an EngineVerb */
+bool daemon_sees_disk(void);     /* it is there, and the daemon was told of that */
 void daemon_wait(void);
 const char *daemon_prefix(void);
 void daemon_run(int64_t until); /* time goes on, crashes happen */

@@ -228,7 +228,7 @@ static void trouble(unsigned n) {
 static void on_meant(void *data) {
         const unsigned *b = data;
 
-        if (world.mounted == MOUNT_THERE && daemon_verb(ENGINE_APPROVE))
+        if (daemon_sees_disk() && daemon_verb(ENGINE_APPROVE))
                 trouble(*b);
         free(data);
 }

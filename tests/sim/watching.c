@@ -373,6 +373,10 @@ void kernel_mounts_changed(void) {
         (void) after(between(BY_EVENT, 1000, SECOND / 10), on_mounts, NULL);
 }
 
+bool kernel_mounts_told(void) {
+        return k.mounts_changed == 0;
+}
+
 int mounts_new(Mounts **ret, sd_event *loop, MountsFn fn, void *userdata, Error *e) {
         Mounts *m = calloc(1, sizeof(*m));
 
