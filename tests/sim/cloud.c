@@ -144,6 +144,8 @@ static void check_elsewhere(const Path *p, const Blob *b) {
                         continue;
                 if (other && other->there && other->has_stamp && other->stamp.ino == i->ino)
                         return;
+                if (other && theirs(other)) /* a conflict: it is stored once a person has decided */
+                        continue;
                 if (is_met_and_due(p, q))
                         due = q;
         }
