@@ -177,6 +177,8 @@ void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed) {
 }
 
 void row_unconfirm(Row *row) {
+        if (row->confirmed && row->due_ino == 0 && (row->state == PATH_CLEAN || row->seen_ino == row->stamp.ino))
+                row->due_ino = row->stamp.ino;
         row->confirmed = row->has_md5 = row->foreign = row->doubt = row->approved = row->kept = row->moved = row->held =
                 false;
         row->unrest = row->marked = 0;

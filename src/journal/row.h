@@ -103,7 +103,8 @@ void row_mark(Row *row, uint64_t gen, const Stamp *stamp, const char *etag, cons
 void row_grew(Row *row, unsigned attempts, int64_t due, int64_t first);
 /* Looked at and found as confirmed, nothing sent. The stamp may have changed (ctime). */
 void row_settle(Row *row, uint64_t gen, const Stamp *stamp, int64_t claimed);
-/* There is nothing in the cloud under this name any more. */
+/* There is nothing in the cloud under this name any more. Its file, if that was the last one seen here, is to be stored
+ * again. */
 void row_unconfirm(Row *row);
 /* An end that waits for a person or another change: FAILED, HELD, CONFLICT, SKIPPED, or GONE with `due`. A newer hint
  * than `gen` wins. */

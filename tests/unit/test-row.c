@@ -42,6 +42,27 @@ static void test_unrest(void **state) {
         assert_int_equal(row.unrest, 0);
 }
 
+/* Its blob is gone, and which file is to be stored again is known: unless the last look found none, or another one. */
+static void test_unconfirm(void **state) {
+        const Stamp file = { .size = 9, .mtime_ns = 7, .ino = 5 }, another = { .ino = 6 };
+        Row row;
+
+        changing(&row);
+        row_confirm(&row, row.gen, &file, "\"1\"", md5, 100);
+        row_unconfirm(&row);
+        assert_false(row.confirmed);
+        assert_int_equal(row.due_ino, file.ino);
+
+        for (int there = 0; there < 2; there++) {
+                changing(&row);
+                row_confirm(&row, row.gen, &file, "\"1\"", md5, 100);
+                row_hint(&row, true, 80, 200);
+                row_saw(&row, there ? &another : NULL);
+                row_unconfirm(&row);
+                assert_int_equal(row.due_ino, there ? another.ino : 0);
+        }
+}
+
 /* It stays due, as old as it was, and is not believed by its stamp. */
 static void test_mark(void **state) {
         Row row;
@@ -130,10 +151,8 @@ static void test_seen(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_unrest),
-                cmocka_unit_test(test_mark),
-                cmocka_unit_test(test_mark_overtaken),
-                cmocka_unit_test(test_seen),
+                cmocka_unit_test(test_unrest),         cmocka_unit_test(test_unconfirm), cmocka_unit_test(test_mark),
+                cmocka_unit_test(test_mark_overtaken), cmocka_unit_test(test_seen),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
