@@ -26,7 +26,8 @@
 typedef struct Daemon {
         char config_dir[3072], state_dir[3072], runtime_dir[3072];
         bool once, check_config;
-        bool config_named; /* by --config: then it has to be there */
+        bool config_named; /* by --config */
+        bool config_seen;  /* it was there once */
         LogTarget target;
         int level;
         sd_event *loop;
@@ -171,16 +172,19 @@ static void report_error(Buf *report, const Error *e) {
 
 static int load_config(Daemon *d, Config **ret, Buf *report, Error *e) {
         ConfigPlaces places = { .config_dir = d->config_dir, .state_dir = d->state_dir };
+        bool there = access(d->config_dir, F_OK) >= 0;
         int r;
 
-        /* a misspelt one would be an empty one, of which --once says that everything is in the cloud */
-        if (d->config_named && access(d->config_dir, F_OK) < 0) {
+        /* A misspelt one would be an empty one, of which --once says that everything is in the cloud, and one that is
+         * away for a moment unloads nothing. A daemon may begin without: azsyncctl add makes it. */
+        if (d->config_named && !there && (d->once || d->check_config || d->config_seen)) {
                 r = -EINVAL;
                 (void) error_set(e, r, ERROR_CONFIG, 0,
                                  "%s:1:1: cannot be read: %s; expected the directory that holds azsyncd.yaml",
                                  PATH_SHOWN(d->config_dir), strerror(errno));
         } else
                 r = config_load(ret, &places, report, e);
+        d->config_seen |= there;
         if (r < 0 && report->size == 0)
                 report_error(report, e);
         return r;

@@ -63,7 +63,7 @@ static int retry_some(Mapping *m, Error *e) {
         Journal *j = m->sync->journal;
         int r = 0;
 
-        for (unsigned i = 0; i < (unsigned) m->retrying && r == 0; i++)
+        for (unsigned i = 0; i < MIN((unsigned) m->retrying, ELEMENTSOF(retried)) && r == 0; i++)
                 r = journal_release(j, m->record.id, retried[i], journal_sequence(j, clock_wall()), e);
         if (r == 0)
                 m->retrying = RETRY_NONE;

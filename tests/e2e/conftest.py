@@ -3,6 +3,7 @@ import itertools
 import os
 import pathlib
 import random
+import signal
 
 import pytest
 
@@ -14,6 +15,9 @@ pytest_plugins = ["given"]
 def pytest_configure(config):
     config.addinivalue_line("markers", "asan: also run against the build with sanitizers")
     config.addinivalue_line("markers", "timing: measures time, or a race: run alone, and never under sanitizers")
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # nohup and a shell's & have them ignored, by all that is started
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     assert AZSYNCD.exists(), f"{AZSYNCD} is missing: scripts/test builds it"
 
 
