@@ -2,6 +2,7 @@
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 
@@ -32,6 +33,7 @@ def changes(folder, chance, number):
         with open(files[4], "ab") as f:
             f.write(b"appended")
         (where / f"new {number}").write_text("new")
+        shutil.rmtree(where / f"deep {number - 2}", ignore_errors=True)  # or each walk takes longer than the one before
         (where / f"deep {number}/er").mkdir(parents=True)
         (where / f"deep {number}/er/file").write_text("new")
     first, second = sorted(p for p in folder.iterdir() if p.is_dir())[:2]
