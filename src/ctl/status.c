@@ -265,8 +265,7 @@ static int render_attention(Text *t, const json_t *m, const char *before) {
                   "let them go ahead with azsyncctl approve @, or drop them with azsyncctl reject @" },
                 { "conflicts", "blob was changed by someone else", "blobs were changed by someone else",
                   "azsyncctl queue @ names them; theirs is kept until it is deleted, or conflict: overwrite is set, "
-                  "and "
-                  "then: azsyncctl retry @" },
+                  "and then: azsyncctl retry @" },
         };
         const char *name = json_get_text(m, "name"), *detail = json_get_text(m, "detail"), *advice = state_advice(m);
         int lines = 0;

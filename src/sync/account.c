@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 
 #include <openssl/sha.h>
@@ -29,13 +28,6 @@
 #define NETWORK_PAUSE (1 * NSEC_PER_SEC)
 #define SHORT_PAUSE (1 * NSEC_PER_SEC)    /* for what was given back to be of use */
 #define SMALL_BODY ((uint64_t) 64 * 1024) /* a larger one takes time of its own to send */
-
-uint64_t sync_random(void) {
-        uint64_t n = 0;
-
-        (void) getrandom(&n, sizeof(n), GRND_NONBLOCK);
-        return n;
-}
 
 int account_identity(const AccountConfig *config, char **ret) {
         const char *parts[] = { config->account, config->endpoint, config->secret, config->ca_file, config->proxy };

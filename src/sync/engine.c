@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define GROUP_COMMIT (50 * NSEC_PER_MSEC) /* 9.1 */
 #define BUSY_JOBS 16u                     /* from here on writes are gathered */
@@ -44,6 +45,13 @@ void sync_touch(Sync *s) {
         /* a walk keeps the loop from being idle for as long as it lasts, and the transaction grows */
         if (timer_get(s->commit) == 0)
                 timer_set(s->commit, clock_boot() + GROUP_COMMIT);
+}
+
+uint64_t sync_random(void) {
+        uint64_t n = 0;
+
+        (void) getrandom(&n, sizeof(n), GRND_NONBLOCK);
+        return n;
 }
 
 int sync_commit(Sync *s) {

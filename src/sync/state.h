@@ -280,10 +280,10 @@ struct Engine {
         size_t n_configs;
 };
 Mapping *sync_find(const Sync *s, const char *name);
-void sync_kick(Sync *s);  /* something may be due */
-void sync_touch(Sync *s); /* rows were written: commit soon, tell */
-uint64_t sync_random(void);
-int sync_commit(Sync *s); /* what was gathered; negative: the journal is out of order now */
+void sync_kick(Sync *s);    /* something may be due */
+void sync_touch(Sync *s);   /* rows were written: commit soon, tell */
+int sync_commit(Sync *s);   /* what was gathered; negative: the journal is out of order now */
+uint64_t sync_random(void); /* to spread retries and scans with */
 
 /* apply.c: configurations in force */
 /* Leaves its threads behind, wherever they are stuck, and begins anew as after a start, but for the counters, what is

@@ -96,8 +96,8 @@ static void is_told(sd_event *loop, const Sync *s) {
 }
 
 static void test_mounts_after_restart(void **state) {
+        _cleanup_(sd_event_unrefp) sd_event *loop = NULL;
         _cleanup_(engine_freep) Engine *engine = NULL;
-        sd_event *loop = NULL;
         Error e = ERROR_NULL;
         Sync *s;
 
@@ -119,15 +119,13 @@ static void test_mounts_after_restart(void **state) {
         assert_false(s->mappings[0]->stuck);
         assert_true(asks(s, true));
         assert_false(asks(s, false));
-        engine = engine_free(engine);
-        (void) sd_event_unref(loop);
 }
 
 /* The journal was out of order when the mapping was made, so it begins anew when that can be written: no stamp need
  * tell of what an event told meanwhile (pitfalls 4.3, 9.4). */
 static void test_told_is_kept(void **state) {
+        _cleanup_(sd_event_unrefp) sd_event *loop = NULL;
         _cleanup_(engine_freep) Engine *engine = NULL;
-        sd_event *loop = NULL;
         Sync *s;
 
         assert_true(sd_event_new(&loop) >= 0);
@@ -138,14 +136,12 @@ static void test_told_is_kept(void **state) {
         assert_int_equal(s->mappings[0]->record.id, 0);
         mapping_hint(s->mappings[0], "stored", true, clock_boot(), 0);
         is_told(loop, s);
-        engine = engine_free(engine);
-        (void) sd_event_unref(loop);
 }
 
 /* Likewise a reload that changes the mapping, and the counters run on: they are the process's. */
 static void test_told_is_kept_by_a_reload(void **state) {
+        _cleanup_(sd_event_unrefp) sd_event *loop = NULL;
         _cleanup_(engine_freep) Engine *engine = NULL;
-        sd_event *loop = NULL;
         Sync *s;
 
         assert_true(sd_event_new(&loop) >= 0);
@@ -158,8 +154,6 @@ static void test_told_is_kept_by_a_reload(void **state) {
         assert_int_equal(s->mappings[0]->config->rescan_ns, 7200 * NSEC_PER_SEC);
         assert_int_equal(s->mappings[0]->uploaded_files, 7);
         is_told(loop, s);
-        engine = engine_free(engine);
-        (void) sd_event_unref(loop);
 }
 
 int main(void) {
