@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define SECTOR 512u
-#define FILES 4
+#define JOURNAL "/journal.db"
+#define FILES 8 /* the database, the one put aside, the damaged one, each with its log; the mark of what is held */
 
 typedef struct Disk {
         char name[96];
@@ -217,12 +218,17 @@ void disk_calm(void) {
         sync_fails_in = kill_in = 0;
 }
 
+static bool ends_with(const char *name, const char *end) {
+        size_t n = strlen(name), m = strlen(end);
+
+        return n >= m && strcmp(name + n - m, end) == 0;
+}
+
 bool disk_damage(void) {
         Disk *d = &disks[0];
 
         for (size_t i = 0; i < FILES; i++)
-                if (disks[i].there && disks[i].size > 0 && strstr(disks[i].name, "journal.db") &&
-                    !strstr(disks[i].name, "damaged") && !strstr(disks[i].name, "-wal"))
+                if (disks[i].there && ends_with(disks[i].name, JOURNAL))
                         d = &disks[i];
         if (!d->there || d->size < 4096)
                 return false;
@@ -250,19 +256,45 @@ static Disk *make(const char *name) {
         return NULL;
 }
 
-/* The daemon puts a damaged journal aside; one such is kept. */
+/* Its other names are the process's business, too: a damaged journal is put aside, and a mark says that something is
+ * held. Each is durable at once. */
 int __wrap_rename(const char *from, const char *to);
 int __wrap_rename(const char *from, const char *to) {
-        Disk *d = find(from);
+        Disk *d = find(from), *old = find(to);
 
         if (!d) {
                 errno = ENOENT;
                 return -1;
         }
-        SAY("disk: the journal is put aside");
-        d->there = false;
-        check_rebuilt();
+        if (old)
+                old->there = false;
+        (void) snprintf(d->name, sizeof(d->name), "%s", to);
+        if (ends_with(from, JOURNAL)) {
+                SAY("disk: the journal is put aside");
+                check_rebuilt();
+        }
         return 0;
+}
+
+int __real_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode) {
+        return find(path) ? 0 : __real_access(path, mode);
+}
+
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+int __wrap_unlink(const char *path) {
+        Disk *d = find(path);
+
+        if (!d)
+                return __real_unlink(path);
+        d->there = false;
+        return 0;
+}
+
+bool disk_marks(const char *path) {
+        return ends_with(path, ".held") && (find(path) || make(path));
 }
 
 void disk_begin(void) {
