@@ -1,6 +1,8 @@
 /* sim [--histories N] [--seed N] [--first N] [--steps N] [--jobs N] [--verbose [--row PATH]] [--no-shrink] [--stop]
+ *     [--alone]
  *
- * Runs N histories, each decided by its seed, and says what diverged. --seed repeats one exactly. */
+ * Runs N histories, each decided by its seed, and says what diverged. --seed repeats one exactly; --alone proves that
+ * it does: each history once more, in a process of its own. */
 #include "sim.h"
 
 #include <assert.h>
@@ -15,7 +17,7 @@
 static struct {
         uint64_t histories, first, seed;
         unsigned steps, jobs;
-        bool one, shrinks, stops;
+        bool one, shrinks, stops, alone;
 } options = { .histories = 1000, .first = 1, .steps = 60, .jobs = 2, .shrinks = true };
 
 typedef struct Sum {
@@ -69,10 +71,12 @@ static void run_range(uint64_t from, uint64_t step, uint64_t end, Sum *sum) {
         }
 }
 
+#define JOBS_MAX 16u
+
 /* Each job in a process of its own: whatever a history leaves behind stays in it. */
-static int run_all(Sum *total) {
-        int fds[16][2];
-        unsigned jobs = MIN(options.jobs, 16U);
+static int run_all(uint64_t first, uint64_t histories, Sum *total) {
+        int fds[JOBS_MAX][2];
+        unsigned jobs = MIN(options.jobs, JOBS_MAX);
         int failures = 0;
 
         for (unsigned i = 0; i < jobs; i++) {
@@ -85,7 +89,7 @@ static int run_all(Sum *total) {
                 if (pid == 0) {
                         Sum sum = { 0 };
 
-                        run_range(options.first + i, jobs, options.first + options.histories, &sum);
+                        run_range(first + i, jobs, first + histories, &sum);
                         daemon_clean_up();
                         disk_end();
                         check_end();
@@ -113,6 +117,18 @@ static int run_all(Sum *total) {
         return failures > 0 ? -1 : 0;
 }
 
+static bool same_alone(const Sum *in_a_row) {
+        Sum sum = { 0 };
+        uint64_t n = MIN(options.jobs, JOBS_MAX);
+
+        for (uint64_t i = 0; i < options.histories; i += n)
+                if (run_all(options.first + i, MIN(n, options.histories - i), &sum) < 0)
+                        return false;
+        if (sum.trace != in_a_row->trace)
+                printf("a history is another one when it is alone: trace %016" PRIx64 "\n", sum.trace);
+        return sum.trace == in_a_row->trace;
+}
+
 static uint64_t number(const char *text) {
         char *end;
         uint64_t n = strtoull(text, &end, 10);
@@ -126,12 +142,18 @@ static uint64_t number(const char *text) {
 
 static void parse(int argc, char **argv) {
         static const struct option names[] = {
-                { "histories", required_argument, NULL, 'n' }, { "seed", required_argument, NULL, 's' },
-                { "first", required_argument, NULL, 'f' },     { "steps", required_argument, NULL, 'o' },
-                { "jobs", required_argument, NULL, 'j' },      { "verbose", no_argument, NULL, 'v' },
-                { "no-shrink", no_argument, NULL, 'q' },       { "stop", no_argument, NULL, 'x' },
+                { "histories", required_argument, NULL, 'n' },
+                { "seed", required_argument, NULL, 's' },
+                { "first", required_argument, NULL, 'f' },
+                { "steps", required_argument, NULL, 'o' },
+                { "jobs", required_argument, NULL, 'j' },
+                { "verbose", no_argument, NULL, 'v' },
+                { "no-shrink", no_argument, NULL, 'q' },
+                { "stop", no_argument, NULL, 'x' },
 
-                { "row", required_argument, NULL, 'r' },       { 0 },
+                { "row", required_argument, NULL, 'r' },
+                { "alone", no_argument, NULL, 'a' },
+                { 0 },
         };
         int c;
 
@@ -161,6 +183,9 @@ static void parse(int argc, char **argv) {
                         break;
                 case 'r':
                         watched_row = optarg;
+                        break;
+                case 'a':
+                        options.alone = true;
                         break;
                 case 'q':
                         options.shrinks = false;
@@ -200,12 +225,12 @@ int main(int argc, char **argv) {
                 check_end();
                 return r.failed;
         }
-        if (run_all(&sum) < 0) {
+        if (run_all(options.first, options.histories, &sum) < 0) {
                 printf("a job ended badly\n");
                 return 1;
         }
         printf("%" PRIu64 " histories, %" PRIu64 " uploads, %" PRIu64 " deletions, trace %016" PRIx64 ": %" PRIu64
                " divergences\n",
                sum.histories, sum.requests, sum.deletes, sum.trace, sum.failures);
-        return sum.failures > 0;
+        return sum.failures > 0 || (options.alone && !same_alone(&sum));
 }

@@ -250,9 +250,9 @@ bool disk_was_cut(void);                            /* the last end was a power 
 void disk_full(int64_t for_ns);
 void disk_sync_error(unsigned nth);
 void disk_calm(void);
-void disk_after_crash(void); /* what survived is the disk now */
+void disk_after_crash(void);       /* what survived is the disk now */
 bool disk_marks(const char *path); /* is a mark, and is made */
-bool disk_damage(void); /* a byte of the journal flips */
+bool disk_damage(void);            /* a byte of the journal flips */
 
 /* --- memory.c: SQLite's --- */
 
