@@ -10,60 +10,13 @@
 
 #include <assert.h>
 #include <string.h>
-#include <sys/random.h>
 
-#define GROUP_COMMIT (50 * NSEC_PER_MSEC) /* 9.1 */
-#define BUSY_JOBS 16u                     /* from here on writes are gathered */
 #define TELL_PAUSE (100 * NSEC_PER_MSEC)
 #define READER_STUCK (30 * NSEC_PER_SEC)
 #define STUCK_AT_END NSEC_PER_SEC          /* threads that read are waited for so long when the process ends */
 #define ONCE_FAILURES 5u                   /* --once gives up on an account or a container after so many in a row, */
 #define ONCE_ATTEMPTS 5u                   /* on a path after so many, */
 #define ONCE_PATIENCE (300 * NSEC_PER_SEC) /* or if it has to wait for longer */
-
-Mapping *sync_find(const Sync *s, const char *name) {
-        for (size_t i = 0; i < s->n_mappings; i++)
-                if (strcmp(s->mappings[i]->config->name, name) == 0)
-                        return s->mappings[i];
-        return NULL;
-}
-
-void sync_kick(Sync *s) {
-        if (!s->closing)
-                defer_arm(s->work);
-}
-
-void sync_touch(Sync *s) {
-        unsigned jobs = 0;
-
-        if (s->closing)
-                return;
-        for (size_t i = 0; i < s->n_mappings; i++)
-                jobs += s->mappings[i]->n_jobs;
-        if (jobs < BUSY_JOBS)
-                defer_arm(s->settled);
-        /* a walk keeps the loop from being idle for as long as it lasts, and the transaction grows */
-        if (timer_get(s->commit) == 0)
-                timer_set(s->commit, clock_boot() + GROUP_COMMIT);
-}
-
-uint64_t sync_random(void) {
-        uint64_t n = 0;
-
-        (void) getrandom(&n, sizeof(n), GRND_NONBLOCK);
-        return n;
-}
-
-int sync_commit(Sync *s) {
-        int r = s->durable ? journal_commit_durable(s->journal, NULL) : journal_commit(s->journal, NULL);
-
-        s->durable = false;
-        for (size_t i = 0; i < s->n_mappings && r >= 0; i++) {
-                buf_clear(&s->mappings[i]->told);
-                s->mappings[i]->told_more = false;
-        }
-        return r;
-}
 
 /* What failed or waits is tried at once. */
 static int retry_some(Mapping *m, Error *e) {

@@ -279,6 +279,8 @@ struct Engine {
         Config **configs; /* the last one is in force; older ones as long as a mapping was made from them */
         size_t n_configs;
 };
+
+/* sync.c */
 Mapping *sync_find(const Sync *s, const char *name);
 void sync_kick(Sync *s);    /* something may be due */
 void sync_touch(Sync *s);   /* rows were written: commit soon, tell */
