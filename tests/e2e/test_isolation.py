@@ -1,7 +1,9 @@
 """One mapping's trouble is nobody else's (pitfalls 2.6, 11.7, 11.12): a mount that hangs, an account that does not
 answer, a mapping with very many rows, each beside a mapping that works while the others are stuck."""
 import contextlib
+import ctypes
 import os
+import pathlib
 import socket
 import sqlite3
 
@@ -103,6 +105,45 @@ def test_hung_mount(beside, fuse, folder, equal, how):
             d.start()
             d.wait_sync(180)
             equal(fuse.where, "hung")
+
+
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+WALL = 0x40000000  # to wait for a thread that is no child
+
+
+@contextlib.contextmanager
+def stuck_thread(pid, name):
+    """One thread of it stands still as if the kernel did not let it go; the others go on."""
+    tid = next(int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+               if (task / "comm").read_text().strip() == name)
+    libc = ctypes.CDLL(None)
+    if libc.ptrace(PTRACE_SEIZE, tid, None, None) != 0:
+        pytest.skip("no ptrace here")
+    assert libc.ptrace(PTRACE_INTERRUPT, tid, None, None) == 0
+    assert os.waitpid(tid, WALL)[0] == tid
+    try:
+        yield
+    finally:
+        assert libc.ptrace(PTRACE_DETACH, tid, None, None) == 0
+
+
+def test_reader_that_is_stuck(make, folder, equal):
+    """11.7: the loop turns, and the thread that reads the kernel's events does not: as long as there are none it is
+    idle; then the watchdog is no longer fed, and the log says why. It takes half a minute, whatever the speed-up."""
+    with make(env={"WATCHDOG_USEC": "2000000"}) as d:
+        d.wait_sync()
+        with stuck_thread(d.pid, "inotify"):
+            d.notifier.forget("WATCHDOG=1")
+            until(lambda: d.notifier.lines.count("WATCHDOG=1") >= 3, 60)
+            (folder / "file").write_text("nobody hears of it")
+            until(lambda: "does not read the kernel's events" in d.log(), 120)
+            d.notifier.forget("WATCHDOG=1")
+            since = d.all_status()["uptime_s"]  # and people are answered
+            until(lambda: d.all_status()["uptime_s"] > since + 4, 60)
+            assert not d.notifier.has("WATCHDOG=1")
+        d.wait_sync()
+        equal()
+        until(lambda: d.notifier.has("WATCHDOG=1"), 60)
 
 
 @pytest.fixture

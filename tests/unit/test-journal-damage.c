@@ -2,6 +2,8 @@
  * into a new one, and that no deletion goes ahead on the strength of it. */
 #include "journal-fixture.h"
 
+#include "journal/journal-sql.h"
+
 /* --- decisions --- */
 
 /* What changes many rows at once leaves right sums right, and wrong ones wrong. */
@@ -466,6 +468,23 @@ static int in_memory(void **state) {
         return mkdtemp(dir) ? 0 : setup(state);
 }
 
+/* pitfalls 9.10: one that a newer azsyncd wrote has other tables, too, and is no damaged one for that. */
+static void test_newer_schema(void **state) {
+        Error e = ERROR_NULL;
+        Journal *j = open_journal();
+        bool quarantined;
+        char sql[96];
+
+        (void) snprintf(sql, sizeof(sql), "CREATE TABLE more (x); PRAGMA user_version = %i",
+                        JOURNAL_SCHEMA_VERSION + 1);
+        assert_int_equal(sqlite3_exec(j->db, sql, NULL, NULL, NULL), SQLITE_OK);
+        journal_close(j);
+        for (unsigned i = 0; i < 2; i++) { /* and is still there afterwards */
+                assert_int_equal(journal_open(&j, dir, &quarantined, &e), -EPROTO);
+                assert_non_null(strstr(e.text, "newer azsyncd"));
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_sums_follow, in_memory, teardown),
@@ -474,6 +493,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_window, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_salvage, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_other_schema, in_memory, teardown),
+                cmocka_unit_test_setup_teardown(test_newer_schema, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_held_is_not_forgotten, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_salvage_after_a_kill, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_damaged_at_run_time, in_memory, teardown),

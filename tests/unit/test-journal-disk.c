@@ -1,10 +1,11 @@
-/* The journal on a disk that is full, fails, or changes what was written (pitfalls 9.1-9.8). SQLite's system calls come
- * through this file first. */
+/* The journal on a disk that is full, fails, or changes what was written (pitfalls 9.1-9.8), and one that is killed as
+ * it writes. SQLite's system calls come through this file first. */
 #include "journal-fixture.h"
 
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
-static unsigned n_synced;
+static unsigned n_synced, killed_at; /* the write that does not come to pass; 0: none */
 static bool disk_full, sync_fails;
 
 int fdatasync(int fd) {
@@ -17,6 +18,8 @@ int fdatasync(int fd) {
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t at) {
+        if (killed_at > 0 && --killed_at == 0)
+                _exit(1);
         if (disk_full) {
                 errno = ENOSPC;
                 return -1;
@@ -166,6 +169,44 @@ static void test_full_from_the_start(void **state) {
         journal_close(j);
 }
 
+/* True: it was killed at its n-th write. */
+static bool make_and_die(unsigned n) {
+        pid_t pid = fork();
+        int status;
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                bool quarantined;
+                Journal *j;
+
+                killed_at = n;
+                _exit(journal_open(&j, dir, &quarantined, NULL) < 0 ? 2 : 0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+        return WEXITSTATUS(status) == 1;
+}
+
+/* pitfalls 9.10: made in one transaction: it is whole, or made anew; nobody takes it for a damaged one. */
+static void test_killed_while_made(void **state) {
+        unsigned n = 1;
+
+        for (bool killed = true; killed; n++) {
+                bool quarantined;
+                Journal *j;
+
+                killed = make_and_die(n);
+                assert_int_equal(journal_open(&j, dir, &quarantined, NULL), 0);
+                assert_false(quarantined || journal_broken(j));
+                confirm(j, mapping(j), "a");
+                assert_int_equal(journal_commit(j, NULL), 0);
+                journal_close(j);
+                assert_int_equal(teardown(state), 0);
+                assert_int_equal(mkdir(dir, 0700), 0);
+        }
+        assert_true(n > 4);
+}
+
 /* 9.8 */
 static void test_log_is_bounded(void **state) {
         Journal *j = open_journal();
@@ -193,8 +234,9 @@ static int put_right(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                DISK_TEST(test_durable),       DISK_TEST(test_fsync_fails),         DISK_TEST(test_disk_full),
-                DISK_TEST(test_cannot_reopen), DISK_TEST(test_full_from_the_start), DISK_TEST(test_log_is_bounded),
+                DISK_TEST(test_durable),           DISK_TEST(test_fsync_fails),         DISK_TEST(test_disk_full),
+                DISK_TEST(test_cannot_reopen),     DISK_TEST(test_full_from_the_start), DISK_TEST(test_log_is_bounded),
+                DISK_TEST(test_killed_while_made),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* The journal: pitfalls 8.1, 9.1-9.10. A real SQLite file in a folder of the test's own. */
+/* The journal: pitfalls 8.1, 9.1-9.9. A real SQLite file in a folder of the test's own. */
 #include "journal-fixture.h"
 
 #include "journal/journal-sql.h"
@@ -277,18 +277,6 @@ static void execute(const char *sql) {
         assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
         assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
         sqlite3_close(db);
-}
-
-/* pitfalls 9.10 */
-static void test_newer_schema(void **state) {
-        Error e = ERROR_NULL;
-        bool quarantined;
-        Journal *j;
-
-        journal_close(open_journal());
-        execute("PRAGMA user_version = 99");
-        assert_int_equal(journal_open(&j, dir, &quarantined, &e), -EPROTO);
-        assert_non_null(strstr(e.text, "newer azsyncd"));
 }
 
 /* 8: the machine went down under the last process: the container is listed, and all is read again. A mere kill loses
@@ -586,7 +574,6 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_permissions, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_damaged_is_put_aside, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_flipped_byte, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_newer_schema, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_power_cut, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_expected, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_due, setup, teardown),

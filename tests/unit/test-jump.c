@@ -1,14 +1,9 @@
-/* Jumps of the clock: pitfalls 10.12. The rule by itself; nobody's clock is set for it. */
+/* Jumps of the clock: pitfalls 10.12. The rule by itself, and what the kernel tells. */
+#include "jumping.h"
+#include "util/clock.h"
 #include "util/jump.h"
 
-#include "util/clock.h"
-#include "util/macro.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include <stdbool.h>
 
 #define S NSEC_PER_SEC
 
@@ -49,10 +44,48 @@ static void test_quiet(void **state) {
         sd_event_unref(loop);
 }
 
+static void note_jump(int64_t jumped_ns, void *userdata) {
+        *(int64_t *) userdata += jumped_ns;
+}
+
+/* Whatever the kernel has told by now is heard: how far the clock jumped, as told. */
+static int64_t heard(sd_event *loop, int64_t *jumped) {
+        *jumped = 0;
+        while (sd_event_run(loop, 0) > 0)
+                ;
+        return *jumped;
+}
+
+/* Told each time that the clock is set, but only of what came apart. */
+static void test_told(void **state) {
+        _cleanup_(jump_freep) Jump *j = NULL;
+        int64_t jumped = 0;
+        sd_event *loop = NULL;
+        Error e = ERROR_NULL;
+
+        jumping_or_skip();
+        assert_true(sd_event_new(&loop) >= 0);
+        assert_int_equal(jump_new(&j, loop, note_jump, &jumped, &e), 0);
+        set_clock();
+        assert_int_equal(heard(loop, &jumped), 0); /* by next to nothing */
+        awake_for(3600);
+        assert_int_equal(heard(loop, &jumped), 0); /* nobody asks before the kernel says so */
+        set_clock();
+        assert_in_range(-heard(loop, &jumped), 3599 * S, 3601 * S);
+        set_clock();
+        assert_int_equal(heard(loop, &jumped), 0); /* told once */
+        awake_for(0);
+        set_clock();
+        assert_in_range(heard(loop, &jumped), 3599 * S, 3601 * S);
+        j = jump_free(j);
+        sd_event_unref(loop);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rule),
                 cmocka_unit_test(test_quiet),
+                cmocka_unit_test(test_told),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,9 @@
 /* The order of a walk, which is that of the journal: against find(1), sorted. */
 #include "walking.h"
 
-#include "watch/watcher-on.h"
+#include "watch/watches.h"
 
+#include <dlfcn.h>
 #include <stdatomic.h>
 #include <sys/inotify.h>
 #include <sys/syscall.h>
@@ -118,13 +119,11 @@ static _Thread_local ino_t watched;
 static atomic_uint listings;
 
 static int add_noted(int inotify_fd, int folder_fd, uint32_t mask) {
-        char path[64];
         struct stat st;
 
         assert_int_equal(fstat(folder_fd, &st), 0);
         watched = st.st_ino;
-        (void) snprintf(path, sizeof(path), "/proc/self/fd/%i", folder_fd);
-        return inotify_add_watch(inotify_fd, path, mask);
+        return watches_add_by_fd(inotify_fd, folder_fd, mask);
 }
 
 static ssize_t getdents_noted(int fd, void *buffer, size_t room) {
@@ -139,6 +138,16 @@ static ssize_t getdents_noted(int fd, void *buffer, size_t room) {
 static void no_news(const char *path, unsigned news, void *userdata) {
 }
 
+/* Returns its inotify instance. */
+static int watch_noted(Walk *walk, sd_event *loop) {
+        int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+        assert_int_equal(watcher_new_on(&walk->watcher, loop, fd, add_noted, no_news, NULL, NULL), 0);
+        walk->getdents = getdents_noted;
+        listings = 0;
+        return fd;
+}
+
 static void test_watched_before_listed(void **state) {
         Walk walk = walk_of();
         sd_event *loop = NULL;
@@ -149,14 +158,88 @@ static void test_watched_before_listed(void **state) {
         make_dir("d", 0755);
         put("a/b/file", "x");
         assert_int_equal(sd_event_new(&loop), 0);
-        assert_int_equal(watcher_new_on(&walk.watcher, loop, inotify_init1(IN_NONBLOCK | IN_CLOEXEC), add_noted,
-                                        no_news, NULL, NULL),
-                         0);
-        walk.getdents = getdents_noted;
-        listings = 0;
+        (void) watch_noted(&walk, loop);
         assert_true(scan_with(&walk, "").complete);
         assert_int_equal(watcher_watches(walk.watcher), 5);
         assert_true(listings >= 5);
+        watcher_free(walk.watcher);
+        sd_event_unref(loop);
+}
+
+/* Is it the kernel's? */
+static bool is_watched(int inotify_fd, const char *path) {
+        char name[64], line[256];
+        bool found = false;
+        struct stat st;
+        FILE *f;
+
+        assert_int_equal(stat(path, &st), 0);
+        (void) snprintf(name, sizeof(name), "/proc/self/fdinfo/%i", inotify_fd);
+        f = fopen(name, "re");
+        assert_non_null(f);
+        while (fgets(line, sizeof(line), f)) {
+                const char *ino = strstr(line, " ino:");
+
+                found |= ino && strtoull(ino + strlen(" ino:"), NULL, 16) == st.st_ino;
+        }
+        assert_int_equal(fclose(f), 0);
+        return found;
+}
+
+/* --- what is opened is what is watched and listed (pitfalls 1.15) --- */
+
+static atomic_bool swap;
+
+/* At `path`, if it is "a", stands a link to the folder "outside" from now on; once. */
+static void swap_name(const char *path) {
+        char away[128], outside[128];
+
+        if (strcmp(path, "a") != 0 || !atomic_exchange(&swap, false))
+                return;
+        (void) snprintf(away, sizeof(away), "%s/away", top);
+        (void) snprintf(outside, sizeof(outside), "%s/outside", top);
+        assert_int_equal(rename(at("a"), away), 0);
+        assert_int_equal(symlink(outside, at("a")), 0);
+}
+
+/* The walk's openat2() comes through here. */
+long syscall(long number, ...) {
+        static long (*real)(long number, ...);
+        long a[6], r;
+        va_list list;
+
+        va_start(list, number);
+        for (size_t i = 0; i < ELEMENTSOF(a); i++)
+                a[i] = va_arg(list, long);
+        va_end(list);
+        if (!real)
+                real = (long (*)(long, ...)) dlsym(RTLD_NEXT, "syscall");
+        r = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+        if (number == SYS_openat2 && r >= 0)
+                swap_name((const char *) a[1]);
+        return r;
+}
+
+static void test_swapped_name(void **state) {
+        Walk walk = walk_of();
+        char path[128];
+        sd_event *loop = NULL;
+        int fd;
+
+        make_dir("a", 0755);
+        make_dir("a/in", 0755);
+        put("a/in/file", "x");
+        (void) snprintf(path, sizeof(path), "%s/outside", top);
+        assert_int_equal(mkdir(path, 0755), 0);
+        assert_int_equal(sd_event_new(&loop), 0);
+        fd = watch_noted(&walk, loop);
+        atomic_store(&swap, true);
+        assert_true(scan_with(&walk, "").complete);
+        assert_false(atomic_load(&swap));
+        expect("a/in/file", SEEN_FILE, false);
+        assert_false(is_watched(fd, path));
+        (void) snprintf(path, sizeof(path), "%s/away", top);
+        assert_true(is_watched(fd, path));
         watcher_free(walk.watcher);
         sd_event_unref(loop);
 }
@@ -165,6 +248,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 WALK_TEST(test_order),
                 WALK_TEST(test_watched_before_listed),
+                WALK_TEST(test_swapped_name),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -279,13 +279,15 @@ static void test_used_after_free_by_a_scanner(void **state) {
         end(&f);
 }
 
-/* Idle means idle: without events the loop is never woken. */
+/* Idle means idle: without events the loop is never woken, and who does not read is not stuck (pitfalls 11.7). */
 static void test_idle(void **state) {
         begin(&f);
         settle(&f);
+        assert_int_equal(watcher_stuck(f.w), 0);
         for (unsigned i = 0; i < 10; i++)
                 (void) sd_event_run(f.loop, 0);
         assert_int_equal(sd_event_run(f.loop, 50000), 0);
+        assert_int_equal(watcher_stuck(f.w), 0);
         end(&f);
 }
 
