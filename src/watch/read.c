@@ -184,6 +184,17 @@ static bool sum_block(ReadFile *f, const char *data, bool md5, SourceAnswer *ret
         return true;
 }
 
+static bool keep_rest(ReadFile *f, const char *data, size_t size) {
+        if (size == 0)
+                return true;
+        f->rest = malloc(size);
+        if (!f->rest)
+                return false;
+        memcpy(f->rest, data, size);
+        f->rest_size = size;
+        return true;
+}
+
 void read_file_block(ReadFile *f, const Cuts *cuts, bool md5, SourceAnswer *ret, char **ret_data) {
         _cleanup_free_ char *data = NULL, *rest = TAKE_PTR(f->rest);
         size_t have = f->rest_size;
@@ -193,6 +204,7 @@ void read_file_block(ReadFile *f, const Cuts *cuts, bool md5, SourceAnswer *ret,
 
         *ret = f->answer;
         ret->end = f->ended;
+        f->rest_size = 0; /* with `rest`, be it that what follows fails: the next block may be on its way already */
         if (f->ended) {
                 ret->read = SOURCE_WHOLE;
                 return;
@@ -210,20 +222,15 @@ void read_file_block(ReadFile *f, const Cuts *cuts, bool md5, SourceAnswer *ret,
         }
         if (have > 0)
                 memcpy(data, rest, have);
-        f->rest_size = 0;
         length = find_cut(f, data, &have, ret);
         if (length < 0)
                 return;
         ret->size = (size_t) length;
         ret->read = f->reading.cut ? SOURCE_CHANGED : SOURCE_WHOLE;
-        f->rest_size = have - ret->size;
-        f->rest = f->rest_size > 0 ? malloc(f->rest_size) : NULL;
-        if (!sum_block(f, data, md5, ret) || (f->rest_size > 0 && !f->rest)) {
+        if (!sum_block(f, data, md5, ret) || !keep_rest(f, data + ret->size, have - ret->size)) {
                 failed(ret, ENOMEM, f->path);
                 return;
         }
-        if (f->rest_size > 0)
-                memcpy(f->rest, data + ret->size, f->rest_size);
         ret->end = f->ended =
                 f->rest_size == 0 && (f->reading.cut || f->reading.position == f->reading.first.stamp.size);
         ret->stamp.size = f->answer.stamp.size = f->reading.first.stamp.size;

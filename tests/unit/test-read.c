@@ -338,6 +338,36 @@ static void test_large_prefix(void **state) {
         assert_int_equal(steps, 2);
 }
 
+/* Not even the address space has room for such a block; what AddressSanitizer would say of it is of no interest. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+        return "allocator_may_return_null=1";
+}
+
+/* pitfalls 11.3: no memory for a block, and the next one has been asked for already. */
+static void test_no_memory(void **state) {
+        _cleanup_(read_file_freep) ReadFile *f = read_file_new(root, &any, "f");
+        const Cuts cuts[] = { cuts_of(13), { 64, 64, SIZE_MAX }, cuts_of(13) };
+        FILE *file = fopen(at("f"), "we");
+        uint64_t x = 1;
+        SourceAnswer a;
+
+        assert_non_null(file);
+        for (unsigned i = 0; i < 20000; i++, x = x * UINT64_C(6364136223846793005) + 1)
+                assert_true(fprintf(file, "%020llu", (unsigned long long) x) == 20);
+        assert_int_equal(fclose(file), 0);
+        if (truncate(at("f"), (off_t) 1 << 43) < 0)
+                skip();
+        read_file_open(f, &a);
+        for (size_t i = 0; i < ELEMENTSOF(cuts); i++) {
+                _cleanup_free_ char *data = NULL;
+
+                read_file_block(f, &cuts[i], false, &a, &data);
+                assert_int_equal(a.look == LOOK_REGULAR, data != NULL);
+                assert_true(i == 1 || data);
+        }
+}
+
 /* pitfalls 4.3: a store into a page that is dirty already changes no stamp, unless the page is cleaned after the first
  * fstat. On tmpfs no page is ever clean: the second reading sees it. */
 static void test_mmap(void **state) {
@@ -525,6 +555,7 @@ int main(void) {
                 TEST(test_folder_goes_while_reading),
                 TEST(test_root_goes_while_reading),
                 TEST(test_large_prefix),
+                TEST(test_no_memory),
                 TEST(test_mmap),
                 TEST_SHM(test_mmap),
                 TEST_SHM(test_torn),
