@@ -128,15 +128,19 @@ static void client_request_id(char ret[static 40], uint64_t session, uint64_t nu
         (void) decimal_encode(number, 1, ret + 17);
 }
 
-/* Is it from the service, and to this request? The service repeats our id. */
-static bool is_to_us(const BlobCall *call, const char *headers) {
+/* Is it to another request? The service repeats our id. Then nothing that it says is for us. */
+static bool is_to_another(const BlobCall *call, const char *headers) {
         char ours[40], id[1025];
         int r;
 
         r = http_header(headers, "x-ms-client-request-id", id, sizeof(id));
         client_request_id(ours, call->client->session, call->number);
-        if (r != -ENOENT && (r < 0 || strcmp(id, ours) != 0))
-                return false;
+        return r != -ENOENT && (r < 0 || strcmp(id, ours) != 0);
+}
+
+static bool is_from_service(const char *headers) {
+        char id[1025];
+
         return http_header(headers, "x-ms-request-id", id, sizeof(id)) >= 0 && id[0] != '\0';
 }
 
@@ -224,7 +228,10 @@ static void on_answer(const HttpAnswer *http, void *userdata) {
         }
         answer.clock_skew_ns = properties_clock_skew(http->headers, now);
         in.clock_skew_ns = answer.clock_skew_ns != 0 ? answer.clock_skew_ns - call->correction_ns : 0;
-        in.has_request_id = is_to_us(call, http->headers);
+        if (is_to_another(call, http->headers))
+                code[0] = '\0';
+        else
+                in.has_request_id = is_from_service(http->headers);
         in.has_etag = properties_etag(http->headers, answer.etag, sizeof(answer.etag));
         in.md5_differs = echo_differs(call, http->headers);
         if (http->status >= 300)
