@@ -78,9 +78,10 @@ uint64_t blocks_most(unsigned average_log2) {
         return BLOCKS_FULL << average_log2;
 }
 
-unsigned blocks_average(const Blocks *b, uint64_t size) {
-        return b->average_log2 > 0 && size <= blocks_most(b->average_log2) ? b->average_log2
-                                                                           : cut_average_log2(size, BLOCKS_MAX / 2);
+unsigned blocks_average(const Blocks *b, uint64_t size, unsigned most) {
+        return b->average_log2 > 0 && b->average_log2 <= most && size <= blocks_most(b->average_log2)
+                       ? b->average_log2
+                       : cut_average_log2(size, BLOCKS_MAX / 2);
 }
 
 int block_list_add(BlockList *l, const char *id) {

@@ -29,9 +29,9 @@ int blocks_add(Blocks *b, const char *id, uint64_t size) _must_check_; /* sent b
 bool blocks_have(const Blocks *b, const char *id, uint64_t size);      /* id and size both */
 void blocks_done(Blocks *b);
 
-/* log2 of the average that a file of `size` bytes is cut by. A blob keeps its own until it outgrows it: with another
- * one it would be sent whole again. */
-unsigned blocks_average(const Blocks *b, uint64_t size) _pure_;
+/* log2 of the average that a file of `size` bytes is cut by. A blob keeps its own until it outgrows it, or there is
+ * memory for `most` only: with another one it is sent whole again. */
+unsigned blocks_average(const Blocks *b, uint64_t size, unsigned most) _pure_;
 uint64_t blocks_most(unsigned average_log2) _pure_; /* bytes of a file that may be cut so */
 
 /* The ids that a blob is put together from, in order. All zero but for id_room at first; the owner frees `text`. */

@@ -388,13 +388,10 @@ static void upload_open(Job *job) {
 
 /* A block has to be in memory whole, and there are 50,000 of them. A sparse file of the 190 TiB that the service takes
  * costs its owner nothing, and must not cost us all the memory there is (5.8). */
-static bool too_large(Job *job) {
+static bool too_large(Job *job, unsigned most) {
         struct Upload *u = job->upload;
-        unsigned most = CUT_AVERAGE_MOST_LOG2;
         char text[160];
 
-        while (most > CUT_AVERAGE_LEAST_LOG2 && least_room(most) > job->mapping->sync->memory)
-                most--;
         if (u->average_log2 <= most && job->stamp.size <= blocks_most(u->average_log2))
                 return false;
         (void) snprintf(text, sizeof(text),
@@ -409,12 +406,15 @@ static bool too_large(Job *job) {
 /* What the service has is known, or is nothing. */
 static void upload_begin(Job *job) {
         struct Upload *u = job->upload;
+        unsigned most = CUT_AVERAGE_MOST_LOG2;
 
+        while (most > CUT_AVERAGE_LEAST_LOG2 && least_room(most) > job->mapping->sync->memory)
+                most--;
         u->hash_only = u->hash_first && job->blocks.average_log2 == 0;
-        u->average_log2 = MAX(blocks_average(&job->blocks, job->stamp.size), job->average_least);
+        u->average_log2 = MAX(blocks_average(&job->blocks, job->stamp.size, most), job->average_least);
         u->cuts = cuts_of(u->average_log2);
         u->list.id_room = BASE64_ROOM(id_size(job));
-        if (too_large(job))
+        if (too_large(job, most))
                 return;
         want_memory(u, upload_open);
 }

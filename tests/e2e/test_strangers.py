@@ -196,6 +196,20 @@ def test_blocks_left_by_others(make, account, proxy, folder, equal, size):
 
 
 @pytest.mark.asan
+def test_blocks_of_another_memory(make, account, folder, equal):
+    """Blocks so large that there is no memory for such any more: the file is cut anew."""
+    (folder / "large").write_bytes(b"large" * (LARGE // 5))
+    with make() as d:
+        d.wait_sync()
+        blob = account.client().get_blob_client("box", "large")
+        blob.stage_block("\x02\x1a" + 30 * "x", b"left over")  # of 64 MiB, as rules 2 have it
+        (folder / "large").write_bytes(b"other" * (LARGE // 5))
+        d.wait_sync()
+        equal()
+        assert {base64.b64decode(block.id)[1] for block in blob.get_block_list("committed")[0]} == {22}
+
+
+@pytest.mark.asan
 def test_blocks_that_cannot_be_joined(make, account, proxy, folder, equal):
     """Ids so short that a hash in them could meet another: named, tried again slowly; goes on when they are gone."""
     box = account.client().create_container("box")

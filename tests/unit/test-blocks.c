@@ -91,16 +91,18 @@ static void test_average(void **state) {
         Blocks b = { 0 };
         char id[BLOCK_ID_ROOM];
 
-        assert_int_equal(blocks_average(&b, small), 22);
-        assert_int_equal(blocks_average(&b, large), 23); /* of 4 MiB: 25,600, and it may grow */
+        assert_int_equal(blocks_average(&b, small, 26), 22);
+        assert_int_equal(blocks_average(&b, large, 26), 23); /* of 4 MiB: 25,600, and it may grow */
         block_id(sha256, 22, BLOCK_ID_SIZE, id);
         assert_int_equal(blocks_known(&b, id, 5, true), 0);
-        assert_int_equal(blocks_average(&b, large), 22);
-        assert_int_equal(blocks_average(&b, blocks_most(22)), 22);
-        assert_int_equal(blocks_average(&b, blocks_most(22) + 1), 23);
+        assert_int_equal(blocks_average(&b, large, 26), 22);
+        assert_int_equal(blocks_average(&b, blocks_most(22), 26), 22);
+        assert_int_equal(blocks_average(&b, blocks_most(22) + 1, 26), 23);
         block_id(sha256, 24, BLOCK_ID_SIZE, id); /* of an upload that was cut off, or of some time ago */
         assert_int_equal(blocks_known(&b, id, 5, false), 0);
-        assert_int_equal(blocks_average(&b, small), 24);
+        assert_int_equal(blocks_average(&b, small, 26), 24);
+        assert_int_equal(blocks_average(&b, small, 24), 24);
+        assert_int_equal(blocks_average(&b, small, 23), 22); /* no memory for it any more */
         blocks_done(&b);
         for (unsigned average = CUT_AVERAGE_LEAST_LOG2; average <= CUT_AVERAGE_MOST_LOG2; average++)
                 assert_in_range((blocks_most(average) >> average) * 7 / 6, BLOCKS_MAX / 2, BLOCKS_MAX);
