@@ -177,6 +177,10 @@ int blob_list(BlobClient *c, const char *container, const char *prefix, const ch
         request_query(r, "comp", "list");
         request_query(r, "include", "metadata");
         request_query(r, "maxresults", count);
+        if (marker && buf_puts(&call->body, marker) < 0) {
+                call_free(call);
+                return -ENOMEM;
+        }
         if (prefix && prefix[0])
                 request_query(r, "prefix", prefix);
         if (marker && marker[0])

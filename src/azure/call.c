@@ -162,10 +162,14 @@ static bool echo_differs(const BlobCall *call, const char *headers) {
 static void read_body(BlobCall *call, const HttpAnswer *http, BlobAnswer *answer, char **ret_marker) {
         int r = 0;
 
-        if (call->verb == VERB_LIST)
+        if (call->verb == VERB_LIST) {
                 r = xml_parse_list(http->body, http->body_size, call->each_blob, call->userdata, ret_marker,
                                    &answer->error);
-        else if (call->verb == VERB_GET_BLOCK_LIST)
+                if (r >= 0 && call->body.size > 0 && strcmp(*ret_marker, call->body.data) == 0)
+                        r = error_set(&answer->error, -EBADMSG, ERROR_PROTOCOL, 0,
+                                      "the service's listing does not go on: its next page is the one that was asked "
+                                      "for");
+        } else if (call->verb == VERB_GET_BLOCK_LIST)
                 r = xml_parse_block_list(http->body, http->body_size, call->each_block, call->userdata, &answer->error);
         else if (call->verb == VERB_SERVICE_PROPERTIES)
                 r = xml_parse_retention(http->body, http->body_size, &answer->account.soft_delete_days, &answer->error);

@@ -30,7 +30,7 @@ struct BlobCall {
         size_t body_size;
         int64_t correction_ns; /* added to our clock for the signature */
         uint64_t number;       /* of the client-request-id */
-        Buf body;              /* a block list, or a batch, on its way */
+        Buf body;              /* a block list, or a batch, on its way; of a listing, the marker that was sent */
         unsigned n_items;      /* of a batch */
         int64_t patience_ns;   /* HttpSend's */
         bool has_md5;

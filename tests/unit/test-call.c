@@ -1,4 +1,4 @@
-/* Whose word an answer is. */
+/* What of an answer counts: whose it is, and whether a listing goes on. */
 #include "asking.h"
 #include "azure/blob.h"
 
@@ -46,15 +46,21 @@ static void on_answer(const BlobAnswer *answer, void *userdata) {
         finished++;
 }
 
-static void whose_answer(void **state) {
-        _cleanup_(blob_client_freep) BlobClient *client = NULL;
-        BlobClientOptions options = { .account = "account" };
+static BlobClient *make_client(void) {
+        BlobClientOptions options = { .endpoint_url = url("account"), .account = "account" };
+        BlobClient *client = NULL;
         Error e = ERROR_NULL;
 
-        server_start(&server, play);
-        options.endpoint_url = url("account");
         assert_int_equal(credential_new_shared_key(&options.credential, "a2V5", &e), 0);
         assert_int_equal(blob_client_new(&client, loop, &options, &e), 0);
+        return client;
+}
+
+static void whose_answer(void **state) {
+        _cleanup_(blob_client_freep) BlobClient *client = NULL;
+
+        server_start(&server, play);
+        client = make_client();
         for (now = 0; now < ELEMENTSOF(answers); now++) {
                 Verdict verdict = VERDICT_OK;
                 int r = answers[now].verb == VERB_HEAD_BLOB
@@ -67,9 +73,51 @@ static void whose_answer(void **state) {
         }
 }
 
+/* --- a listing that does not go on --- */
+
+static const struct {
+        const char *sent, *next;
+        Verdict verdict;
+} pages[] = {
+        { NULL, "", VERDICT_OK },  { NULL, "b", VERDICT_OK },   { "b", "", VERDICT_OK },
+        { "b", "bb", VERDICT_OK }, { "b", "b", VERDICT_RETRY },
+};
+
+static bool play_page(Peer *p) {
+        char body[256], text[512];
+
+        (void) snprintf(body, sizeof(body),
+                        "<EnumerationResults><Blobs/><NextMarker>%s</NextMarker></EnumerationResults>",
+                        pages[now].next);
+        (void) snprintf(text, sizeof(text), "HTTP/1.1 200 Yes\r\nx-ms-request-id: 1\r\nContent-Length: %zu\r\n\r\n%s",
+                        strlen(body), body);
+        return peer_say(p, text);
+}
+
+static int on_blob(const ListedBlob *blob, void *userdata) {
+        fail();
+        return 0;
+}
+
+static void next_page(void **state) {
+        _cleanup_(blob_client_freep) BlobClient *client = NULL;
+
+        server_start(&server, play_page);
+        client = make_client();
+        for (now = 0; now < ELEMENTSOF(pages); now++) {
+                Verdict verdict = VERDICT_OK;
+
+                assert_int_equal(
+                        blob_list(client, "container", "", pages[now].sent, 10, on_blob, on_answer, &verdict, NULL), 0);
+                run_until((unsigned) now + 1);
+                assert_string_equal(verdict_name(verdict), verdict_name(pages[now].verdict));
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(whose_answer, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(next_page, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
