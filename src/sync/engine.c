@@ -1,4 +1,4 @@
-/* The daemon's middle: gathers writes into transactions, wakes the uploader, does what verbs say. See engine.h. */
+/* The daemon's middle: gathers writes into transactions, wakes the uploader, tells listeners. See engine.h. */
 #include "sync/engine.h"
 
 #include "sync/guard.h"
@@ -18,30 +18,13 @@
 #define ONCE_ATTEMPTS 5u                   /* on a path after so many, */
 #define ONCE_PATIENCE (300 * NSEC_PER_SEC) /* or if it has to wait for longer */
 
-/* What failed or waits is tried at once. */
-static int retry_some(Mapping *m, Error *e) {
-        static const PathState retried[RETRY_ALL] = { PATH_CONFLICT, PATH_FAILED, PATH_PENDING };
-        Journal *j = m->sync->journal;
-        int r = 0;
-
-        for (unsigned i = 0; i < MIN((unsigned) m->retrying, ELEMENTSOF(retried)) && r == 0; i++)
-                r = journal_release(j, m->record.id, retried[i], journal_sequence(j, clock_wall()), e);
-        if (r == 0)
-                m->retrying = RETRY_NONE;
-        return r;
-}
-
 /* What concerns a million rows is not done in one turn of the loop. */
 static void carry_on(Sync *s) {
         if (journal_broken(s->journal))
                 return; /* until recovery.c kicks */
         for (size_t i = 0; i < s->n_mappings; i++) {
                 guard_carry(s->mappings[i]);
-                if (s->mappings[i]->retrying == RETRY_NONE)
-                        continue;
-                (void) retry_some(s->mappings[i], NULL);
-                sync_touch(s);
-                sync_kick(s);
+                verbs_carry(s->mappings[i]);
         }
         if (journal_sweep(s->journal, JOURNAL_SWEEP_STEP, NULL) > 0) {
                 sync_touch(s);
@@ -278,59 +261,4 @@ bool engine_healthy(const Engine *engine) {
 
 void engine_short(Engine *engine) {
         accounts_short(&engine->sync);
-}
-
-/* --- verbs --- */
-
-static int mapping_do(Sync *s, size_t i, EngineVerb verb, Error *e) {
-        Mapping *m = s->mappings[i];
-        int r = 0;
-
-        if (journal_broken(s->journal)) { /* what cannot be remembered is not promised */
-                if (e)
-                        *e = *journal_trouble(s->journal);
-                return journal_trouble(s->journal)->code;
-        }
-        switch (verb) {
-        case ENGINE_RESCAN:
-                m->scan_not_before = 0;
-                contact_again(m); /* the other half of a full comparison: what is in the cloud (10.15) */
-                if (m->stuck)
-                        sync_restart(s, i);
-                else
-                        mapping_scan(m, "");
-                break;
-        case ENGINE_RETRY:
-                m->retrying = RETRY_ALL;
-                r = retry_some(m, e);
-                m->account->retry_at = 0;
-                m->contact_at = 0;
-                break;
-        case ENGINE_PAUSE:
-        case ENGINE_RESUME:
-                m->record.paused = verb == ENGINE_PAUSE;
-                mapping_save(m, true);
-                break;
-        case ENGINE_APPROVE:
-                return mapping_approve(m, e);
-        case ENGINE_REJECT:
-                return mapping_reject(m, e);
-        }
-        if (r < 0)
-                return r;
-        sync_touch(s);
-        sync_kick(s);
-        return 0;
-}
-
-int engine_do(Engine *engine, EngineVerb verb, const char *mapping, Error *e) {
-        Sync *s = &engine->sync;
-        int r = 0;
-
-        if (mapping && !sync_find(s, mapping))
-                return error_set(e, -ENOENT, ERROR_NONE, 0, "no mapping is called %s", mapping);
-        for (size_t i = s->n_mappings; i-- > 0 && r >= 0;)
-                if (!mapping || strcmp(s->mappings[i]->config->name, mapping) == 0)
-                        r = mapping_do(s, i, verb, e);
-        return r;
 }

@@ -292,6 +292,9 @@ uint64_t sync_random(void); /* to spread retries and scans with */
  * known of the mounts and what events told since the last commit. It is gone if that fails. */
 void sync_restart(Sync *s, size_t i);
 
+/* verbs.c: what persons ask */
+void verbs_carry(Mapping *m); /* the next few rows of what is retried, if there are any */
+
 /* recovery.c: a journal that is out of order */
 int recovery_new(Sync *s, Error *e) _must_check_;
 
@@ -327,8 +330,6 @@ Mapping *mapping_free(Mapping *m);
 DEFINE_CLEANUP(Mapping *, mapping_free);
 int mapping_identity(const MappingConfig *config, const char *account_identity, char **ret) _must_check_;
 bool mapping_in_sync(const Mapping *m);
-int mapping_approve(Mapping *m, Error *e);
-int mapping_reject(Mapping *m, Error *e);
 void mapping_alert(Mapping *m); /* sets its timer for the oldest unsynced change */
 void mapping_block(Mapping *m, Block block, const char *format, ...) _printf_(3, 4);
 void mapping_unblock(Mapping *m);

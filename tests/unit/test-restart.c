@@ -227,7 +227,7 @@ static void test_approved_and_failed(void **state) {
         assert_int_equal(sync_commit(m->sync), 0);
         before = m->record.id;
         sync_fails = true;
-        assert_true(mapping_approve(m, &e) < 0);
+        assert_true(engine_do(engine, ENGINE_APPROVE, "m", &e) < 0);
         assert_true(m->record.id == before && m->block == BLOCK_DESTINATION);
         run_until_whole(loop, &engine->sync);
         m = engine->sync.mappings[0];
