@@ -324,13 +324,15 @@ int outside_new(Outside **ret, Sync *s, void (*reload)(void *userdata), void *us
 Outside *outside_free(Outside *o);
 void outside_reload(Outside *o); /* a refused account's secret has changed; NULL allowed */
 
-/* mapping.c */
+/* life.c: a mapping is loaded, and ends */
 int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *account, Error *e) _must_check_;
 Mapping *mapping_free(Mapping *m);
 DEFINE_CLEANUP(Mapping *, mapping_free);
 int mapping_identity(const MappingConfig *config, const char *account_identity, char **ret) _must_check_;
-bool mapping_in_sync(const Mapping *m);
 void mapping_alert(Mapping *m); /* sets its timer for the oldest unsynced change */
+
+/* mapping.c */
+bool mapping_in_sync(const Mapping *m);
 void mapping_block(Mapping *m, Block block, const char *format, ...) _printf_(3, 4);
 void mapping_unblock(Mapping *m);
 void mapping_save(Mapping *m, bool durable);
@@ -341,6 +343,7 @@ void mapping_tell_again(Mapping *m);                                         /* 
 bool mapping_excluded(const Mapping *m, const char *path, bool folder);
 int64_t mapping_delete_delay(const Mapping *m); /* from proven absence to the deletion */
 bool mapping_runs(const Mapping *m);            /* neither paused nor blocked */
+bool mapping_scanning(const Mapping *m);
 uint64_t mapping_pending(const Mapping *m);
 const char *mapping_state(Mapping *m);
 /* Of which mapping, account and container a record of the log is. */
@@ -363,7 +366,6 @@ int scans_open(Mapping *m, Error *e) _must_check_;
 void scans_close(Mapping *m);
 void mapping_scan(Mapping *m, const char *branch); /* "": the whole tree */
 void mapping_scan_next(Mapping *m);
-bool mapping_scanning(const Mapping *m);
 bool mapping_polled(const Mapping *m); /* some of it, or all, is not told of by events */
 
 /* merge.c: what a scan saw against the journal */
