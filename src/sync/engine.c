@@ -9,14 +9,10 @@
 #include "util/thread.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define TELL_PAUSE (100 * NSEC_PER_MSEC)
 #define READER_STUCK (30 * NSEC_PER_SEC)
-#define STUCK_AT_END NSEC_PER_SEC          /* threads that read are waited for so long when the process ends */
-#define ONCE_FAILURES 5u                   /* --once gives up on an account or a container after so many in a row, */
-#define ONCE_ATTEMPTS 5u                   /* on a path after so many, */
-#define ONCE_PATIENCE (300 * NSEC_PER_SEC) /* or if it has to wait for longer */
+#define STUCK_AT_END NSEC_PER_SEC /* threads that read are waited for so long when the process ends */
 
 /* What concerns a million rows is not done in one turn of the loop. */
 static void carry_on(Sync *s) {
@@ -68,47 +64,9 @@ static void note_sync(Mapping *m) {
         m->was_in_sync = in_sync;
 }
 
-/* What fails again and again, or has to wait for long, is the next run's business. True also if nobody can tell:
- * recovery.c gives up then. */
-static bool once_waits(const Mapping *m) {
-        Journal *j = m->sync->journal;
-
-        return m->n_jobs > 0 || m->retrying != RETRY_NONE || journal_counts(j, m->record.id)->state[PATH_GONE] > 0 ||
-               journal_untried(j, m->record.id, ONCE_ATTEMPTS, clock_boot() + clock_policy(ONCE_PATIENCE), NULL) != 0;
-}
-
-static bool once_over(const Sync *s, bool *ret_in_sync) {
-        bool in_sync = true;
-
-        for (size_t i = 0; i < s->n_mappings; i++) {
-                const Mapping *m = s->mappings[i];
-                bool given_up = m->record.paused || m->block != BLOCK_NONE || m->contact_failures >= ONCE_FAILURES ||
-                                (m->account->gate != GATE_OPEN &&
-                                 (m->account->gate == GATE_DENIED || m->account->failures >= ONCE_FAILURES));
-
-                if (mapping_in_sync(m))
-                        continue;
-                in_sync = false;
-                if (m->stuck)
-                        continue; /* for ever, perhaps */
-                if (given_up && m->n_jobs == 0 && !mapping_scanning(m))
-                        continue;
-                if (once_waits(m) || mapping_scanning(m) || !m->record.contacted || !m->scanned_once)
-                        return false;
-        }
-        *ret_in_sync = in_sync;
-        return true;
-}
-
-static void once_end(Sync *s, bool in_sync) {
-        void (*done)(bool, void *) = TAKE_PTR(s->once_done);
-
-        done(in_sync, s->once_data);
-}
-
 static void on_settled(void *userdata) {
         Sync *s = userdata;
-        bool in_sync;
+        bool committed;
 
         timer_stop(s->commit);
         for (size_t i = 0; i < s->n_mappings; i++) {
@@ -116,16 +74,13 @@ static void on_settled(void *userdata) {
                 mapping_alert(s->mappings[i]);
                 stuck_watch(s->mappings[i]);
         }
-        if (sync_commit(s) < 0) {
-                if (s->once_done && s->recover_attempts > ONCE_FAILURES)
-                        once_end(s, false);
-                return;
+        committed = sync_commit(s) >= 0;
+        if (committed) {
+                waits_check(s);
+                if (s->n_listeners > 0 && timer_get(s->tell) == 0)
+                        timer_set(s->tell, s->told_at + TELL_PAUSE);
         }
-        waits_check(s);
-        if (s->n_listeners > 0 && timer_get(s->tell) == 0)
-                timer_set(s->tell, s->told_at + TELL_PAUSE);
-        if (s->once_done && once_over(s, &in_sync))
-                once_end(s, in_sync);
+        once_check(s, committed);
 }
 
 static void on_tell(void *userdata) {

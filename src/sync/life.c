@@ -190,7 +190,7 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
         m->config = config;
         m->account = account;
         m->ready_last = &m->ready_first;
-        /* with --once, whose runs nobody tells to retry, all that an earlier one has given up (see once_waits()); else
+        /* with --once, whose runs nobody tells to retry, all that an earlier one has given up (see once.c); else
          * the conflicts that the configuration settles by now */
         m->retrying = s->once ? RETRY_ALL : config->conflict == CONFLICT_OVERWRITE ? RETRY_CONFLICTS : RETRY_NONE;
         throttle_init(&m->throttle, &config->bandwidth);

@@ -295,6 +295,9 @@ void sync_restart(Sync *s, size_t i);
 /* verbs.c: what persons ask */
 void verbs_carry(Mapping *m); /* the next few rows of what is retried, if there are any */
 
+/* once.c: --once */
+void once_check(Sync *s, bool committed); /* ends it, if it is over; not `committed`: the journal is out of order */
+
 /* recovery.c: a journal that is out of order */
 int recovery_new(Sync *s, Error *e) _must_check_;
 
