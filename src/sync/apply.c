@@ -159,7 +159,9 @@ static void change_mappings(Sync *s, const Config *config) {
                 Account *a = account_of(s, c);
                 _cleanup_free_ char *identity = NULL;
 
-                if (mapping_identity(c, a->identity, &identity) < 0 || strcmp(identity, s->mappings[i]->identity) != 0)
+                /* another account may be the same under another name: the old one is about to go */
+                if (a != s->mappings[i]->account || mapping_identity(c, a->identity, &identity) < 0 ||
+                    strcmp(identity, s->mappings[i]->identity) != 0)
                         (void) replace(s, i, c, a);
         }
 }

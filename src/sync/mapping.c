@@ -41,6 +41,9 @@ void mapping_block(Mapping *m, Block block, const char *format, ...) {
         va_list ap;
         bool said;
 
+        /* until a person has decided about that, whatever else is the matter may not take its place: it would end it */
+        if (m->block == BLOCK_DESTINATION)
+                return;
         va_start(ap, format);
         (void) vsnprintf(why, sizeof(why), format, ap);
         va_end(ap);

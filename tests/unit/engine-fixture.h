@@ -11,7 +11,7 @@ static inline void apply(Engine *engine, const char *more) {
         Loaded l;
 
         assert_non_null(f);
-        assert_true(fprintf(f, "account: dev\ncontainer: files\nfolder: %s/folder\n%s", root, more) > 0);
+        assert_true(fprintf(f, "container: files\nfolder: %s/folder\n%s", root, more) > 0);
         assert_int_equal(fclose(f), 0);
         l = load();
         assert_string_equal(buf_text(&l.report), "");
