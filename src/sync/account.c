@@ -119,9 +119,7 @@ unsigned account_transfers(const Config *config) {
 }
 
 bool account_may_send(const Account *a, int64_t now) {
-        if (a->gate == GATE_OPEN)
-                return a->in_flight < a->pace.limit;
-        return a->in_flight == 0 && now >= a->retry_at; /* one probe */
+        return a->gate == GATE_OPEN || (a->in_flight == 0 && now >= a->retry_at); /* one probe */
 }
 
 /* The pool and whoever waits learn of it. */

@@ -224,7 +224,7 @@ static void depart(Mapping *m) {
                 timer_set(m->depart, m->follow_until);
         else
                 timer_stop(m->depart);
-        if (!mapping_runs(m) || (a->gate != GATE_OPEN && !account_may_send(a, clock_boot())))
+        if (!mapping_runs(m) || !account_may_send(a, clock_boot()))
                 turn_back(b, 0, NULL);
         sort_out(b);
         if (b->n == 1) {

@@ -311,7 +311,8 @@ void account_set_transfers(Account *a);           /* to what Sync says now */
  * congestion fewer are made from now on. */
 void accounts_short(Sync *s);
 int account_identity(const AccountConfig *config, char **ret) _must_check_;
-/* One more request may be sent. While the gate is not open it is the one that probes. */
+/* One more request may be sent: beyond the limit it waits in the client's pool, or a mapping that has nothing there
+ * would never have its turn beside one that always has. While the gate is not open it is the one that probes. */
 bool account_may_send(const Account *a, int64_t now);
 int account_sent(Account *a, int r); /* passes on what sending returned; counts the request if it is under way */
 void account_forget(Account *a);     /* it was cancelled */

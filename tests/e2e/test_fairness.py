@@ -92,6 +92,35 @@ def test_beside_a_slow_mapping(make, folder, tmp_path, proxy, equal, size):
         assert d.status("slow")["pending"] == 20
 
 
+def test_new_mapping_beside_a_backlog(make, folder, tmp_path, proxy, equal):
+    """Its container is met though another mapping always has more to send than the account's requests at once suffice
+    for: whenever one is answered the next is there already."""
+    gates, freed = [], []
+
+    def rule(request):
+        if freed or request.verb != "put-blob" or not request.path.startswith("/bulk/"):
+            return None
+        gates.append(Gate())
+        return gates[-1]
+
+    proxy.rule = rule
+    tree(tmp_path / "bulk", 200)
+    tree(folder, 10)
+    mapping = {"folder": str(tmp_path / "bulk"), "container": "bulk"}
+    with make(mappings={"bulk": mapping}, port=proxy.port, settings={"transfers": 1}) as d:
+        until(lambda: gates, 60, "the backlog is under way")
+        d.map("well", folder=folder, container="box")
+        assert d.ctl("reload").rc == 0
+        for n in range(20):
+            gates[n].open()
+            until(lambda: len(gates) > n + 1, 60, "the next one")
+        assert any(r.path.startswith("/box") for r in proxy.requests)
+        freed.append(True)
+        gates[-1].open()
+        d.wait_sync(60, "well")
+        equal()
+
+
 def test_limit_on_reload(make, folder, proxy, equal):
     """A limit is put upon what is under way, and lifted from it, at once."""
     large(folder / "large", 30 * MIB)
