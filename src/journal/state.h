@@ -76,6 +76,9 @@ int journal_fail(Journal *j, int rc, Error *e, const char *what);
 sqlite3_stmt *journal_stmt(Journal *j, int id);
 int journal_step(Journal *j, int id, Error *e, const char *what); /* one that returns nothing */
 int journal_begin(Journal *j, Error *e);                          /* unless a transaction is open */
-MappingCounts *counts_entry(Journal *j, int64_t mapping);         /* NULL: no memory, or it cannot be read */
-JournalCounts *counts_of(Journal *j, int64_t mapping);            /* of the rows as they are written; NULL: the same */
+
+/* counts.c */
+MappingCounts *counts_entry(Journal *j, int64_t mapping); /* NULL: no memory, or it cannot be read */
+JournalCounts *counts_of(Journal *j, int64_t mapping);    /* of the rows as they are written; NULL: the same */
+int counts_load(Journal *j, MappingCounts *c, Error *e);  /* anew, from the rows */
 void counts_drop(Journal *j);
