@@ -1,5 +1,6 @@
 /* A damaged journal (pitfalls 9.7): it is put aside, whole and for good, and what persons decided is taken over from it
- * into the new one as far as it can be read. Everything else is found out anew. Used by journal.c only. */
+ * into the new one as far as it can be read. Everything else is found out anew. Used by open.c; the mark, also where
+ * rows and records are written. */
 #pragma once
 
 #include "journal/journal.h"

@@ -1,4 +1,5 @@
-/* Making, checking and migrating the journal's database file. Used by journal.c only. */
+/* Making, checking and migrating the journal's database file. Used by open.c; the names of failures, by journal.c, too.
+ */
 #pragma once
 
 #include "util/error.h"

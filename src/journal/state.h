@@ -71,11 +71,16 @@ int decision_note(Journal *j, const JournalMapping *m, Error *e); /* whenever a 
 unsigned decision_of(const Journal *j, int64_t mapping);
 const JournalCounts *decision_counts(MappingCounts *c);
 
+/* journal.c */
 /* A failed statement: the transaction is gone, the journal is broken until it recovers. Returns the errno. */
 int journal_fail(Journal *j, int rc, Error *e, const char *what);
 sqlite3_stmt *journal_stmt(Journal *j, int id);
 int journal_step(Journal *j, int id, Error *e, const char *what); /* one that returns nothing */
 int journal_begin(Journal *j, Error *e);                          /* unless a transaction is open */
+int journal_out_of_order(const Journal *j, Error *e);             /* it is broken: passes on why; negative */
+/* What the journal knows of itself, by name. 1: it is there. */
+int journal_meta_get(Journal *j, const char *key, char *ret, size_t room, Error *e);
+int journal_meta_put(Journal *j, const char *key, const char *value, Error *e);
 
 /* counts.c */
 MappingCounts *counts_entry(Journal *j, int64_t mapping); /* NULL: no memory, or it cannot be read */
