@@ -49,6 +49,14 @@ const ConfigKey config_keys[] = {
 };
 const size_t n_config_keys = ELEMENTSOF(config_keys);
 
+/* The manual page (5) that has the keys of each. */
+static const struct {
+        const char *where, *page;
+} levels[] = {
+        { "azsyncd.yaml", "azsyncd.yaml" }, { "account", "azsyncd.yaml" },        { "auth", "azsyncd.yaml" },
+        { "mapping", "azsync-mapping" },    { "delete-guard", "azsync-mapping" },
+};
+
 const ConfigDraft *config_draft(const ConfigReader *c, const char *path) {
         for (size_t i = 0; c->places && i < c->places->n_drafts; i++)
                 if (strcmp(c->places->drafts[i].path, path) == 0)
@@ -167,7 +175,7 @@ const char *schema_expects(const char *where, const char *key) {
 
 static int unknown(ConfigReader *c, const Node *key, const char *where) {
         const char *names[ELEMENTSOF(config_keys)], *meant;
-        size_t n = 0;
+        size_t n = 0, level = 0;
 
         for (size_t i = 0; i < n_config_keys; i++)
                 if (strcmp(config_keys[i].where, where) == 0)
@@ -181,10 +189,10 @@ static int unknown(ConfigReader *c, const Node *key, const char *where) {
         meant = nearest(key->text, names, n);
         if (meant)
                 return config_refuse(c, key, SHOWN(key->text), "unknown key (did you mean \"%s\"?)", meant);
+        while (level + 1 < ELEMENTSOF(levels) && strcmp(levels[level].where, where) != 0)
+                level++;
         return config_refuse(c, key, SHOWN(key->text), "unknown key; expected one of those in %s(5) for %s",
-                             strcmp(where, "mapping") == 0 || strcmp(where, "delete-guard") == 0 ? "azsync-mapping"
-                                                                                                 : "azsyncd.yaml",
-                             where);
+                             levels[level].page, where);
 }
 
 int schema_check(ConfigReader *c, const Node *map, const char *where) {

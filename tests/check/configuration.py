@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Each key of config_keys[] (src/config/schema.c) has an entry in azsyncd.yaml(5) or azsync-mapping(5) and the other way
-round; what it expects, and whether it is "not supported yet", is the same in both; the numbers given there are those of
-the source."""
+round; what it expects, and whether it is "not supported yet", is the same in both; each level names the page that has
+its keys; the numbers given there are those of the source."""
 import re
 import sys
 
@@ -31,14 +31,22 @@ def told():
                     yield (section.removeprefix("KEYS OF ").lower(), head.partition(":")[0]), (page.name, head, body)
 
 
+def table_of(name):
+    return (TOP / "src/config/schema.c").read_text().partition(f"{name}[] = {{")[2].partition("\n};")[0]
+
+
 def complaints():
-    table = (TOP / "src/config/schema.c").read_text().partition("config_keys[] = {")[2].partition("\n};")[0]
+    table = table_of("config_keys")
     keys = {(where, key): (expects, built == "true") for where, key, expects, built in
             re.findall(r'\{ "([^"]+)", "([^"]+)",\s*"([^"]*)", (true|false) \}', table)}
     pages, text = dict(told()), " ".join(page.text() for page in PAGES)
 
     if len(keys) != table.count("{ \"") or not keys:
         yield "src/config/schema.c: config_keys[] is not read rightly by this check"
+    levels = {(where, f"docs/man/{page}.5.scd") for where, page in
+              re.findall(r'\{ "([^"]+)", "([^"]+)" \}', table_of("levels"))}
+    if levels != {(where, page) for (where, _), (page, _, _) in pages.items()}:
+        yield "src/config/schema.c: levels[] does not name the pages that have the sections KEYS OF"
     for where, key in sorted(keys.keys() - pages.keys()):
         yield f"docs/man: {key} has no entry under KEYS OF {where.upper()}"
     for where, key in sorted(pages.keys() - keys.keys()):
