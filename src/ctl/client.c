@@ -41,7 +41,7 @@ static int client_connect(Client *ret, const char *dir, Error *e) {
         if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
             connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
                 return error_os(e, errno, "%s/%s", dir, AZSYNC_SOCKET_NAME);
-        *ret = (Client){ .fd = TAKE_FD(fd), .in = BUF_INIT(AZSYNC_MESSAGE_MAX) };
+        *ret = (Client){ .fd = TAKE_FD(fd), .output = -1, .in = BUF_INIT(AZSYNC_MESSAGE_MAX) };
         return 0;
 }
 
@@ -84,16 +84,18 @@ int client_open(Client *ret, const char *runtime_dir, Error *e) {
         return error_prefix(e, r, "cannot talk to azsyncd");
 }
 
-/* 0: ready; -ETIMEDOUT */
+/* 0: ready; -ETIMEDOUT; -EPIPE */
 static int client_poll(const Client *c, short events, int64_t deadline, Error *e) {
         for (;;) {
-                struct pollfd p = { .fd = c->fd, .events = events };
+                struct pollfd p[] = { { .fd = c->fd, .events = events }, { .fd = c->output } };
                 int64_t left_ms =
                         deadline == CLIENT_NO_DEADLINE
                                 ? -1
                                 : MAX((deadline - clock_boot() + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC, INT64_C(0));
-                int n = poll(&p, 1, (int) MIN(left_ms, (int64_t) INT_MAX));
+                int n = poll(p, ELEMENTSOF(p), (int) MIN(left_ms, (int64_t) INT_MAX));
 
+                if (n > 0 && p[1].revents != 0) /* asked for nothing: it can only have broken */
+                        return error_set(e, -EPIPE, ERROR_OS, EPIPE, "nobody reads the output any more");
                 if (n > 0)
                         return 0;
                 if (n < 0 && errno != EINTR)

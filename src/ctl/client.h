@@ -12,9 +12,10 @@
 
 typedef struct Client {
         int fd;
+        int output; /* -1, or what answers are written to: who waits for one learns that nobody reads there any more */
         Buf in;
 } Client;
-#define CLIENT_INIT ((Client){ .fd = -1 })
+#define CLIENT_INIT ((Client){ .fd = -1, .output = -1 })
 
 /* Connects to the socket in `runtime_dir`; NULL: $RUNTIME_DIRECTORY, or else the usual places, one's own first.
  * -EACCES: not allowed to; -ENOENT: nobody listens; both with what to do about it. */
@@ -33,7 +34,8 @@ void reply_done(Reply *r);
 
 /* `method` without its interface; `parameters` are taken, and NULL means that making them ran out of memory */
 int client_send(Client *c, const char *method, json_t *parameters, bool more, Error *e) _must_check_;
-/* 0; -ETIMEDOUT: not until `deadline` (boot ns); -ECONNRESET: the daemon has gone; -EPROTO, -ENOMEM */
+/* 0; -ETIMEDOUT: not until `deadline` (boot ns); -ECONNRESET: the daemon has gone; -EPIPE: `output`'s reader
+ * has; -EPROTO, -ENOMEM */
 int client_receive(Client *c, int64_t deadline, Reply *ret, Error *e) _must_check_;
 bool client_pending(const Client *c); /* a whole message is here already */
 

@@ -4,6 +4,7 @@
 #include "ctl/verbs.h"
 #include "util/clock.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -105,8 +106,10 @@ static int check(const Options *o, const json_t *status) {
 
 /* The next state, and if that is all a terminal needs, the latest of those that have come. */
 static int next_status(Client *c, const Screen *screen, int64_t deadline, Reply *ret, Error *e) {
-        int r = client_receive(c, deadline, ret, e);
+        int r;
 
+        c->output = STDOUT_FILENO; /* `| head -1` ends with its line, not with the next change */
+        r = client_receive(c, deadline, ret, e);
         for (; r == 0 && screen->live; r = client_receive(c, deadline, ret, e)) {
                 client_peek(c);
                 if (ret->error || !client_pending(c))
@@ -138,6 +141,10 @@ static int watch(const Options *o) {
                 if (r == -ETIMEDOUT) {
                         r = 0;
                         continue;
+                }
+                if (r == -EPIPE) {
+                        (void) raise(SIGPIPE); /* as writing to it does */
+                        return AZSYNC_EXIT_FAILED;
                 }
                 if (r == -ECONNRESET && !lost) { /* it hangs up on who does not read for long: ^Z, or a pager */
                         lost = true;

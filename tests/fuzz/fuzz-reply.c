@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         /* what a socket holds at once, so that one thread can write and then read */
         check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-        c = (Client){ .fd = ends[0], .in = BUF_INIT(AZSYNC_MESSAGE_MAX) };
+        c = (Client){ .fd = ends[0], .output = -1, .in = BUF_INIT(AZSYNC_MESSAGE_MAX) };
         size = MIN(size, (size_t) 64 * 1024);
         check(size == 0 || send(ends[1], data, size, MSG_NOSIGNAL) == (ssize_t) size);
         (void) close(ends[1]);

@@ -104,8 +104,8 @@ typedef struct Output {
 } Output;
 
 /* azsyncctl `arguments` (split at blanks), with the daemon's directory if there is one. Ends it after `enough` bytes on
- * stdout (0: lets it end). */
-static void run_until(Output *ret, const Daemon *d, const char *arguments, size_t enough) {
+ * stdout (0: lets it end) by `sig`, or by reading no more (0). */
+static void run_until(Output *ret, const Daemon *d, const char *arguments, size_t enough, int sig) {
         char *argv[32] = { (char *) program, NULL }, copy[512], *save = NULL;
         size_t n = 1, used[2] = { 0 };
         int out[2], err[2], status;
@@ -152,7 +152,7 @@ static void run_until(Output *ret, const Daemon *d, const char *arguments, size_
                         break;
         }
         if (enough > 0)
-                (void) kill(pid, SIGTERM);
+                (void) kill(pid, sig);
         ret->out[used[0]] = '\0';
         ret->err[used[1]] = '\0';
         (void) close(out[0]);
@@ -164,7 +164,7 @@ static void run_until(Output *ret, const Daemon *d, const char *arguments, size_
 static Output output; /* large: not for the stack */
 
 static const Output *run(const Daemon *d, const char *arguments) {
-        run_until(&output, d, arguments, 0);
+        run_until(&output, d, arguments, 0, 0);
         if (strchr(output.out, '\033') || strchr(output.err, '\033'))
                 fail_msg("%s: a control byte got through", arguments);
         return &output;
@@ -255,11 +255,11 @@ static void test_watch(void **state) {
         const char *line = output.out;
 
         daemon_start(&d, (Behaviour){ .wait_answer = -1, .changes = 1 });
-        run_until(&output, &d, "status --watch photos", 2000);
+        run_until(&output, &d, "status --watch photos", 2000, SIGTERM);
         assert_int_equal(output.code, 128 + SIGTERM);
         assert_non_null(strstr(output.out, "\n\nphotos: idle")); /* a block each */
         assert_null(strchr(output.out, '\033'));
-        run_until(&output, &d, "--json status --watch", 4000);
+        run_until(&output, &d, "--json status --watch", 4000, SIGTERM);
         for (unsigned i = 0; i < 3; i++) { /* a line each */
                 char *end = strchr(line, '\n');
                 json_t *m;
@@ -271,6 +271,16 @@ static void test_watch(void **state) {
                 json_decref(m);
                 line = end + 1;
         }
+}
+
+/* `| head -1`: the next change may be years away. */
+static void test_watch_unread(void **state) {
+        _cleanup_daemon_ Daemon d = { 0 };
+
+        daemon_start(&d, (Behaviour){ .wait_answer = -1 });
+        run_until(&output, &d, "status --watch", 1, 0);
+        assert_int_equal(output.code, 128 + SIGPIPE);
+        assert_string_equal(output.err, "");
 }
 
 static void test_wait(void **state) {
@@ -352,10 +362,15 @@ static void test_crowd(void **state) {
 
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_usage),  cmocka_unit_test(test_no_daemon),
-                cmocka_unit_test(test_status), cmocka_unit_test(test_watch),
-                cmocka_unit_test(test_wait),   cmocka_unit_test(test_wait_stuck_daemon),
-                cmocka_unit_test(test_queue),  cmocka_unit_test(test_changes),
+                cmocka_unit_test(test_usage),
+                cmocka_unit_test(test_no_daemon),
+                cmocka_unit_test(test_status),
+                cmocka_unit_test(test_watch),
+                cmocka_unit_test(test_watch_unread),
+                cmocka_unit_test(test_wait),
+                cmocka_unit_test(test_wait_stuck_daemon),
+                cmocka_unit_test(test_queue),
+                cmocka_unit_test(test_changes),
                 cmocka_unit_test(test_crowd),
         };
 
