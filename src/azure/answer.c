@@ -244,6 +244,13 @@ static Verdict say_curl(const AnswerInput *in, Error *e, Verdict v, const char *
 
 /* The transfer itself failed. */
 static Verdict judge_transport(const AnswerInput *in, Error *e) {
+        if (in->shortage != 0) {
+                (void) error_set(e, -in->shortage, ERROR_OS, in->shortage,
+                                 "%s: no file descriptor is left for a connection (%s): it is tried again; "
+                                 "LimitNOFILE= of azsyncd.service, or sysctl fs.file-max, allows more",
+                                 verb_words[in->verb], strerror(in->shortage));
+                return VERDICT_RETRY;
+        }
         switch (in->result) {
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_ISSUER_ERROR:

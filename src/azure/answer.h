@@ -7,7 +7,7 @@
 
 typedef enum Verdict {
         VERDICT_OK,
-        VERDICT_RETRY,   /* transient, nothing happened: back off */
+        VERDICT_RETRY,   /* transient, nothing happened: back off. -EMFILE, -ENFILE: no descriptor was left for it */
         VERDICT_BUSY,    /* 429, 503, 500: transient, and lower the concurrency */
         VERDICT_UNKNOWN, /* transport error after sending, a cut or malformed answer: it may have happened (4.3) */
         VERDICT_MISSING, /* 404 BlobNotFound; 404 without a code on a blob */
@@ -50,7 +50,8 @@ typedef enum AzureVerb {
 typedef struct AnswerInput {
         AzureVerb verb;
         CURLcode result;
-        bool sent; /* HttpAnswer.sent */
+        bool sent;    /* HttpAnswer.sent */
+        int shortage; /* HttpAnswer.shortage */
         long status;
         const char *code;       /* x-ms-error-code or the body's Code; "" if none */
         bool has_request_id;    /* x-ms-request-id was there */

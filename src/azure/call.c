@@ -214,6 +214,7 @@ static void on_answer(const HttpAnswer *http, void *userdata) {
                 .verb = call->verb,
                 .result = http->result,
                 .sent = http->sent,
+                .shortage = http->shortage,
                 .status = http->status,
                 .code = code,
                 .curl_error = http->error,

@@ -94,7 +94,7 @@ static const char *advice_of(const BlobAnswer *a) {
                 return "ask again in some minutes";
         case VERDICT_RETRY:
         case VERDICT_UNKNOWN:
-                if (a->error.domain != ERROR_AZURE)
+                if (a->error.domain != ERROR_AZURE && a->error.domain != ERROR_OS)
                         return "look at what is on the way: proxies, firewalls, captive portals";
                 break;
         default:

@@ -29,6 +29,7 @@ struct HttpPool {
 
 struct HttpRequest {
         Transfer transfer; /* first: what libcurl knows us by */
+        MultiSockets sockets;
         HttpPool *pool;
         RequestList *list;
         HttpRequest *previous, *next;
@@ -111,7 +112,7 @@ static int request_start(HttpRequest *r) {
         HttpPool *p = r->pool;
         int k;
 
-        k = multi_start(p->multi, r->transfer.easy);
+        k = multi_start(p->multi, r->transfer.easy, &r->sockets);
         if (k < 0)
                 return k;
         r->transfer.began_at = clock_boot();
@@ -134,6 +135,8 @@ static void request_end(HttpRequest *r, CURLcode result) {
 
         request_leave(r);
         transfer_answer(&r->transfer, result, &answer);
+        if (result == CURLE_COULDNT_CONNECT)
+                answer.shortage = r->sockets.shortage;
         p->in_callback = true;
         r->transfer.fn(&answer, r->transfer.userdata);
         p->in_callback = false;

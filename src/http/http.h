@@ -29,8 +29,9 @@ typedef struct HttpAnswer {
         const char *body;    /* NUL-terminated; cut answers have result CURLE_WRITE_ERROR */
         size_t body_size;
         bool sent; /* at least one byte of the request may have reached the peer: a failed write's outcome is unknown */
-        uint64_t body_sent;          /* body bytes really handed to the network, repeats included */
-        int64_t latency_ns;          /* from the request's first byte sent to the answer's first; 0: not known */
+        int shortage;       /* EMFILE, ENFILE: CURLE_COULDNT_CONNECT for want of a descriptor of ours; else 0 */
+        uint64_t body_sent; /* body bytes really handed to the network, repeats included */
+        int64_t latency_ns; /* from the request's first byte sent to the answer's first; 0: not known */
         char error[CURL_ERROR_SIZE]; /* curl's words, "" if none; no URL or secret in it */
 } HttpAnswer;
 

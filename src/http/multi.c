@@ -201,14 +201,18 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, voi
 }
 
 static curl_socket_t open_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *a) {
-        Multi *m = userdata;
+        MultiSockets *sockets = userdata;
+        Multi *m = sockets->multi;
         int fd;
 
         if (purpose != CURLSOCKTYPE_IPCXN)
                 return CURL_SOCKET_BAD;
         fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
-        if (fd < 0)
+        if (fd < 0) {
+                if (errno == EMFILE || errno == ENFILE)
+                        sockets->shortage = errno;
                 return CURL_SOCKET_BAD;
+        }
         sock_forget(m, fd); /* whatever had this number is closed */
         if (!sock_new(m, fd, true)) {
                 (void) close(fd);
@@ -347,12 +351,13 @@ Multi *multi_free(Multi *m) {
         return NULL;
 }
 
-int multi_start(Multi *m, CURL *easy) {
+int multi_start(Multi *m, CURL *easy, MultiSockets *sockets) {
         CURLcode code = CURLE_OK;
 
-        /* A connection remembers these two, so they follow the multi that owns it. */
+        *sockets = (MultiSockets){ .multi = m };
+        /* A connection remembers who closes it, so that is the multi that owns it. */
         code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-        code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, m);
+        code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, sockets);
         code |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
         code |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, m);
         if (code != CURLE_OK || curl_multi_add_handle(m->curl, easy) != CURLM_OK)

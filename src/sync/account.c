@@ -282,6 +282,8 @@ void account_woken(Account *a) {
 void account_judge(Account *a, Mapping *m, const BlobAnswer *answer) {
         account_learn(a, answer);
         account_forget(a);
+        if (error_is_shortage(-answer->error.code))
+                accounts_short(a->sync);
         switch (answer->verdict) {
         case VERDICT_OFFLINE:
         case VERDICT_BUSY:

@@ -34,6 +34,8 @@ def test_few_descriptors(make, folder, equal):
             (folder / f"d{n // 100:03d}/f{n:05d}.txt").write_text("changed")
         tree(folder / "new", 100)
         until(lambda: d.status()["uploaded_files"] >= 50, 120, "it goes on with few")
+        until(lambda: "no file descriptor is left" in d.log(), 60)
+        assert "not reachable" not in d.log()
         resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (256, 256))
         d.wait_sync(300)
         equal()

@@ -19,6 +19,7 @@ typedef struct Outcome {
         size_t body_size;
         unsigned calls;
         CURLcode result;
+        int shortage;
         int64_t latency_ns;
         bool sent;
         char headers[16385], body[256], error[CURL_ERROR_SIZE];
@@ -59,6 +60,7 @@ static inline void note(const HttpAnswer *a, void *userdata) {
         finished++;
         o->calls++;
         o->result = a->result;
+        o->shortage = a->shortage;
         o->status = a->status;
         o->sent = a->sent;
         o->body_sent = a->body_sent;

@@ -369,6 +369,20 @@ static void test_hint(void **state) {
         assert_ptr_equal(answer_hint(&e), e.text + strlen(e.text));
 }
 
+/* pitfalls 11.2: it is this machine's trouble, not the service's. */
+static void test_shortage(void **state) {
+        AnswerInput in = {
+                .verb = VERB_PUT_BLOB, .result = CURLE_COULDNT_CONNECT, .shortage = EMFILE, .code = "", .curl_error = ""
+        };
+        Error e = ERROR_NULL;
+
+        assert_int_equal(answer_verdict(&in, &e), VERDICT_RETRY);
+        assert_int_equal(e.code, -EMFILE);
+        assert_non_null(strstr(e.text, "no file descriptor is left"));
+        assert_null(strstr(e.text, "reachable"));
+        assert_non_null(strstr(answer_hint(&e), "LimitNOFILE="));
+}
+
 /* Codes and words of a peer are shown, so they must be harmless. */
 static void test_hostile_words(void **state) {
         char code[300], words[2000];
@@ -480,9 +494,10 @@ static void test_retry_after(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_table),        cmocka_unit_test(test_clock),
-                cmocka_unit_test(test_hint),         cmocka_unit_test(test_hostile_words),
-                cmocka_unit_test(test_every_status), cmocka_unit_test(test_retry_after),
+                cmocka_unit_test(test_table),         cmocka_unit_test(test_clock),
+                cmocka_unit_test(test_hint),          cmocka_unit_test(test_shortage),
+                cmocka_unit_test(test_hostile_words), cmocka_unit_test(test_every_status),
+                cmocka_unit_test(test_retry_after),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

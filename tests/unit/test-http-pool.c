@@ -31,13 +31,19 @@ static bool play_victim(Peer *p) {
         return (strcmp(p->name, "victim") != 0 || peer_wait(p)) && peer_ok(p);
 }
 
-/* pitfalls 11.2 */
-static void drop_without_descriptors(void) {
+/* pitfalls 11.2. Returns what there were. */
+static struct rlimit no_descriptors(void) {
         struct rlimit before, none;
 
         assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
         none = (struct rlimit){ .rlim_max = before.rlim_max };
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        return before;
+}
+
+static void drop_without_descriptors(void) {
+        struct rlimit before = no_descriptors();
+
         http_pool_drop_idle(pool);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
@@ -174,6 +180,25 @@ static void refused(void **state) {
         assert_false(o.sent);
         assert_int_equal(o.body_sent, 0);
         assert_int_equal(o.status, 0);
+        assert_int_equal(o.shortage, 0);
+}
+
+/* pitfalls 11.2: it is not the peer who is out of reach. */
+static void no_socket(void **state) {
+        struct rlimit before;
+        Outcome o;
+
+        server_start(&server, peer_ok);
+        server_stop(&server); /* its thread would need descriptors, too */
+        before = no_descriptors();
+        o = once(&(HttpSend){ .body = "1", .body_size = 1 });
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(o.result, CURLE_COULDNT_CONNECT);
+        assert_int_equal(o.shortage, EMFILE);
+        assert_false(o.sent);
+        o = once(&(HttpSend){ .body = "1", .body_size = 1 });
+        assert_int_equal(o.result, CURLE_COULDNT_CONNECT);
+        assert_int_equal(o.shortage, 0);
 }
 
 static void queue(void **state) {
@@ -499,6 +524,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(drop_while_busy, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(repeats, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refused, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(no_socket, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(queue, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(limits, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(latency, set_up, tear_down),
