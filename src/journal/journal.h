@@ -35,9 +35,9 @@ typedef struct JournalCounts {
 } JournalCounts;
 
 /* Opens STATE_DIR/journal.db, made with owner-only permissions, under STATE_DIR/lock, and checks it. -EBUSY: another
- * azsyncd has it. -EPROTO: written by a newer azsyncd. What is damaged is put aside, and a new one begun: 0, with
- * *ret_quarantined, and `e` says why and where. A full disk: 0, and it is broken. Pending rows of an earlier boot are
- * due at once. */
+ * azsyncd, or another program, has it. -EPROTO: written by a newer azsyncd. What is damaged is put aside, and a new one
+ * begun: 0, with *ret_quarantined, and `e` says why and where. A full disk: 0, and it is broken. Pending rows of an
+ * earlier boot are due at once. */
 int journal_open(Journal **ret, const char *state_dir, bool *ret_quarantined, Error *e) _must_check_;
 Journal *journal_close(Journal *j); /* commits, checkpoints, marks a clean stop */
 DEFINE_CLEANUP(Journal *, journal_close);

@@ -13,6 +13,10 @@
 int schema_error(sqlite3 *db, int rc, Error *e, const char *what) {
         int code;
 
+        if (db && (rc & 0xff) == SQLITE_BUSY)
+                return error_set(e, -EBUSY, ERROR_SQLITE, rc,
+                                 "journal: %s is locked by another program, which has to end first (%s)",
+                                 sqlite3_db_filename(db, "main"), what);
         switch (rc & 0xff) {
         case SQLITE_FULL:
                 code = -ENOSPC;

@@ -485,6 +485,25 @@ static void test_newer_schema(void **state) {
         }
 }
 
+/* Whoever is to end it has to know what it holds. */
+static void test_locked(void **state) {
+        Error e = ERROR_NULL;
+        sqlite3 *other = NULL;
+        Journal *j = NULL;
+        bool quarantined;
+        char path[128];
+
+        journal_close(open_journal());
+        (void) snprintf(path, sizeof(path), "%s/journal.db", dir);
+        assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(journal_open(&j, dir, &quarantined, &e), -EBUSY);
+        assert_non_null(strstr(e.text, path));
+        assert_non_null(strstr(e.text, "locked by another program"));
+        assert_int_equal(sqlite3_close(other), SQLITE_OK);
+        journal_close(open_journal());
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_sums_follow, in_memory, teardown),
@@ -494,6 +513,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_salvage, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_other_schema, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_newer_schema, in_memory, teardown),
+                cmocka_unit_test_setup_teardown(test_locked, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_held_is_not_forgotten, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_salvage_after_a_kill, in_memory, teardown),
                 cmocka_unit_test_setup_teardown(test_damaged_at_run_time, in_memory, teardown),
