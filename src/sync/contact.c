@@ -23,8 +23,8 @@ void contact_done(Mapping *m) {
 
                 mapping_fields(&l, m->config);
                 log_commit(&l, LOG_WARNING, MSG_BLOBS_MISSING,
-                           "%s: %" PRIu64 " blobs were deleted in the cloud by someone else; they are sent again.",
-                           m->config->name, m->listing.missing);
+                           "%s: %" PRIu64 " %s deleted in the cloud by someone else; what is missing is sent again.",
+                           m->config->name, m->listing.missing, m->listing.missing == 1 ? "blob was" : "blobs were");
         }
         listing_drop(m);
         m->contact = CONTACT_NONE;
@@ -128,9 +128,9 @@ void contact_pages_over(Mapping *m) {
                 listing_drop(m);
                 mapping_block(m, BLOCK_CONTENTS,
                               "%" PRIu64 " of the %" PRIu64
-                              " files that are confirmed are not in the container %s any more: azsyncctl approve %s "
-                              "sends them again",
-                              missing, known, m->config->container, m->config->name);
+                              " files that are confirmed %s not in the container %s any more: azsyncctl approve %s "
+                              "sends what is missing",
+                              missing, known, missing == 1 ? "is" : "are", m->config->container, m->config->name);
                 contact_later(m, CONTENTS_PROBE);
                 return;
         }

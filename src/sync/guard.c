@@ -94,10 +94,10 @@ bool guard_lets(Mapping *m, bool settled) {
 
                 mapping_fields(&l, m->config);
                 log_commit(&l, LOG_ERR, MSG_DELETIONS_HELD,
-                           "%s: %" PRIu64 " of %" PRIu64
-                           " files are gone or emptied within an hour%s. Nothing of it is "
+                           "%s: %" PRIu64 " of %" PRIu64 " files %s gone or emptied within an hour%s. Nothing of it is "
                            "deleted in the cloud until: azsyncctl approve %s (or reject).",
                            m->config->name, in.waiting + in.done, guard_known(&in),
+                           in.waiting + in.done == 1 ? "is" : "are",
                            in.suspect ? ", and the journal that would know about earlier ones was damaged"
                                       : ", more than delete-guard allows",
                            m->config->name);

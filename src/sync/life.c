@@ -85,6 +85,7 @@ static void on_news(const char *path, unsigned news, void *userdata) {
  * again: of a backlog each change is the oldest for a moment (11.10). */
 static void on_alert(void *userdata) {
         Mapping *m = userdata;
+        uint64_t pending;
         int64_t first;
 
         if (journal_oldest(m->sync->journal, m->record.id, &first, NULL) <= 0 || first == m->alerted)
@@ -95,12 +96,13 @@ static void on_alert(void *userdata) {
         }
         m->alerted = first;
         m->alert_next = clock_boot() + clock_policy(m->config->alert_after_ns);
+        pending = mapping_pending(m);
 
         LogRecord l = LOG_HERE;
         mapping_fields(&l, m->config);
         log_commit(&l, LOG_ERR, MSG_UNSYNCED_FOR_LONG,
-                   "%s: %llu changes are not in the cloud, the oldest for %lld s. See azsyncctl status.",
-                   m->config->name, (unsigned long long) mapping_pending(m),
+                   "%s: %llu %s not in the cloud, the oldest for %lld s. See azsyncctl status.", m->config->name,
+                   (unsigned long long) pending, pending == 1 ? "change is" : "changes are",
                    (long long) ((clock_wall() - first) / NSEC_PER_SEC));
 }
 

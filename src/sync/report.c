@@ -213,8 +213,8 @@ void engine_summary(const Engine *engine, char *ret, size_t room) {
         else if (in_sync == s->n_mappings)
                 (void) snprintf(ret, room, "%zu %s in sync", in_sync, in_sync == 1 ? "folder" : "folders");
         else
-                (void) snprintf(ret, room, "%zu of %zu folders in sync, %llu changes pending%s%s%s%s", in_sync,
-                                s->n_mappings, (unsigned long long) pending, speed, scanning ? ", comparing" : "",
-                                attention ? ", blocked or offline" : "",
+                (void) snprintf(ret, room, "%zu of %zu folders in sync, %llu %s pending%s%s%s%s", in_sync,
+                                s->n_mappings, (unsigned long long) pending, pending == 1 ? "change" : "changes", speed,
+                                scanning ? ", comparing" : "", attention ? ", blocked or offline" : "",
                                 failed ? ", some need attention: azsyncctl status" : "");
 }

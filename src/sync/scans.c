@@ -106,9 +106,8 @@ static void say_unwatched(Mapping *m, const ScanEnd *end) {
                 return;
         LogRecord l = LOG_HERE;
         mapping_fields(&l, m->config);
-        log_commit(&l, LOG_WARNING, MSG_WATCH_LIMIT,
-                   "%s: %u folders are not watched and will be compared now and then: %s", m->config->name,
-                   end->unwatched, end->error.text);
+        log_commit(&l, LOG_WARNING, MSG_WATCH_LIMIT, "%s: %u %s not watched and will be compared now and then: %s",
+                   m->config->name, end->unwatched, end->unwatched == 1 ? "folder is" : "folders are", end->error.text);
 }
 
 bool mapping_polled(const Mapping *m) {

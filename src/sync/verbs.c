@@ -51,8 +51,9 @@ static int decide(Mapping *m, bool approve, Error *e) {
 
         LogRecord l = LOG_HERE;
         mapping_fields(&l, m->config);
-        log_commit(&l, LOG_NOTICE, MSG_DELETIONS_DECIDED, "%s: %llu held deletions were %s.", m->config->name,
-                   (unsigned long long) held, approve ? "approved" : "rejected; the blobs stay");
+        log_commit(&l, LOG_NOTICE, MSG_DELETIONS_DECIDED, "%s: %llu held %s %s.", m->config->name,
+                   (unsigned long long) held, held == 1 ? "deletion was" : "deletions were",
+                   approve ? "approved" : "rejected; what is in the cloud stays");
         return 0;
 }
 
