@@ -104,8 +104,14 @@ static int approve(Mapping *m, Error *e) {
                 contact_again(m);
                 return 0;
         case BLOCK_ROOT:
-                if (root_id_is_null(&m->other_root)) /* who means a root means no held deletions */
-                        return nothing_to(m, "approve", e);
+                if (root_id_is_null(&m->other_root)) { /* who means a root means no held deletions */
+                        if (!mapping_scanning(m))
+                                mapping_scan(m, ""); /* it may be that only a job has met another one so far */
+                        return error_set(e, -ESRCH, ERROR_NONE, 0,
+                                         "mapping %s: its folder is being looked at, ask again in a moment; so far "
+                                         "there is nothing to approve: it is blocked: %s",
+                                         m->config->name, m->why);
+                }
                 /* the one that was seen, not whatever comes to stand there */
                 memcpy(m->record.root, &m->other_root, sizeof(m->record.root));
                 source_pin(m->source, &m->other_root);

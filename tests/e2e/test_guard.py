@@ -250,6 +250,7 @@ def test_replaced_root_is_blocked(make, account, folder):
         d.until_status(60, state="blocked")
         refused = d.ctl("approve", "docs")
         assert refused.rc == 1 and "nothing to approve: it is blocked" in refused.err and "does not exist" in refused.err
+        assert "ask again in a moment" in refused.err  # by then a walk has looked, which it began
         folder.mkdir()
         (folder / "other").write_text("another folder")
         d.until_status(30, state="blocked", detail=lambda text: "azsyncctl approve docs mirrors what is there" in text)
