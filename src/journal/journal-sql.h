@@ -84,7 +84,10 @@
         X(CUT_OFF, COLD, "UPDATE mapping SET "                                                                            \
                 "sum = resum(resum(sum, 4, contacted, CASE WHEN contacted & 1 THEN contacted - 1 | 2 ELSE contacted END), 5, scan, 3), " \
                 "scan = 3, contacted = CASE WHEN contacted & 1 THEN contacted - 1 | 2 ELSE contacted END")                \
-        X(LAST_FIRST, COLD, "SELECT max(first) FROM path WHERE state > 0")                                                \
+        X(LAST_FIRST, COLD, "SELECT max(max("                                                                             \
+                "(SELECT ifnull(max(first), 0) FROM path INDEXED BY path_age WHERE mapping = id AND state > 0 AND state < 4), " \
+                "(SELECT ifnull(max(first), 0) FROM path INDEXED BY path_work WHERE mapping = id AND state > 3 AND state > 0)" \
+                ")) FROM mapping")                                                                                        \
         X(HOLDING, COLD, "SELECT EXISTS (SELECT 1 FROM path INDEXED BY path_work WHERE state = 5 AND state > 0) OR "       \
                 "EXISTS (SELECT 1 FROM mapping WHERE suspect)")                                                           \
         X(ROOM_TAKE, COLD, "INSERT INTO meta (key, value) VALUES ('room', ?1) "                                          \
