@@ -35,7 +35,8 @@ int schema_error(sqlite3 *db, int rc, Error *e, const char *what) {
                          db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 }
 
-int schema_open_error(sqlite3 *db, int rc, Error *e, const char *what) {
+/* The same while it is opened: our statements are right, so if one makes no sense, the file is damaged. */
+static int open_error(sqlite3 *db, int rc, Error *e, const char *what) {
         if ((rc & 0xff) == SQLITE_ERROR)
                 return error_set(e, -EUCLEAN, ERROR_SQLITE, rc, "journal: damaged: %s: %s", what, sqlite3_errmsg(db));
         return schema_error(db, rc, e, what);
@@ -44,7 +45,7 @@ int schema_open_error(sqlite3 *db, int rc, Error *e, const char *what) {
 static int run(sqlite3 *db, const char *sql, Error *e) {
         int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
 
-        return rc == SQLITE_OK ? 0 : schema_open_error(db, rc, e, "setting up");
+        return rc == SQLITE_OK ? 0 : open_error(db, rc, e, "setting up");
 }
 
 static int ask_int(sqlite3 *db, const char *sql, int *ret, Error *e) {
@@ -61,7 +62,7 @@ static int ask_int(sqlite3 *db, const char *sql, int *ret, Error *e) {
         }
         (void) sqlite3_finalize(stmt);
         if (rc != SQLITE_OK)
-                return schema_open_error(db, rc, e, "reading");
+                return open_error(db, rc, e, "reading");
         *ret = value;
         return 0;
 }
@@ -78,7 +79,7 @@ static int check(sqlite3 *db, Error *e) {
         if (rc == SQLITE_IOERR_READ)
                 r = error_set(e, -EUCLEAN, ERROR_SQLITE, rc, "journal: cannot be read: %s", sqlite3_errmsg(db));
         else if (rc != SQLITE_ROW)
-                r = schema_open_error(db, rc, e, "checking");
+                r = open_error(db, rc, e, "checking");
         else {
                 const char *text = (const char *) sqlite3_column_text(stmt, 0);
 
@@ -102,7 +103,7 @@ static int check_schema(sqlite3 *db, Error *e) {
         if (rc == SQLITE_OK)
                 rc = sqlite3_step(stmt);
         if (rc != SQLITE_ROW)
-                r = schema_open_error(db, rc, e, "reading");
+                r = open_error(db, rc, e, "reading");
         else {
                 const char *text = (const char *) sqlite3_column_text(stmt, 0);
 
@@ -166,7 +167,7 @@ int schema_open(sqlite3 **ret, const char *path, Error *e) {
 
         rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
         if (rc != SQLITE_OK) {
-                r = schema_open_error(db, rc, e, "opening");
+                r = open_error(db, rc, e, "opening");
                 (void) sqlite3_close(db);
                 return r;
         }

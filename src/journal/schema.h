@@ -12,5 +12,3 @@ int schema_open(sqlite3 **ret, const char *path, Error *e) _must_check_;
 
 /* Records an SQLite failure and returns its errno: -ENOSPC, -EIO, -EUCLEAN (corrupt), -ENOMEM. */
 int schema_error(sqlite3 *db, int rc, Error *e, const char *what);
-/* The same while it is opened: our statements are right, so if one makes no sense, the file is damaged. */
-int schema_open_error(sqlite3 *db, int rc, Error *e, const char *what);

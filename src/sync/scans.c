@@ -34,40 +34,7 @@ static void branch_drop(Mapping *m, size_t i) {
         m->n_branches--;
 }
 
-void mapping_scan(Mapping *m, const char *branch) {
-        Branch *more;
-        uint64_t number;
-        char *path;
-
-        if (m->n_branches >= BRANCHES_MAX)
-                branch = "";
-        number = ++m->scans_asked;
-        /* one that has not begun and covers this one sees what this one is about */
-        for (size_t i = 0; i < m->n_branches; i++)
-                if (path_beneath(branch, m->branches[i].path)) {
-                        mapping_scan_next(m); /* it may have waited for just this call */
-                        return;
-                }
-        /* and those that this one covers are done with it: it is as old as the oldest of them */
-        for (size_t i = m->n_branches; i-- > 0;)
-                if (path_beneath(m->branches[i].path, branch)) {
-                        number = MIN(number, m->branches[i].number);
-                        branch_drop(m, i);
-                }
-        path = strdup(branch);
-        more = reallocarray(m->branches, m->n_branches + 1, sizeof(*more));
-        if (more)
-                m->branches = more;
-        if (!path || !more) {
-                free(path);
-                m->record.scan = true; /* not forgotten: the next scan is of the whole tree */
-                return;
-        }
-        m->branches[m->n_branches++] = (Branch){ path, number };
-        mapping_scan_next(m);
-}
-
-void mapping_scan_next(Mapping *m) {
+static void scan_next(Mapping *m) {
         int64_t now = clock_boot();
 
         if (m->running.path || m->n_branches == 0 || !m->scanner || scanner_busy(m->scanner) ||
@@ -93,6 +60,39 @@ void mapping_scan_next(Mapping *m) {
                 m->record.scan = false; /* set again by an overflow while it runs, or by a bad end */
         }
         sync_touch(m->sync);
+}
+
+void mapping_scan(Mapping *m, const char *branch) {
+        Branch *more;
+        uint64_t number;
+        char *path;
+
+        if (m->n_branches >= BRANCHES_MAX)
+                branch = "";
+        number = ++m->scans_asked;
+        /* one that has not begun and covers this one sees what this one is about */
+        for (size_t i = 0; i < m->n_branches; i++)
+                if (path_beneath(branch, m->branches[i].path)) {
+                        scan_next(m); /* it may have waited for just this call */
+                        return;
+                }
+        /* and those that this one covers are done with it: it is as old as the oldest of them */
+        for (size_t i = m->n_branches; i-- > 0;)
+                if (path_beneath(m->branches[i].path, branch)) {
+                        number = MIN(number, m->branches[i].number);
+                        branch_drop(m, i);
+                }
+        path = strdup(branch);
+        more = reallocarray(m->branches, m->n_branches + 1, sizeof(*more));
+        if (more)
+                m->branches = more;
+        if (!path || !more) {
+                free(path);
+                m->record.scan = true; /* not forgotten: the next scan is of the whole tree */
+                return;
+        }
+        m->branches[m->n_branches++] = (Branch){ path, number };
+        scan_next(m);
 }
 
 static size_t on_seen(const Seen *seen, size_t n, void *userdata) {
@@ -156,7 +156,7 @@ static void scan_over(Mapping *m) {
         } else if (end->complete && end->unwatched > 0 && m->polled == 0) {
                 mapping_scan(m, ""); /* it says how many there are, and polls them from now on (1.12) */
         }
-        mapping_scan_next(m);
+        scan_next(m);
         sync_touch(m->sync);
         sync_kick(m->sync);
 }
@@ -225,7 +225,7 @@ static void on_retry(void *userdata) {
 
         if (m->block == BLOCK_ROOT || m->record.scan)
                 mapping_scan(m, "");
-        mapping_scan_next(m); /* it may be in line already, and this be the moment that it waited for */
+        scan_next(m); /* it may be in line already, and this be the moment that it waited for */
 }
 
 int scans_open(Mapping *m, Error *e) {

@@ -356,10 +356,12 @@ static inline void mapping_fields(LogRecord *l, const MappingConfig *config) {
         log_field(l, "AZSYNC_ACCOUNT=%s", config->account->name);
         log_field(l, "AZSYNC_CONTAINER=%s", config->container);
 }
+void mapping_note_writer(Mapping *m, const ListedBlob *blob); /* whose it is; says it once if it is another azsyncd's */
+
+/* complaint.c */
 void mapping_note_error(Mapping *m, const char *text); /* for status */
 /* `path` is PATH_FAILED or PATH_CONFLICT now: for status and the log. `why`: NULL if no call failed. */
 void mapping_complain(Mapping *m, PathState state, const char *path, const char *reason, const Error *why);
-void mapping_note_writer(Mapping *m, const ListedBlob *blob); /* whose it is; says it once if it is another azsyncd's */
 
 /* stuck.c */
 void stuck_watch(void *mapping);         /* looks whether its threads get on; a TimerFn */
@@ -369,8 +371,7 @@ int64_t mapping_stuck(const Mapping *m); /* ns that the one that is at its work 
 int scans_open(Mapping *m, Error *e) _must_check_;
 void scans_close(Mapping *m);
 void mapping_scan(Mapping *m, const char *branch); /* "": the whole tree */
-void mapping_scan_next(Mapping *m);
-bool mapping_polled(const Mapping *m); /* some of it, or all, is not told of by events */
+bool mapping_polled(const Mapping *m);             /* some of it, or all, is not told of by events */
 
 /* merge.c: what a scan saw against the journal */
 struct Merge *merge_new(Mapping *m, const char *branch);
@@ -400,7 +401,6 @@ void listing_drop(Mapping *m);    /* the next one begins anew: an incomplete one
 
 /* uploader.c */
 void uploader_run(Sync *s, int64_t now);     /* claims what is due and starts what may start */
-void uploader_ready(Job *job);               /* back into the ready list */
 int64_t uploader_next(Sync *s, int64_t now); /* boot ns of the next thing due after `now`; INT64_MAX: nothing */
 
 /* jobs.c */

@@ -33,7 +33,8 @@ static int on_due(const Row *row, void *userdata) {
         return 0;
 }
 
-void uploader_ready(Job *job) {
+/* Into the ready list. */
+static void make_ready(Job *job) {
         Mapping *m = job->mapping;
 
         job->next_ready = NULL;
@@ -78,7 +79,7 @@ static int claim_one(Mapping *m, Row *row) {
                 return r;
         job->was_gone = gone;
         m->n_arriving += gone;
-        uploader_ready(job);
+        make_ready(job);
         return 0;
 }
 
