@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """Includes point down: util < chunk, config, http, journal < watch < azure (util, chunk and http only) < sync < control < daemon, ctl.
-Folders of one rank do not see each other. include/azsyncd sees nothing of ours."""
+Folders of one rank do not see each other. include/azsyncd sees nothing of ours.
+
+Within src/sync, whose files share one header, calls point down instead."""
 import pathlib
 import re
 import sys
@@ -21,6 +23,23 @@ BELOW = {
     # with the caller's rights and the daemon's eyes: the same walk (watch), the same requests (azure)
     "ctl": {"util", "config", "http", "watch", "azure", "control"},
 }
+# the files of src/sync, from above; those of one line do not call each other, unless it is a circle
+SYNC = (
+    "engine",
+    "verbs once recovery",
+    "apply",
+    "life uploader report",
+    "circle: job send outcome rename upload deletions",
+    "flight wait",
+    "circle: account outside scans contact listing",
+    "merge links",
+    "guard throttle memory stuck",
+    "mapping",
+    "jobs complaint sync",
+    "plan pace blocks",
+)
+DEFINED = re.compile(r"^(?!static\b)[A-Za-z_][\w *]*?\b(\w+)\([^;{}]*\)\s*\{", re.MULTILINE)
+SILENT = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
@@ -48,7 +67,22 @@ def complaints(top):
                 yield f'{where}:{line}: {layer} must not see {target} ("{name}")'
 
 
+def calls_up(top):
+    rank = {name: i for i, line in enumerate(SYNC) for name in line.removeprefix("circle: ").split()}
+    texts = {path.stem: SILENT.sub(" ", path.read_text()) for path in sorted(top.glob("src/sync/*.c"))}
+    home = {name: stem for stem, text in texts.items() for name in DEFINED.findall(text)}
+    for stem in sorted(texts.keys() ^ rank.keys()):
+        yield f"src/sync/{stem}.c: is it in SYNC of tests/check/layers.py?"
+    for stem in sorted(texts.keys() & rank.keys()):
+        for name in sorted(set(re.findall(r"\w+", texts[stem])) & home.keys()):
+            other = home[name]
+            if other == stem or other not in rank or rank[other] > rank[stem]:
+                continue
+            if rank[other] < rank[stem] or not SYNC[rank[stem]].startswith("circle: "):
+                yield f"src/sync/{stem}.c: {stem} must not call {other} ({name})"
+
+
 if __name__ == "__main__":
-    found = list(complaints(TOP))
-    print("\n".join(found) or "layers: every include points down")
+    found = [*complaints(TOP), *calls_up(TOP)]
+    print("\n".join(found) or "layers: every include, and in src/sync every call, points down")
     sys.exit(1 if found else 0)
