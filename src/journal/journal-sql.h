@@ -59,7 +59,7 @@
                 "AND name > ?2 ORDER BY name LIMIT ?3")                                                                   \
         X(QUEUE_MANY, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name > ?2 AND +state > 0 "            \
                 "ORDER BY name LIMIT ?3")                                                                                 \
-        X(BY_INODE, HOT, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_inode WHERE mapping = ?1 AND ino = ?2 LIMIT ?3")                     \
+        X(BY_INODE, HOT, "SELECT " ROW_COLUMNS " FROM path INDEXED BY path_inode WHERE mapping = ?1 AND ino = ?2 AND name > ?4 ORDER BY name LIMIT ?3") \
         X(INODE_DUE, HOT, "SELECT 1 FROM path INDEXED BY path_due_ino WHERE mapping = ?1 AND due_ino = ?2 AND " PUT_OFF " AND state IN (1, 2) LIMIT 1") \
         X(RELEASE, HOT, "UPDATE path SET sum = resum(sum, 1, state, 1), state = 1, due = 0, gen = gen + 1, attempts = 0, "                               \
                 "first = CASE WHEN first = 0 THEN ?3 ELSE first END WHERE mapping = ?1 AND name IN "                      \

@@ -135,9 +135,9 @@ int journal_unlisted(Journal *j, int64_t mapping, int64_t listing, const char *a
  * write. */
 int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit, JournalRowFn fn, void *userdata,
                   Error *e) _must_check_;
-/* The first few rows confirmed with this inode. */
-int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, JournalRowFn fn, void *userdata,
-                     Error *e) _must_check_;
+/* The first few rows confirmed with this inode, in path order after `after`. */
+int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, const char *after, unsigned limit, JournalRowFn fn,
+                     void *userdata, Error *e) _must_check_;
 /* 1: a file with this inode is still to be stored under a name not confirmed with it: its rename's source must stay. */
 int journal_inode_due(Journal *j, int64_t mapping, uint64_t ino, Error *e) _must_check_;
 /* The guard (pitfalls 7.4): what was carried out within the hour that ends with `minute` of the wall clock, and what is

@@ -253,13 +253,14 @@ int journal_queue(Journal *j, int64_t mapping, const char *after, unsigned limit
         return each_row(j, id, mapping, fn, userdata, e);
 }
 
-int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, unsigned limit, JournalRowFn fn, void *userdata,
-                     Error *e) {
+int journal_by_inode(Journal *j, int64_t mapping, uint64_t ino, const char *after, unsigned limit, JournalRowFn fn,
+                     void *userdata, Error *e) {
         sqlite3_stmt *stmt = journal_stmt(j, STMT_BY_INODE);
 
         (void) sqlite3_bind_int64(stmt, 1, mapping);
         (void) sqlite3_bind_int64(stmt, 2, (int64_t) ino);
         (void) sqlite3_bind_int64(stmt, 3, limit);
+        (void) sqlite3_bind_blob(stmt, 4, after, (int) strlen(after), SQLITE_STATIC);
         return each_row(j, STMT_BY_INODE, mapping, fn, userdata, e);
 }
 

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+/* The first so many are told, and if there are more as many that come after this one, which tell those after them. */
 #define NAMES_MOST 256u
 #define LOOKS_MOST 2u
 
@@ -23,6 +24,7 @@ struct Names {
         JudgeFn judge;
         Buf stale, behind; /* paths, each ended by NUL: to be woken; to be made as old */
         bool overtaken, found;
+        unsigned rows; /* of names that were read */
 };
 
 static int add(Buf *names, const Row *row) {
@@ -38,6 +40,7 @@ static int on_row(const Row *row, void *userdata) {
         Names *n = userdata;
         const Job *other = row->state == PATH_CLAIMED ? jobs_at(n->job->mapping, row->path) : NULL;
 
+        n->rows++;
         if (!row->confirmed || !is_file(n, &row->stamp) || strcmp(row->path, n->job->row.path) == 0)
                 return 0;
         n->found = true;
@@ -64,9 +67,14 @@ static void wake(const Names *n, Buf *names, bool look) {
 static Names tell(const Job *job, const Stamp *file, bool content, JudgeFn judge) {
         Names n = { .job = job, .file = file, .content = content, .judge = judge };
         const Mapping *m = job->mapping;
+        Journal *j = m->sync->journal;
+        int r;
 
         n.stale = n.behind = BUF_INIT(1 << 20);
-        if (journal_by_inode(m->sync->journal, m->record.id, file->ino, NAMES_MOST, on_row, &n, NULL) >= 0)
+        r = journal_by_inode(j, m->record.id, file->ino, "", NAMES_MOST, on_row, &n, NULL);
+        if (n.rows == NAMES_MOST && r >= 0)
+                r = journal_by_inode(j, m->record.id, file->ino, job->row.path, NAMES_MOST, on_row, &n, NULL);
+        if (r >= 0)
                 for (const Job *other = NULL; (other = jobs_of_inode(m, file->ino, other));)
                         if (is_new(&n, other) && judge(&n, &other->row, other) < 0)
                                 break;

@@ -122,7 +122,7 @@ bool rename_try(Job *job) {
                 return false;
         c.job = job;
         c.found = false;
-        if (journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, 16, on_candidate, &c, NULL) < 0 ||
+        if (journal_by_inode(m->sync->journal, m->record.id, job->stamp.ino, "", 16, on_candidate, &c, NULL) < 0 ||
             !c.found)
                 return false;
         if (jobs_busy_with(m, c.row.path)) {

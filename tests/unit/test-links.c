@@ -234,6 +234,39 @@ static void test_same_stamp_other_bytes(void **state) {
         assert_true(get("b")->content);
 }
 
+/* Far more names than one job tells: it goes from one to the next until all have seen what the last one has. */
+static void test_very_many_names(void **state) {
+        const unsigned count = 700;
+        char path[8] = "n699";
+        bool woken = true;
+        Stamp stamp = stamp_of(2);
+
+        for (unsigned i = 0; i < count; i++) {
+                (void) snprintf(path, sizeof(path), "n%03u", i);
+                make_row(path, PATH_CLEAN, true, 1);
+        }
+        (void) wakes(path, "n000", 2); /* the last one */
+        while (woken) {
+                woken = false;
+                for (unsigned i = 0; i < count; i++) {
+                        Row *row;
+
+                        (void) snprintf(path, sizeof(path), "n%03u", i);
+                        if (get(path)->state != PATH_PENDING)
+                                continue;
+                        woken = true;
+                        assert_false(links_hint(look(path, 2)));
+                        row = get(path);
+                        row_confirm(row, row->gen, &stamp, "\"etag\"", NULL, 1);
+                        store(row);
+                }
+        }
+        for (unsigned i = 0; i < count - 1; i++) {
+                (void) snprintf(path, sizeof(path), "n%03u", i);
+                assert_int_equal(get(path)->stamp.ctime_ns, stamp.ctime_ns);
+        }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 WITH_JOURNAL(test_names_that_have_not_seen_it),
@@ -245,6 +278,7 @@ int main(void) {
                 WITH_JOURNAL(test_former_names),
                 WITH_JOURNAL(test_former_name_that_was_not_stored),
                 WITH_JOURNAL(test_same_stamp_other_bytes),
+                WITH_JOURNAL(test_very_many_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
