@@ -142,6 +142,17 @@ int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) {
         return r < 0 ? r : decision_note(j, m, e);
 }
 
+int journal_take_over(Journal *j, const JournalMapping *m, Error *e) {
+        sqlite3_stmt *stmt = journal_stmt(j, STMT_MAPPING_TAKE_OVER);
+        int r = journal_begin(j, e);
+
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_int64(stmt, 1, m->id);
+        (void) sqlite3_bind_text(stmt, 2, m->destination, -1, SQLITE_STATIC);
+        return journal_step(j, STMT_MAPPING_TAKE_OVER, e, "taking a destination over");
+}
+
 /* --- the guard's window --- */
 
 /* A minute whose sum is wrong may have been one of many deletions. */

@@ -30,6 +30,9 @@
         X(MAPPING_ADD, COLD, "INSERT INTO mapping (name) VALUES (?1)")                                                    \
         X(MAPPING_PUT, COLD, "UPDATE mapping SET destination = ?2, root = ?3, paused = ?4, scan = ?5, contacted = ?6, "   \
                 "suspect = ?7, last_sync = ?8, sum = ?9 WHERE id = ?1")                                                                           \
+        X(MAPPING_TAKE_OVER, COLD, "UPDATE mapping SET sum = resum(sum, 4, contacted, contacted - 1 | 2), contacted = contacted - 1 | 2 " \
+                "WHERE id != ?1 AND contacted & 1 AND (destination || '/' = substr(?2 || '/', 1, length(destination) + 1) " \
+                "OR ?2 || '/' = substr(destination || '/', 1, length(?2) + 1))") \
         X(ROW_GET, HOT, "SELECT " ROW_COLUMNS " FROM path WHERE mapping = ?1 AND name = ?2")                              \
         X(ROW_ADD, HOT, "INSERT OR REPLACE INTO path (mapping, " ROW_COLUMNS ") VALUES " \
                 "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)") \

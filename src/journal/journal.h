@@ -64,6 +64,9 @@ int journal_recover(Journal *j, Error *e) _must_check_;
 
 int journal_mapping(Journal *j, const char *name, JournalMapping *ret, Error *e) _must_check_; /* made if it is new */
 int journal_mapping_put(Journal *j, const JournalMapping *m, Error *e) _must_check_;
+/* From now on it is what writes to its destination: whoever did before, or to a place above or below it, has to list
+ * that anew before it can rely on what it knows. */
+int journal_take_over(Journal *j, const JournalMapping *m, Error *e) _must_check_;
 /* As decided, however far that is written; but `files`, `bytes` and `empty` of what is rejected follow row by row. Kept
  * up to date; borrowed until the next call. */
 const JournalCounts *journal_counts(Journal *j, int64_t mapping);

@@ -229,6 +229,8 @@ int mapping_new(Mapping **ret, Sync *s, const MappingConfig *config, Account *ac
                               m->record.destination, here, config->name);
         else
                 mapping_save(m, false);
+        if (m->record.id != 0 && m->block == BLOCK_NONE && journal_take_over(s->journal, &m->record, NULL) < 0)
+                log_debug("%s: who wrote there before it is told when it is loaded again", config->name);
         mapping_scan(m, "");
         sync_kick(s); /* what is left to be written in steps */
 

@@ -78,6 +78,8 @@ static int approve_destination(Mapping *m, Error *e) {
                 r = journal_mapping_put(j, &m->record, e);
         }
         if (r >= 0)
+                r = journal_take_over(j, &m->record, e);
+        if (r >= 0)
                 r = journal_commit_durable(j, e);
         if (r >= 0)
                 r = journal_checkpoint(j, e);

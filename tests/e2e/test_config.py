@@ -187,6 +187,26 @@ def test_no_mapping_is_no_error(make):
         assert d.ctl("wait").rc == 0
 
 
+def test_back_under_an_old_name(make, folder, tmp_path, equal):
+    """A mapping under another name, and back: what the other one did there is not what the first one knows."""
+    for name in ("stays", "goes"):
+        (folder / name).write_text(name)
+    with make() as d:
+        def rename(old, new):
+            (d.config / f"mappings.d/{old}.yaml").rename(d.config / f"mappings.d/{new}.yaml")
+            assert d.ctl("reload").rc == 0
+            d.wait_sync()
+            equal()
+
+        d.wait_sync()
+        rename("docs", "other")
+        (folder / "goes").rename(tmp_path / "goes")
+        d.wait_sync()
+        equal()
+        (tmp_path / "goes").rename(folder / "goes")
+        rename("other", "docs")
+
+
 @pytest.mark.asan
 def test_reload(make, folder, tmp_path, equal):
     """A bad one leaves the one in force whole; a good one starts what is new; a removed mapping deletes nothing."""

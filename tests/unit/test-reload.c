@@ -65,10 +65,57 @@ static void test_destination_waits_for_a_person(void **state) {
         assert_string_equal(m->record.destination, m->url);
 }
 
+/* Another mapping writes to the same place, above or below it: what is known to be there has to be listed again. */
+static void test_taken_over(void **state) {
+        static const struct {
+                const char *destination;
+                bool contacted;
+        } others[] = { { "http://a/box/p", false },
+                       { "http://a/box", false },
+                       { "http://a/box/p/q", false },
+                       { "http://a/box/pq", true },
+                       { "http://a/bo", true },
+                       { "http://b/box/p", true },
+                       { "", true },
+                       { "http://a/box/q", true },
+                       { "http://a/box/%", true } };
+        _cleanup_(sd_event_unrefp) sd_event *loop = NULL;
+        _cleanup_(engine_freep) Engine *engine = NULL;
+        JournalMapping m, mine;
+        Journal *j;
+        char name[8];
+
+        assert_true(sd_event_new(&loop) >= 0);
+        engine = make_engine(loop);
+        j = engine->sync.journal;
+        assert_int_equal(journal_mapping(j, "mine", &mine, NULL), 0);
+        mine.contacted = true;
+        (void) snprintf(mine.destination, sizeof(mine.destination), "http://a/box/p");
+        assert_int_equal(journal_mapping_put(j, &mine, NULL), 0);
+        for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+                (void) snprintf(name, sizeof(name), "m%zu", i);
+                assert_int_equal(journal_mapping(j, name, &m, NULL), 0);
+                m.contacted = true;
+                (void) snprintf(m.destination, sizeof(m.destination), "%s", others[i].destination);
+                assert_int_equal(journal_mapping_put(j, &m, NULL), 0);
+        }
+        assert_int_equal(journal_take_over(j, &mine, NULL), 0);
+        assert_int_equal(journal_mapping(j, "mine", &mine, NULL), 0);
+        assert_true(mine.contacted);
+        for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+                (void) snprintf(name, sizeof(name), "m%zu", i);
+                assert_int_equal(journal_mapping(j, name, &m, NULL), 0);
+                assert_false(m.damaged);
+                assert_true(m.met);
+                assert_int_equal(m.contacted, others[i].contacted);
+        }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 CONFIG_TEST(test_renamed_account),
                 CONFIG_TEST(test_destination_waits_for_a_person),
+                CONFIG_TEST(test_taken_over),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
