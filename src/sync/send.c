@@ -155,7 +155,7 @@ static void on_deleted(const BlobAnswer *answer, void *userdata) {
 }
 
 bool job_may_send(Job *job) {
-        if (account_may_send(job->mapping->account, clock_boot()))
+        if (mapping_runs(job->mapping) && account_may_send(job->mapping->account, clock_boot()))
                 return true;
         job_release(job, 0, false, false, NULL);
         return false;

@@ -427,8 +427,8 @@ void job_look(Job *job);
 bool job_saw(Job *job);
 
 /* send.c: requests of a job, and their answers */
-bool job_may_send(Job *job);                           /* false: the account's gate has closed, and the job went back */
-void job_send(Job *job, const Plan *p);                /* ASK, UPLOAD in one piece, METADATA */
+bool job_may_send(Job *job);            /* false: the account's gate has closed, or it is paused; the job went back */
+void job_send(Job *job, const Plan *p); /* ASK, UPLOAD in one piece, METADATA */
 void job_delete(Job *job, const char *etag);           /* by a request of its own */
 void job_answered(Job *job, const BlobAnswer *answer); /* counts, clears `call` */
 void job_deleted(Job *job, const BlobAnswer *answer);  /* one of a batch: what the account learns from it is not said */
@@ -478,7 +478,8 @@ uint64_t throttle_rate(Mapping *m);                 /* bytes per second that it 
 /* Ends in job_plan() with the whole's MD5. `hash_first`: nothing is sent before that, unless by blocks that are known.
  */
 void upload_start(Job *job, bool hash_first);
-bool upload_staged(const Job *job);             /* every block is there: only the commit is missing */
+void uploads_stop(Mapping *m);      /* but for those that ask or commit; what is there already is found again */
+bool upload_staged(const Job *job); /* every block is there: only the commit is missing */
 void upload_commit(Job *job, const char *etag); /* NULL: If-None-Match: * */
 void upload_free(struct Upload *u);
 uint64_t upload_sent(const struct Upload *u);

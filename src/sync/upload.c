@@ -57,13 +57,25 @@ Rate *upload_rate(struct Upload *u) {
         return &u->rate;
 }
 
-bool upload_staged(const Job *job) {
-        return job->upload && job->upload->staged;
-}
-
 static void upload_drop(Job *job) {
         upload_free(TAKE_PTR(job->upload));
         job_give_back(job);
+}
+
+void uploads_stop(Mapping *m) {
+        Job *job = m->jobs;
+
+        while (job)
+                if (job->upload && !job->call) {
+                        upload_drop(job);
+                        job_release(job, 0, false, false, NULL);
+                        job = m->jobs; /* others may have ended with it */
+                } else
+                        job = job->next;
+}
+
+bool upload_staged(const Job *job) {
+        return job->upload && job->upload->staged;
 }
 
 static void upload_fail(Job *job) {

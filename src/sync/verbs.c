@@ -156,6 +156,8 @@ static int mapping_do(Sync *s, size_t i, EngineVerb verb, Error *e) {
         case ENGINE_RESUME:
                 m->record.paused = verb == ENGINE_PAUSE;
                 mapping_save(m, true);
+                if (m->record.paused)
+                        uploads_stop(m);
                 break;
         case ENGINE_APPROVE:
                 return approve(m, e);

@@ -431,6 +431,31 @@ def test_staged_blocks_vanish(make, account, proxy, folder, equal):
     assert [r.status for r in proxy.requests if r.verb == "put-block-list"] == [400, 201]
 
 
+def test_paused_in_the_middle(make, proxy, folder, equal):
+    """What is paused sends nothing more, not even of a file that is under way; the blocks that are there already are not
+    sent again."""
+    gate, stopped = Gate(), []
+
+    def rule(request):
+        if request.verb != "put-block" or stopped:
+            return None
+        return gate if proxy.count("put-block") > 3 else None
+
+    proxy.rule = rule
+    (folder / "large").write_bytes(os.urandom(60 * MIB))
+    with make(port=proxy.port) as d:
+        until(lambda: proxy.count("put-block") > 5, 60, "blocks that are held")
+        assert d.ctl("pause").rc == 0
+        d.until_status(20, state="paused", in_flight=[], pending=1)
+        stopped.append(True)
+        gate.open()
+        before = proxy.body_bytes()
+        assert d.ctl("resume").rc == 0
+        d.wait_sync()
+        equal()
+        assert proxy.body_bytes() - before < 60 * MIB
+
+
 def test_foreign_commit_in_between(make, account, proxy, folder, equal):
     """The blob was replaced by somebody while the daemon was away: its blocks are not there any more."""
     path = folder / "file"
