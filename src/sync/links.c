@@ -83,6 +83,13 @@ static Names tell(const Job *job, const Stamp *file, bool content, JudgeFn judge
         return n;
 }
 
+/* Two changes within one tick of the clock leave the same ctime, but size or mtime tells (4.1). */
+static bool saw_it(const Names *n, const Row *row, const Job *other) {
+        const Stamp *seen = other ? &other->stamp : row->state == PATH_CLEAN ? &row->stamp : NULL;
+
+        return !seen || (seen->size == n->file->size && seen->mtime_ns == n->file->mtime_ns);
+}
+
 static int judge_look(Names *n, const Row *row, const Job *other) {
         bool looks = row->state == PATH_PENDING || (other && other->unlooked);
 
@@ -95,7 +102,7 @@ static int judge_look(Names *n, const Row *row, const Job *other) {
 
         int64_t seen = row->state == PATH_CLEAN ? row->stamp.ctime_ns : row->seen_ctime;
 
-        if (seen == n->file->ctime_ns)
+        if (seen == n->file->ctime_ns && saw_it(n, row, other))
                 return 0;
         /* It has seen a later state than we have: another look of ours settles that, for it comes after the other's. If
          * it does not, the clock was set back: then it is woken. */

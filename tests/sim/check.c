@@ -322,11 +322,8 @@ static int on_queued(const QueueItem *item, void *userdata) {
         } else if (*approve) {
                 p->held = false;
                 p->approved = true;
-        } else {
-                p->held = false;
-                p->kept = true;
-                p->rejected = is_nothing(p); /* else it is back, and was not noticed yet */
-        }
+        } else
+                p->refused = true;
         return 0;
 }
 
@@ -336,10 +333,23 @@ void check_approved(void) {
         (void) engine_queue(engine, "m", NULL, PATHS_MAX, on_queued, &approve);
 }
 
-void check_rejected(void) {
+void check_rejects(void) {
         bool approve = false;
 
         (void) engine_queue(engine, "m", NULL, PATHS_MAX, on_queued, &approve);
+}
+
+void check_rejected(bool done) {
+        for (Path *p = path_each(NULL); p; p = path_each(p)) {
+                if (!p->refused)
+                        continue;
+                p->refused = false;
+                p->kept = true; /* even if it was not noted down: nobody knows what is on the disk */
+                if (!done)
+                        continue;
+                p->held = false;
+                p->rejected = is_nothing(p); /* else it is back, and was not noticed yet */
+        }
 }
 
 /* --- in sync --- */

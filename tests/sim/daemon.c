@@ -278,8 +278,10 @@ bool daemon_verb(unsigned verb) {
         if (verb == ENGINE_APPROVE)
                 check_approved(); /* before it: what is held by now */
         if (verb == ENGINE_REJECT)
-                check_rejected();
+                check_rejects();
         r = engine_do(engine, verb, "m", &e);
+        if (verb == ENGINE_REJECT)
+                check_rejected(r >= 0);
         SAY("person: %s: %s", names[verb], r < 0 ? e.text : "done");
         if (verb == ENGINE_APPROVE && engine->sync.n_mappings > 0) /* whatever root it finds next is the one */
                 world.pinned = world.pinned && engine->sync.mappings[0]->record.root[16] != 0;

@@ -319,6 +319,7 @@ typedef struct Path {
         bool looked_regular;
         bool held, approved, moved;
         uint64_t held_size;           /* of the blob whose deletion is held */
+        bool refused;                 /* held, and a person is rejecting that */
         bool rejected;                /* and no file came since */
         bool kept;                    /* rejected, and nothing was written since */
         uint64_t hash_now;            /* while the tree is compared */
@@ -351,8 +352,9 @@ void check_copied(const Blob *from);
 void check_deleted(const Blob *before, bool late); /* late: nobody waits for it any more */
 void check_written(const Blob *before, const Blob *blob);
 void check_approved(void);
-void check_rejected(void);
-void check_rebuilt(void); /* the journal was put aside */
+void check_rejects(void);       /* a person is about to: what is held by now */
+void check_rejected(bool done); /* it was, or could not be noted down */
+void check_rebuilt(void);       /* the journal was put aside */
 void check_clock_jumped(void);
 void check_idle(void); /* after each step */
 void check_since(int64_t since, const char *who);

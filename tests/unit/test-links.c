@@ -56,6 +56,34 @@ static void test_names_that_have_not_seen_it(void **state) {
         assert_int_equal(get("a")->state, PATH_CLEAN);
 }
 
+/* Two changes within one tick of the kernel's clock have one ctime (4.1): a rename, and then a write. */
+static void test_same_tick(void **state) {
+        Job *job, other;
+
+        make_row("a", PATH_CLEAN, true, 1);
+        for (unsigned i = 0; i < 3; i++) {
+                uint64_t gen;
+
+                make_row("b", i == 2 ? PATH_CLAIMED : PATH_CLEAN, true, 1);
+                other = (Job){
+                        .mapping = &mapping, .row = *get("b"), .look = LOOK_REGULAR, .stamp = look("b", 1)->stamp
+                };
+                row_saw(&other.row, &other.stamp);
+                mapping.jobs = i == 2 ? &other : NULL;
+                gen = get("b")->gen;
+                job = look("a", 1);
+                assert_false(links_hint(job));
+                assert_int_equal(get("b")->gen, gen);
+                if (i == 1)
+                        job->stamp.mtime_ns++;
+                else
+                        job->stamp.size++;
+                assert_false(links_hint(job));
+                assert_true(get("b")->gen > gen);
+        }
+        mapping.jobs = NULL;
+}
+
 /* No file stands there any more: saving the others, however often, does not put its deletion off; but it is as old as
  * what was saved, for its blob is behind that. */
 static void test_deletion_is_not_put_off(void **state) {
@@ -270,6 +298,7 @@ static void test_very_many_names(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 WITH_JOURNAL(test_names_that_have_not_seen_it),
+                WITH_JOURNAL(test_same_tick),
                 WITH_JOURNAL(test_deletion_is_not_put_off),
                 WITH_JOURNAL(test_deletion_under_way_is_not_put_off),
                 WITH_JOURNAL(test_what_waits_is_woken_once),
