@@ -181,7 +181,6 @@ def test_new_name_first(make, proxy, account, folder, equal):
         assert proxy.count("delete") == 1
 
 
-@pytest.mark.timing  # with this speedup the new name has 50 ms to be looked at before the old one's grace is over
 def test_renamed_while_written(make, proxy, account, folder, equal):
     """8, 4.7: renamed by somebody while a program writes to it without a pause, as logs are: the new name cannot be
     stored for now, and the old blob stays until it is."""
@@ -192,7 +191,9 @@ def test_renamed_while_written(make, proxy, account, folder, equal):
         while not over.is_set():
             os.pwrite(file, b"other", 5 * chance.randrange(10**6))
     chance = random.Random(1)
-    d = make(port=proxy.port, speedup=100)
+    # with this speedup the new name has 1.8 s to be looked at before the old one's grace is over, at a third of the time
+    # after which it is stored all the same
+    d = make(mapping={"delete-delay": "3m"}, port=proxy.port, speedup=100)
     with d, open(folder / "old", "r+b") as file:
         d.wait_sync()
         witness = proxy.rule = Witness([("old", "new")], account.client().get_container_client("box"))

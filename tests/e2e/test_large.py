@@ -457,6 +457,32 @@ def test_paused_in_the_middle(make, proxy, folder, equal):
     assert not set(there) & set(ids(blocks(proxy, since)))
 
 
+def test_rescan_beside_a_large_file(make, account, proxy, folder, equal):
+    """A listing waits for what is under way. The way out that docs/reliability.md names: pause and resume."""
+    gate, held = Gate(), []
+
+    def rule(request):
+        return gate if held and request.verb == "put-block" else None
+
+    proxy.rule = rule
+    with make(port=proxy.port) as d:
+        d.wait_sync()
+        held.append(True)
+        (folder / "large").write_bytes(os.urandom(60 * MIB))
+        until(lambda: proxy.count("put-block") > 0, 60, "blocks that are held")
+        lists = proxy.count("list")
+        assert d.ctl("rescan").rc == 0
+        (folder / "small").write_bytes(b"small")
+        assert d.ctl("pause").rc == 0
+        assert d.ctl("resume").rc == 0
+        until(lambda: account.client().get_blob_client("box", "small").exists(), 60, "what waited")
+        assert proxy.count("list") > lists
+        held.clear()
+        gate.open()
+        d.wait_sync()
+        equal()
+
+
 def test_foreign_commit_in_between(make, account, proxy, folder, equal):
     """The blob was replaced by somebody while the daemon was away: its blocks are not there any more."""
     path = folder / "file"
