@@ -93,15 +93,15 @@ static void resize(Disk *d, size_t size) {
 }
 
 static void sync_all(Disk *d) {
-        memset(d->changed + d->from, 0, (d->to - d->from) * sizeof(*d->changed));
+        if (d->to > d->from) /* a file that was always empty has no memory */
+                memset(d->changed + d->from, 0, (d->to - d->from) * sizeof(*d->changed));
         d->from = d->to = 0;
         d->durable_size = d->size;
 }
 
 static void disk_clear(Disk *d) {
         d->size = 0;
-        if (d->room > 0)
-                sync_all(d);
+        sync_all(d);
 }
 
 static void disk_free(Disk *d) {
