@@ -3,6 +3,7 @@
  * watch/source.c. */
 #include "sim.h"
 
+#include "chunk/crc64.h"
 #include "watch/source.h"
 
 #include <assert.h>
@@ -275,6 +276,11 @@ static SourceRead ask(const Reading *r, const char *path) {
         if (!r->grew && stamp_equal(&r->first, &last))
                 return SOURCE_WHOLE;
         return r->grew || last.size > r->first.size ? SOURCE_PREFIX : SOURCE_CHANGED;
+}
+
+/* The bytes are not there, only what they are like: as long as nothing changes them, their checksum is right. */
+uint64_t crc64(uint64_t crc, const void *data, size_t size) {
+        return crc;
 }
 
 static char *bytes_of(const Content *c) {
