@@ -170,18 +170,21 @@ static uint64_t count_held(const Mapping *m) {
         return journal_counts(m->sync->journal, m->record.id)->state[PATH_HELD];
 }
 
+static Mapping *started_with_gone(unsigned n, sd_event **ret_loop, Engine **ret_engine) {
+        assert_true(sd_event_new(ret_loop) >= 0);
+        *ret_engine = start(*ret_loop);
+        make_gone((*ret_engine)->sync.mappings[0], n);
+        return (*ret_engine)->sync.mappings[0];
+}
+
 /* The last step of a decision is lost with its transaction, and the decision is not: that it is over is forgotten, too.
  * What is held must not be let go by what a restart would not believe (pitfalls 7.5, 9.1). */
 static void test_last_step_is_lost(void **state) {
         _cleanup_(sd_event_unrefp) sd_event *loop = NULL;
         _cleanup_(engine_freep) Engine *engine = NULL;
         const unsigned n = JOURNAL_CARRY_STEP + 7;
-        Mapping *m;
+        Mapping *m = started_with_gone(n, &loop, &engine);
 
-        assert_true(sd_event_new(&loop) >= 0);
-        engine = start(loop);
-        m = engine->sync.mappings[0];
-        make_gone(m, n);
         assert_int_equal(guard_decide(m, DECISION_HOLD, NULL), 0);
         assert_int_equal(m->record.decision, DECISION_HOLD);
         guard_carry(m);
@@ -198,12 +201,8 @@ static void test_decided_and_failed(void **state) {
         _cleanup_(sd_event_unrefp) sd_event *loop = NULL;
         _cleanup_(engine_freep) Engine *engine = NULL;
         const unsigned n = JOURNAL_CARRY_STEP + 7;
-        Mapping *m;
+        Mapping *m = started_with_gone(n, &loop, &engine);
 
-        assert_true(sd_event_new(&loop) >= 0);
-        engine = start(loop);
-        m = engine->sync.mappings[0];
-        make_gone(m, n);
         sync_fails = true;
         assert_true(guard_decide(m, DECISION_HOLD, NULL) < 0);
         assert_int_equal(m->record.decision, 0);
