@@ -1,5 +1,6 @@
 """azsyncd in a `with`: configuration, start, signals, azsyncctl, and what it must never leave behind."""
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ AZSYNCD = BUILD / "src/daemon/azsyncd"
 AZSYNCCTL = BUILD / "src/ctl/azsyncctl"
 SANITIZED = "asan" in BUILD.name
 SLOW = 4 if SANITIZED else 1          # every deadline is stretched by it
+LIMIT = 300                           # seconds: what is not there by then hangs, however slow or busy the machine is
 STEP = 0.02                           # between two looks at a condition
 # root without root's powers: file modes mean what they say
 WITHOUT_POWERS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
@@ -23,7 +25,7 @@ SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "Undef
 Result = collections.namedtuple("Result", "rc out err")
 
 
-def until(condition, seconds=60, what=""):
+def until(condition, seconds=LIMIT, what=""):
     """Waits for a true value, and returns it; the deadline is generous because machines are slow and shared."""
     deadline = time.monotonic() + seconds * SLOW
     while True:
@@ -89,7 +91,7 @@ class Daemon:
         return [str(AZSYNCD), "--config", str(self.config), "--state-dir", str(self.state),
                 "--runtime-dir", str(self.runtime), "--log-target", "console", *more]
 
-    def run(self, *more, timeout=120, wrapper=()):
+    def run(self, *more, timeout=LIMIT, wrapper=()):
         """Runs it to its end: --once, --check-config, a bad configuration."""
         done = subprocess.run([*wrapper, *self.arguments(*more)], env=self.environment(), stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=timeout * SLOW)
@@ -105,7 +107,7 @@ class Daemon:
                                             env={**self.environment(), "NOTIFY_SOCKET": str(self.notifier.path)},
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if ready:
-            until(lambda: self.notifier.has("READY=1") or self.process.poll() is not None, 60, "READY=1")
+            until(lambda: self.notifier.has("READY=1") or self.process.poll() is not None, what="READY=1")
             assert self.process.poll() is None, self.tail()
         return self
 
@@ -122,7 +124,7 @@ class Daemon:
                 return int(children[0])
         raise AssertionError("there is no child")
 
-    def stop(self, seconds=20):
+    def stop(self, seconds=LIMIT):
         """SIGTERM, and the exit code; -9 and a failure if it does not go in time."""
         if self.process is None:
             return None
@@ -147,7 +149,17 @@ class Daemon:
     def hangup(self):
         self.notifier.forget("READY=1")
         self.process.send_signal(signal.SIGHUP)
-        until(lambda: self.notifier.has("READY=1"), 30, "READY=1 after SIGHUP")
+        until(lambda: self.notifier.has("READY=1"), what="READY=1 after SIGHUP")
+
+    @contextlib.contextmanager
+    def still(self):
+        """It stands still, and then sees at once whatever was done meanwhile, however long that took. Else it may meet a file
+        between open(O_TRUNC) and write(2), and rightly send that, too: counts of requests would be the machine's."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def __enter__(self):
         return self.start()
@@ -181,7 +193,7 @@ class Daemon:
     def ctl_arguments(self, *args):
         return [str(AZSYNCCTL), "--config", str(self.config), "--runtime-dir", str(self.runtime), *args]
 
-    def ctl(self, *args, timeout=120):
+    def ctl(self, *args, timeout=LIMIT):
         done = subprocess.run(self.ctl_arguments(*args), env=self.environment(), stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=timeout * SLOW)
         return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
@@ -199,12 +211,12 @@ class Daemon:
             return mappings[0]
         return next(m for m in mappings if m["name"] == mapping)
 
-    def wait_sync(self, timeout=120, *mappings, expect=0):
-        result = self.ctl("wait", "--timeout", str(timeout * SLOW), *mappings, timeout=timeout + 30)
+    def wait_sync(self, timeout=LIMIT, *mappings, expect=0):
+        result = self.ctl("wait", "--timeout", str(timeout * SLOW), *mappings, timeout=timeout + LIMIT)
         assert result.rc == expect, f"wait: {result}\n{self.ctl('queue').out[:2000]}\n{self.tail()}"
         return result
 
-    def until_status(self, seconds=60, mapping=None, **expected):
+    def until_status(self, seconds=LIMIT, mapping=None, **expected):
         """Waits until every named field has its value, or satisfies it if it is a function."""
         last = {}
 
@@ -237,7 +249,7 @@ class Varlink:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(60 * SLOW)
+        self.socket.settimeout(LIMIT * SLOW)
         self.socket.connect(str(path))
         self.buffer = b""
 
@@ -286,7 +298,7 @@ class Notifier:
 
     def __init__(self, path):
         self.path = path
-        self.lines = []
+        self.lines, self.lock = [], threading.Lock()
         path.unlink(missing_ok=True)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(path))
@@ -300,13 +312,15 @@ class Notifier:
                 return
             if not message:
                 return
-            self.lines += message.decode(errors="replace").split("\n")
+            with self.lock:
+                self.lines += message.decode(errors="replace").split("\n")
 
     def has(self, line):
         return line in self.lines
 
     def forget(self, line):
-        self.lines = [kept for kept in self.lines if kept != line]
+        with self.lock:  # or the reader adds to what was before, and it is back
+            self.lines = [kept for kept in self.lines if kept != line]
 
     def close(self):
         try:

@@ -11,9 +11,12 @@ import subprocess
 import threading
 import time
 
+from daemon import until
+
 
 class Honesty:
-    """with Honesty(daemon, workload, client) as h: ...; h.check() in the end. The daemon may be killed meanwhile."""
+    """with Honesty(daemon, workload, client) as h: ...; h.check() in the end. The daemon may be killed meanwhile; in the
+    end it is in sync, and has to say so."""
 
     def __init__(self, daemon, workload, client, seed=0, patience=2):
         self.daemon, self.workload, self.client = daemon, workload, client
@@ -74,14 +77,17 @@ class Honesty:
         self.thread.start()
         return self
 
-    def __exit__(self, *exc):
-        self.stopping.set()
-        self.thread.join()
+    def __exit__(self, kind, *exc):
+        try:
+            if kind is None:  # a machine may be so busy that it was never in sync within `patience` so far
+                until(lambda: self.failure or sum(self.said.values()) > 0, what="a word of being in sync")
+        finally:
+            self.stopping.set()
+            self.thread.join()
 
     def check(self):
-        """No lies; and it did say "in sync" now and then, or nothing was tested."""
+        """No lies. (And it did say "in sync", or nothing was tested: __exit__.)"""
         if self.failure:
             raise self.failure
         assert self.lies == [], "\n".join(self.lies[:20])
-        assert sum(self.said.values()) > 0, f"asked {self.asked} times, never in sync: nothing was tested"
         return f"asked {self.asked} times, in sync {sum(self.said.values())} times ({self.said}), 0 lies"

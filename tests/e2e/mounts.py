@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-from daemon import until
+from daemon import LIMIT, until
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -29,8 +29,8 @@ def umount(where, *how):
 
 def umount_idle(where):
     """An idle daemon does not pin a mount (2.8); one that is reading does for a moment."""
-    until(lambda: subprocess.run(["umount", str(where)], capture_output=True).returncode == 0, 30,
-          "an idle daemon pins the mount (2.8)")
+    until(lambda: subprocess.run(["umount", str(where)], capture_output=True).returncode == 0,
+          what="an idle daemon pins the mount (2.8)")
 
 
 def clear(where):
@@ -48,7 +48,7 @@ class Fuse:
         self.process = subprocess.Popen([sys.executable, "-B", str(HERE / "passthrough.py"), str(self.backing),
                                          str(self.where), *([str(self.flag)] if self.flag else [])],
                                         stdin=subprocess.DEVNULL)
-        until(lambda: is_mounted(self.where) or self.process.poll() is not None, 30, "a FUSE mount")
+        until(lambda: is_mounted(self.where) or self.process.poll() is not None, what="a FUSE mount")
         return self.process.poll() is None
 
     def hang(self):
@@ -61,7 +61,7 @@ class Fuse:
     def umount(self):
         """As it is done by hand; the server ends by itself."""
         umount(self.where)
-        self.process.wait(30)
+        self.process.wait(LIMIT)
         self.process = None
 
     def kill(self):
