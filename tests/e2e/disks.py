@@ -7,6 +7,8 @@ import tempfile
 
 import pytest
 
+from daemon import LIMIT
+
 ROOT = [] if os.getuid() == 0 else ["sudo", "-n"]
 MKFS = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"], "btrfs": ["mkfs.btrfs", "-q", "-f"]}
 KINDS = [*MKFS, "tmpfs"]
@@ -20,7 +22,7 @@ class DiskError(Exception):
 def run(*command):
     """What it prints; DiskError with what it complains about."""
     try:
-        done = subprocess.run([*ROOT, *map(str, command)], stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+        done = subprocess.run([*ROOT, *map(str, command)], stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
     except (FileNotFoundError, subprocess.TimeoutExpired) as e:
         raise DiskError(str(e)) from None
     if done.returncode:

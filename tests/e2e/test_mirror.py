@@ -18,12 +18,14 @@ def test_headers_and_a_change_of_each_kind(make, proxy, folder, headers, equal):
     """Issue 2's first figure: the machine's own headers, then changed, added, deleted, and a sub-folder renamed."""
     shutil.copytree(headers, folder, dirs_exist_ok=True)
     with make(port=proxy.port) as d:
-        d.wait_sync(300)
+        d.wait_sync()
         equal()
         before = proxy.mark()
-        (folder / "fs.h").write_text("/* changed */\n")
+        with d.still():
+            (folder / "fs.h").write_text("/* changed */\n")
         d.wait_sync()
-        (folder / "added.h").write_text("/* new */\n")
+        with d.still():
+            (folder / "added.h").write_text("/* new */\n")
         d.wait_sync()
         (folder / "acct.h").unlink()
         d.wait_sync()
@@ -235,7 +237,7 @@ def test_hard_links_emptied_while_it_is_down(make, folder, equal):
         d.wait_sync()
     os.truncate(folder / "one", 0)
     with d:
-        d.wait_sync(30)
+        d.wait_sync()
         equal()
 
 
@@ -310,8 +312,8 @@ def test_unreadable(make, proxy, folder, equal):
         (folder / "secret").chmod(0)
         (folder / "d000").chmod(0)
         daemon.ctl("rescan")
-        daemon.until_status(60, failed=lambda n: n >= 1)
-        assert daemon.ctl("wait", "--timeout", "20").rc == 3
+        daemon.until_status(failed=lambda n: n >= 1)
+        daemon.wait_sync(expect=3)
         assert all(item["reason"] for item in daemon.queue().values())
         assert any("secret" in path for path in daemon.queue())
         assert proxy.count("delete") == 0

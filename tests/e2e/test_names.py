@@ -14,7 +14,7 @@ import unicodedata
 import pytest
 
 from compare import blob_to_name, compare, name_to_blob
-from daemon import BUILD
+from daemon import BUILD, until
 from proxy import Answer
 
 ODD = [b"a b", b"%41", b"a?b", b"a#b", b"a+b&c=d", b"quote'\"", b"back\\slash", b"back/slash/x", b"tab\there", b"new\nline",
@@ -165,14 +165,14 @@ def test_too_deep(make, account, folder):
         # what is moved up far enough is stored, as far as it then can be
         with at(folder, names[:58]) as fd, at(folder, []) as top:
             os.rename(names[58], "up", src_dir_fd=fd, dst_dir_fd=top)
-        d.until_status(60, files=7)  # up/file and up/n.../file
+        d.until_status(files=7)  # up/file and up/n.../file
         with at(folder, names[:8]) as fd, at(folder, []) as top:
             os.rename(names[8], "more", src_dir_fd=fd, dst_dir_fd=top)
-        d.until_status(60, files=12, failed=2)
+        d.until_status(files=12, failed=2)
         assert set(failed()) == {first, "/".join(["more"] + names[:5])}
         shutil.rmtree(folder / "more")
         shutil.rmtree(folder / names[0])
-        d.until_status(60, failed=0)
+        d.until_status(failed=0)
         d.wait_sync()
         assert sorted(blob_names(account)) == ["file", "up/file", f"up/{names[0]}/file"]
 
@@ -278,17 +278,18 @@ def test_odd_names_in_output(make, account, folder):
     assert once.rc == 3
     harmless(once.out + once.err, "not synced", "evil\\x1b[31m")
     with daemon as d:
-        d.until_status(60, failed=1, files=1)
+        d.until_status(failed=1, files=1)
         harmless(d.ctl("queue").out, "evil\\x1b[31m\\x9b2J\\x0d\\x0aMAINPID=1\\x0a")
         harmless(d.ctl("status").out, "1 path cannot be uploaded")
         harmless(d.ctl("status", "--check").out, "1 path cannot be uploaded")
-        harmless(d.ctl("wait", "--timeout", "5").err, "waiting does not help")
+        harmless(d.wait_sync(expect=3).err, "waiting does not help")
         for output in (d.ctl("status", "--json").out, d.ctl("queue", "--json").out):
             harmless(output)
         (item,) = [i for i in d.queue().values() if i["state"] == "failed"]
         harmless(item["path"])
         assert base64.b64decode(item["path_bytes"]).endswith(EVIL * 2)
-        harmless("\n".join(d.notifier.lines), "STATUS=")
+        until(lambda: any(line.startswith("STATUS=") for line in d.notifier.lines))
+        harmless("\n".join(d.notifier.lines))
         harmless(d.log(), "evil\\x1b[31m")
     (blob,) = account.client().get_container_client("box").list_blobs(include=["metadata"])
     assert blob.name == name_to_blob(EVIL)

@@ -34,7 +34,7 @@ def test_secrets(make, account, folder, tmp_path):
         key_file.write_text(wrong + "\n")
         assert d.ctl("reload").rc == 0
         (folder / "file").write_text("changed")
-        d.until_status(60, last_error=lambda text: text != "")
+        d.until_status(last_error=lambda text: text != "")
         output += seen(d) + json.dumps(d.notifier.lines)
         assert not any(secret in output for secret in secrets)
         assert "Authorization:" not in output and "SharedKey " not in output
@@ -167,7 +167,7 @@ def test_live_status(make, folder):
             stream = v.more("io.azsync.Status")
             assert next(stream)["mappings"][0]["files"] == 0
             (folder / "file").write_text("content")
-            until(lambda: next(stream)["mappings"][0]["files"] == 1, 30)
+            until(lambda: next(stream)["mappings"][0]["files"] == 1)
         assert d.ctl("status").rc == 0
 
 
@@ -177,7 +177,7 @@ def test_notify(make, folder):
     (folder / "file").write_text("content")
     with make() as d:
         d.wait_sync()
-        until(lambda: any(line.startswith("STATUS=") and "sync" in line for line in d.notifier.lines), 30)
+        until(lambda: any(line.startswith("STATUS=") and "sync" in line for line in d.notifier.lines))
         d.hangup()
         lines = list(d.notifier.lines)
     assert "RELOADING=1" in lines and any(line.startswith("MONOTONIC_USEC=") for line in lines)

@@ -1,9 +1,10 @@
 """How many requests are under way at once, as the service sees it (src/sync/pace.c; `transfers`)."""
+import itertools
 import threading
 
 import pytest
 
-from daemon import until
+from daemon import LIMIT, until
 from given import tree
 from proxy import Answer, Gate
 
@@ -19,12 +20,12 @@ def test_reload(make, account, folder, proxy, equal):
         for most in (2, 7):
             d.write_config(main, {}, {"transfers": most})
             assert d.ctl("reload").rc == 0
-            until(lambda: proxy.count("put-blob") == most, 60)
-            d.until_status(60, transfers={"limit": most, "active": most})
+            until(lambda: proxy.count("put-blob") == most)
+            d.until_status(transfers={"limit": most, "active": most})
         assert "7 at once, of 7 at most" in d.ctl("status").out
         d.write_config(main, {}, {"transfers": "auto"})
         assert d.ctl("reload").rc == 0
-        until(lambda: proxy.count("put-blob") == 16, 60)
+        until(lambda: proxy.count("put-blob") == 16)
         assert d.status()["transfers"]["limit"] == 16
         gate.open()
         d.wait_sync()
@@ -37,13 +38,13 @@ def test_reload(make, account, folder, proxy, equal):
 def test_throttled(make, folder, proxy, equal, status):
     """One round trip of refusals is one halving; what follows under back-off changes nothing."""
     tree(folder, 12)
-    together, refused = threading.Barrier(12), []
+    together, numbers = threading.Barrier(12), itertools.count()
 
     def rule(request):
-        if request.verb == "put-blob" and len(refused) < 12:
-            together.wait(60)
-            refused.append(request)
+        if request.verb == "put-blob" and next(numbers) < 12:
+            together.wait(LIMIT)
             return Answer(status)
+        return None
     proxy.rule = rule
     with make(port=proxy.port) as d:
         d.wait_sync()
@@ -58,8 +59,9 @@ def test_kept_connections(make, folder, proxy, equal):
         d.wait_sync()
         for i in range(3):
             proxy.drop_connections()
-            for path in folder.rglob("f*"):
-                path.write_text(f"changed {i}")
+            with d.still():
+                for path in folder.rglob("f*"):
+                    path.write_text(f"changed {i}")
             d.wait_sync()
         status = d.status()
         assert status["last_error"] == "" and status["uploaded_files"] == 120

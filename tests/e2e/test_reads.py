@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from daemon import BUILD, SLOW, until
+from daemon import BUILD, LIMIT, SLOW, until
 from disks import KINDS, Image
 from writers import writer, wrong
 
@@ -33,11 +33,20 @@ WRITERS = {"write": 100_000, "slow": 100_000, "chunks": 100_000, "mmap": 100_000
 
 def torn(kind, path, size, reads, pause_us, without="", seconds=600):
     done = subprocess.run([TORN, kind, path, str(size), str(reads), str(seconds * SLOW), str(pause_us), without],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=(seconds + 60) * SLOW)
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=(seconds + LIMIT) * SLOW)
     if done.returncode == 3:
         pytest.skip(done.stderr.strip())
     assert done.returncode in (0, 1), done
     return json.loads(done.stdout)
+
+
+def torn_at_last(disk, reads, kind, size, *arguments):
+    """Without a step of the order some reading is torn sooner or later. How soon is the machine's: asked until then."""
+    def found():
+        done = torn(kind, disk.mountpoint / "f", size, reads, *arguments, seconds=60)
+        print(f"{disk.fstype}: {json.dumps(done)}")
+        return done["torn"] > 0
+    until(found, what="a torn reading: the step makes no difference")
 
 
 @each_disk
@@ -46,11 +55,13 @@ def test_no_accepted_reading_is_torn(disk, kind, rounds):
     """4.4: of what is taken for one consistent state, nothing is torn. A single large O_DIRECT write is the exception:
     it holds the inode's lock together with others, so nothing waits for it (docs/reliability.md)."""
     for size, sample, full in ((4 * MIB, 8, 1000), (16 * MIB if kind == "append" else BLOCKS, 3, 500)):
-        done = torn(kind, disk.mountpoint / "f", size, rounds(sample, full), WRITERS[kind] * (1 + 3 * (size == BLOCKS)))
-        print(f"{disk.fstype}: {json.dumps(done)}")
-        assert done["accepted"] > 0
-        if kind != "direct":
-            assert done["torn"] == 0
+        accepted, pause = 0, WRITERS[kind] * (1 + 3 * (size == BLOCKS))
+        while accepted == 0:  # a slow machine is given longer pauses to read in
+            done = torn(kind, disk.mountpoint / "f", size, rounds(sample, full), pause)
+            print(f"{disk.fstype}: {json.dumps(done)}")
+            accepted, pause = done["accepted"], 4 * pause
+            assert kind == "direct" or done["torn"] == 0
+            assert pause < 300_000_000, "nothing is ever accepted"
 
 
 @pytest.mark.timing
@@ -58,9 +69,7 @@ def test_no_accepted_reading_is_torn(disk, kind, rounds):
 def test_without_seek_hole(disk, rounds):
     """The step matters: without it, a write(2) that waits for its source half way is read as if it were whole. (Not on
     xfs, where read(2) itself waits.)"""
-    done = torn("slow", disk.mountpoint / "f", 4 * MIB, rounds(40, 1000), 100_000, "hole")
-    print(f"{disk.fstype}: {json.dumps(done)}")
-    assert done["torn"] > 0
+    torn_at_last(disk, rounds(40, 1000), "slow", 4 * MIB, 100_000, "hole")
 
 
 @pytest.mark.timing
@@ -68,9 +77,7 @@ def test_without_seek_hole(disk, rounds):
 def test_without_sync_file_range(disk, rounds):
     """The step matters: without it, stores into dirty pages leave no trace (4.3). (On tmpfs they never do; there the
     second reading is what sees them.)"""
-    done = torn("mmap", disk.mountpoint / "f", 4 * MIB, rounds(150, 1000), 0, "sync")
-    print(f"{disk.fstype}: {json.dumps(done)}")
-    assert done["torn"] > 0
+    torn_at_last(disk, rounds(150, 1000), "mmap", 4 * MIB, 0, "sync")
 
 
 @pytest.mark.parametrize("disk", ["ext4", "xfs", "btrfs"], indirect=True)
@@ -80,7 +87,7 @@ def test_later_store_shows(disk, rounds):
     done = torn("later", disk.mountpoint / "f", MIB, rounds(50, 5000), 0)
     print(f"{disk.fstype}: {json.dumps(done)}")
     assert done["accepted"] >= rounds(50, 5000) and done["torn"] == 0
-    assert torn("later", disk.mountpoint / "f", MIB, 20, 0, "sync")["torn"] > 0
+    torn_at_last(disk, 20, "later", MIB, 0, "sync")
 
 
 # --- the daemon ---
@@ -126,7 +133,7 @@ def test_every_download_is_one_state(disk, make, account, equal, rounds):
             for kind in FILES:
                 look(kind)
             return all(len(seen[kind]) >= wanted[kind] for kind in FILES)
-        until(enough, 120 + 30 * wanted["write"], f"{wanted}")
+        until(enough, LIMIT + 60 * wanted["write"], f"{wanted}")
         writers.close()
         d.wait_sync()
         equal(top)

@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+from daemon import LIMIT
+
 
 @pytest.mark.asan
 def test_list(make, account, folder):
@@ -21,7 +23,8 @@ def test_list(make, account, folder):
         "name": "odd", "file": f"{d.config}/mappings.d/odd.yaml", "folder": "/no-such/ä b\u202e", "account": "main",
         "url": f"{account.endpoint()}/box2/p/100%", "container": "box2", "prefix": "p/100%", "state": None}
     with d:
-        d.wait_sync(60, "docs")
+        d.wait_sync(LIMIT, "docs")
+        d.until_status(mapping="odd", state="blocked")
         d.map("new", folder="/no-such/new", container="box3")  # not reloaded
         states = {m["name"]: m["state"] for m in json.loads(d.ctl("--json", "list").out)["mappings"]}
         assert states == {"docs": "idle", "odd": "blocked", "new": "not loaded"}
@@ -47,7 +50,7 @@ def test_remove(make, account, folder, equal):
     d = make()
     text = (d.config / "mappings.d/docs.yaml").read_text()
     with d:
-        d.wait_sync(60)
+        d.wait_sync()
         done = d.ctl("remove", "docs")
         assert (done.rc, done.err) == (0, "")
         kept = d.config / "mappings.d/docs.yaml.removed"
@@ -59,7 +62,7 @@ def test_remove(make, account, folder, equal):
         (folder / "later").write_text("later")
         kept.rename(d.config / "mappings.d/docs.yaml")
         assert d.ctl("reload").rc == 0
-        d.wait_sync(60)
+        d.wait_sync()
         assert d.status()["uploaded_files"] == 1
         equal()
         told = json.loads(d.ctl("remove", "docs", "--json").out)
@@ -91,7 +94,7 @@ def test_remove_is_taken_back_if_the_rest_is_refused(make, folder):
     """azsyncd refuses the configuration for another mistake: nothing is half done."""
     d = make()
     with d:
-        d.wait_sync(60)
+        d.wait_sync()
         d.write("azsyncd.yaml", (d.config / "azsyncd.yaml").read_text() + "tranfers: 4\n")
         refused = d.ctl("remove", "docs")
         assert refused.rc == 1 and "tranfers: unknown key" in refused.err and "taken back" in refused.err
@@ -107,12 +110,12 @@ def test_secrets_of_azsyncd_alone(make, account, folder, tmp_path):
                                 "auth": {"method": "shared-key", "key": {"credential": "azure"}}}},
              env={"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")})
     with d:
-        d.wait_sync(60)
+        d.wait_sync()
         d.env = {"EDITOR": "true"}
         assert d.ctl("list").rc == 0 and d.ctl("edit", "docs").rc == 0
         (tmp_path / "second").mkdir()
         told = json.loads(d.ctl("add", str(tmp_path / "second"), "main/second", "--json").out)
-        assert told["result"] == "in_sync"
+        d.wait_sync(LIMIT, "second")  # `add` itself follows for ten seconds
         assert {c["check"]: c["result"] for c in told["checks"] if c["check"] in ("login", "container")} == {
             "login": "unknown", "container": "unknown"}
         assert d.ctl("remove", "second").rc == 0

@@ -71,7 +71,7 @@ def test_soak(make, account, proxy, folder, equal, seed, rounds):
                 trouble.strike()
             workload.stop()
             trouble.ask("resume")
-            daemon.wait_sync(300)
+            daemon.wait_sync()
             equal()
             most = max(most, rss(daemon))
             harm = workload.harm(workload.blobs(client))

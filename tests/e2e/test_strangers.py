@@ -27,10 +27,10 @@ def test_twenty_conflicts(make, account, proxy, folder, equal):
             box.upload_blob(name, b"theirs: " + name.encode(), overwrite=True)
         for n in range(40):
             (folder / f"d000/f{n:05d}.txt").write_text(f"ours: {n}")
-        d.until_status(60, conflicts=20, pending=0, failed=0)
-        d.wait_sync(60, expect=3)
+        d.until_status(conflicts=20, pending=0, failed=0)
+        d.wait_sync(expect=3)
     with d:
-        d.until_status(60, conflicts=20, pending=0)
+        d.until_status(conflicts=20, pending=0)
         conflicts = {path: i for path, i in d.queue().items() if i["state"] == "conflict"}
         assert sorted(conflicts) == names and all("someone else" in i["reason"] for i in conflicts.values())
         assert d.ctl("status", "--check").rc == 3
@@ -72,10 +72,10 @@ def test_conflicts_are_settled(make, account, folder, equal):
     assert result.rc == 3 and result.err.count(": conflict: ") == 1 and "f2: conflict" in result.err, result
     with d:
         theirs("f3")
-        d.until_status(60, conflicts=2, pending=0)
+        d.until_status(conflicts=2, pending=0)
         box.delete_blob("f3")
         assert d.ctl("retry").rc == 0
-        d.until_status(60, conflicts=1, pending=0, state="idle")
+        d.until_status(conflicts=1, pending=0, state="idle")
         assert "idle, in conflict" in d.ctl("status").out
         d.map("docs", folder=folder, container="box", conflict="overwrite")
         assert d.ctl("reload").rc == 0
@@ -96,9 +96,10 @@ def test_leased_blob(make, account, folder, equal):
         (folder / "d000/f00000.txt").write_text("changed")
         (folder / "d000/f00001.txt").unlink()
         (folder / "d000/f00002.txt").write_text("not leased")
-        until(lambda: {i["reason"] for i in d.queue().values() if "lease" in i["reason"]} and len(d.queue()) == 2, 60)
+        until(lambda: box.download_blob("d000/f00002.txt").readall() == b"not leased")
+        until(lambda: {path for path, i in d.queue().items() if "lease" in i["reason"]} == {"d000/f00000.txt",
+                                                                                          "d000/f00001.txt"})
         assert d.status()["failed"] == 0 and d.ctl("wait", "--timeout", "1").rc == 1
-        assert box.download_blob("d000/f00002.txt").readall() == b"not leased"
         changed.release()
         gone.release()
         d.wait_sync()
@@ -130,10 +131,11 @@ def test_archived(make, proxy, folder, equal):
         bad = [True]
         proxy.rule = lambda request: Answer(409, "BlobArchived") if bad[0] and request.verb == "put-blob" else None
         before = proxy.mark()
-        (folder / "d000/f00000.txt").write_text("changed")
-        d.until_status(60, failed=1, pending=0)
+        with d.still():
+            (folder / "d000/f00000.txt").write_text("changed")
+        d.until_status(failed=1, pending=0)
         assert "archive" in d.queue()["d000/f00000.txt"]["reason"]
-        d.wait_sync(30, expect=3)
+        d.wait_sync(expect=3)
         assert proxy.count(since=before) == 1 and proxy.count("delete") == 0
         bad[0] = False
         assert d.ctl("retry").rc == 0
@@ -154,7 +156,7 @@ def test_permanent(make, proxy, folder, equal):
     proxy.rule = lambda request: Answer(PERMANENT[request.blob], request.blob) \
         if request.verb == "put-blob" and request.blob in PERMANENT else None
     with make(port=proxy.port) as d:
-        status = d.until_status(60, failed=len(PERMANENT), pending=0)
+        status = d.until_status(failed=len(PERMANENT), pending=0)
         assert status["files"] == 1
         assert all(code in item["reason"] for code, item in d.queue().items())
         assert proxy.count("put-blob") == len(PERMANENT) + 1
@@ -218,8 +220,8 @@ def test_blocks_that_cannot_be_joined(make, account, proxy, folder, equal):
     (folder / "large").write_bytes(b"large" * (LARGE // 5))
     (folder / "small").write_text("small")
     with make(port=proxy.port) as d:
-        until(lambda: "unfinished blocks" in d.queue().get("large", {}).get("reason", ""), 60)
-        assert d.status()["files"] == 1 and d.status()["failed"] == 0
+        until(lambda: "unfinished blocks" in d.queue().get("large", {}).get("reason", ""))
+        d.until_status(files=1, failed=0)
         blob.commit_block_list([BlobBlock("0001")])
         blob.delete_blob()
         assert d.ctl("retry").rc == 0

@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from daemon import AZSYNCD, BUILD, TOP
+from daemon import AZSYNCD, BUILD, LIMIT, TOP
 from given import tree
 
 UNIT = BUILD / "systemd/azsyncd.service"
@@ -51,7 +51,7 @@ def test_unit_is_understood(tmp_path, kind):
     made = UNIT if kind == "--system" else UNIT.with_name("azsyncd.user.service")
     unit.write_text(re.sub("^(Exec[A-Za-z]*)=[^ \n]*", rf"\1={AZSYNCD}", made.read_text(), flags=re.MULTILINE)
                     .replace("Documentation=man:azsyncd(8)\n", ""))
-    done = subprocess.run(["systemd-analyze", kind, "verify", unit], capture_output=True, text=True, timeout=60,
+    done = subprocess.run(["systemd-analyze", kind, "verify", unit], capture_output=True, text=True, timeout=LIMIT,
                           env=dict(os.environ, XDG_RUNTIME_DIR=str(tmp_path)))
     assert str(unit.name) not in done.stderr, done.stderr
 
@@ -107,7 +107,7 @@ def test_failures_are_counted_not_written_out(make, folder):
         with open(folder / f"{n}/huge", "wb") as f:
             f.truncate(4 * 2**40)
     with make() as d:
-        d.until_status(60, failed=300, pending=0)
+        d.until_status(failed=300, pending=0)
         lines = [line for line in d.log().splitlines() if "huge" in line]
         assert 1 <= len(lines) <= 20, len(lines)
         assert len(d.queue()) == 300

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from daemon import until
+from daemon import LIMIT, until
 from given import tree
 from proxy import Gate
 
@@ -31,9 +31,8 @@ def test_wait_times_out(make, proxy, folder):
         (folder / "file").write_text("held at the gate")
         result = d.ctl("wait", "--timeout", "1")
         assert result.rc == 1, result
-        status = d.status()
-        assert status["pending"] == 1 and status["state"] == "syncing" and status["lag_s"] > 0
-        assert [f["path"] for f in status["in_flight"]] == ["file"]
+        d.until_status(pending=1, state="syncing", lag_s=lambda s: s > 0,
+                       in_flight=lambda files: [f["path"] for f in files] == ["file"])
         gate.open()
         d.wait_sync()
         assert d.status()["lag_s"] == 0
@@ -46,7 +45,7 @@ def test_wait_that_cannot_end(make, folder):
     with make() as d:
         d.wait_sync()
         assert d.ctl("pause").rc == 0
-        d.wait_sync(60, expect=3)
+        d.wait_sync(expect=3)
         assert d.status()["state"] == "paused"
         assert d.ctl("resume").rc == 0
         d.wait_sync()
@@ -55,8 +54,8 @@ def test_wait_that_cannot_end(make, folder):
             deep = deep / ("n" * 200)  # 1,004 characters: a folder's own name fits
         deep.mkdir(parents=True)
         (deep / "one too long for Azure").write_text("cannot be stored")
-        d.until_status(60, failed=1)
-        d.wait_sync(60, expect=3)
+        d.until_status(failed=1)
+        d.wait_sync(expect=3)
         assert d.ctl("status", "--check").rc == 3
         assert d.status()["state"] == "failed"
         (item,) = [i for i in d.queue().values() if i["state"] == "failed"]
@@ -77,9 +76,9 @@ def test_wait_for_some_mappings(make, account, tmp_path):
         assert d.ctl("pause", "stuck").rc == 0
         (tmp_path / "stuck/file").write_text("changed")
         (tmp_path / "good/file").write_text("changed")
-        d.wait_sync(60, "good")
-        d.wait_sync(60, "stuck", expect=3)
-        d.wait_sync(60, expect=3)
+        d.wait_sync(LIMIT, "good")
+        d.wait_sync(LIMIT, "stuck", expect=3)
+        d.wait_sync(expect=3)
     assert account.client().get_container_client("stuck").download_blob("file").readall() == b"stuck"
 
 
@@ -106,5 +105,5 @@ def test_idle_holds_no_file_open(make, folder):
                 except FileNotFoundError:
                     pass
             return [link for link in links if link.startswith(str(folder))]
-        until(lambda: open_below() == [], 20, "no descriptor below the folder")
+        until(lambda: open_below() == [], what="no descriptor below the folder")
         assert os.readlink(f"/proc/{d.pid}/cwd") == "/" or not os.readlink(f"/proc/{d.pid}/cwd").startswith(str(folder))

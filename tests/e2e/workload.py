@@ -288,11 +288,6 @@ class Workload:
             for path, (inode, data) in sorted(found.items()):
                 self._put(path, inodes.setdefault(inode, Node(data, path, self.sequence)))
 
-    def sequence_at(self, when):
-        """Of the last state that had been written down by then, or the oldest known."""
-        with self.lock:
-            return max((n for at, n, *_ in self.said if at <= when), default=self.said[0][1])
-
     def story(self, path):
         """What was done to it, and to each name that its file ever had."""
         names = {path} | (self.nodes[path].names if path in self.nodes else set())

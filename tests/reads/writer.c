@@ -121,11 +121,13 @@ static void fill(Writer *w) {
 }
 
 static void pause_a_little(Writer *w) {
-        struct timespec t = { 0 };
+        struct timespec t;
+        unsigned us;
 
         if (w->pause_us == 0)
                 return;
-        t.tv_nsec = (long) ((unsigned) rand_r(&w->seed) % w->pause_us) * 1000;
+        us = (unsigned) rand_r(&w->seed) % w->pause_us;
+        t = (struct timespec){ .tv_sec = us / 1000000, .tv_nsec = (long) (us % 1000000) * 1000 };
         (void) nanosleep(&t, NULL);
 }
 
