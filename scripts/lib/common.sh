@@ -37,7 +37,7 @@ npm_install() {
                 flock 9 # two runs at once: the second finds the first one's work
                 [ "$(cat "$dir/node_modules/.azsyncd" 2>/dev/null)" != "$stamp" ] || exit 0
                 cd "$dir"
-                npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier </dev/null
+                npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --fetch-retries=5 </dev/null
                 find node_modules -path '*/dist/bin/*' -type f -exec chmod +x {} + # azcopy comes without the bit
                 echo "$stamp" >node_modules/.azsyncd
         ) 9<"$dir/package.json"

@@ -13,7 +13,7 @@ import time
 
 import programs
 
-PATIENCE = 60  # seconds that a shell may take to answer
+PATIENCE = 600  # seconds until a shell hangs
 BASH = r"""
 . /usr/share/bash-completion/bash_completion
 line=$1 COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 COMP_KEY=9

@@ -33,10 +33,11 @@ FINDERS = {
     "12": "sim",
     "13": "blocks",
 }
+PATIENCE = 3600  # seconds until something hangs: the tree is built anew, maybe on a slow machine that others share
 
 
-def run(*command, cwd=None, timeout=300):
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=timeout,
+def run(*command, cwd=None):
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=PATIENCE,
                           check=False)
 
 
