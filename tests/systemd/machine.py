@@ -17,7 +17,8 @@ from daemon import until
 
 NEEDED = ("systemd-nspawn", "mmdebstrap", "unshare", "nsenter", "setpriv")
 NSPAWN = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe"]
-BOOT_LIMIT, STOP_LIMIT = 120, 60  # seconds
+PATIENCE = 900  # seconds until something hangs: a machine that others share may be twenty times slower
+STOP_LIMIT = 120  # then it is killed, which harms nobody
 # $1: control groups to go into; $2: where the root is mounted; $3: what is unpacked there, or nothing
 ENTER = """set -e
 for group in $1; do echo $$ >"$group/cgroup.procs"; done
@@ -93,10 +94,10 @@ def why_not():
     if missing:
         return f"{', '.join(missing)} missing"
     try:
-        with control_groups(f"azsyncd-probe-{os.getpid()}") as groups:
+        with control_groups(f"azsyncd-probe-{secrets.token_hex(4)}") as groups:
             done = subprocess.run(inside(groups, "", None, [*NSPAWN, "--machine=azsyncd-probe", "-D", "/",
                                                             "--volatile=yes", "--as-pid2", "true"]),
-                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as e:
         return f"systemd-nspawn does not run here: {e}"
     return "" if done.returncode == 0 else f"systemd-nspawn does not run here: {(done.stderr.split(chr(10)) + [''])[0]}"
@@ -146,7 +147,7 @@ class Machine:
                 raise Failed(f"the container ended with {self.process.returncode}: {self.log()}")
             return self.init and self.run("systemctl", "is-system-running", expect=None).out.strip() in (
                 "running", "degraded")
-        until(booted, BOOT_LIMIT, "booted")
+        until(booted, PATIENCE, "booted")
 
     @property
     def nspawn(self):
@@ -168,7 +169,7 @@ class Machine:
         """What to execute on the host to have `command` run in the machine."""
         return ["nsenter", "--target", str(self.init), "--all", "--", *map(str, command)]
 
-    def run(self, *command, expect=0, timeout=120, stdin=""):
+    def run(self, *command, expect=0, timeout=PATIENCE, stdin=""):
         """expect: the exit code it has to have; None: any."""
         done = subprocess.run(self.command(*command), input=stdin.encode(), capture_output=True, timeout=timeout,
                               env=ENVIRONMENT)
@@ -187,7 +188,7 @@ class Machine:
     def reboot(self):
         before = self.init
         self.run("systemctl", "reboot", expect=None)
-        until(lambda: self.init not in (0, before), BOOT_LIMIT, "another process 1")
+        until(lambda: self.init not in (0, before), PATIENCE, "another process 1")
         self.wait_booted()
 
     def stop(self):

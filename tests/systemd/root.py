@@ -11,7 +11,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 WHERE = TOP / "build-systemd"
 BASE = ["systemd", "systemd-sysv", "dbus", "libpam-systemd"]
 SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
-LIMIT = 1800  # seconds
+LIMIT = 3600  # seconds
 
 
 def dependencies(package):
@@ -36,8 +36,9 @@ def tarball(package):
     part = made.with_name(f"{made.stem}.{os.getpid()}.tar")
     sources = [name for name in SOURCES if os.path.exists(name)]
     try:
-        subprocess.run(["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(names)}", release, part,
-                        *sources], stdin=subprocess.DEVNULL, check=True, timeout=LIMIT)
+        subprocess.run(["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(names)}",
+                        "--aptopt=Acquire::Retries \"5\"", release, part, *sources], stdin=subprocess.DEVNULL,
+                       check=True, timeout=LIMIT)
         part.rename(made)
     finally:
         part.unlink(missing_ok=True)

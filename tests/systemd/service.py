@@ -2,7 +2,7 @@
 import json
 
 from daemon import until, yaml
-from machine import Failed
+from machine import PATIENCE, Failed
 
 CONFIG = "/etc/azsyncd"
 UNIT = "azsyncd.service"
@@ -38,8 +38,8 @@ class Service:
 
     # --- systemd ---
 
-    def systemctl(self, *arguments, expect=0, timeout=120):
-        return self.machine.run("systemctl", *arguments, expect=expect, timeout=timeout)
+    def systemctl(self, *arguments, expect=0):
+        return self.machine.run("systemctl", *arguments, expect=expect)
 
     def start(self):
         self.systemctl("enable", "--now", UNIT)
@@ -61,14 +61,14 @@ class Service:
     def signal(self, name):
         self.systemctl("kill", "--kill-whom=main", f"--signal={name}", UNIT)
 
-    def until_restarted(self, before, seconds=60):
+    def until_restarted(self, before):
         """Another main process, up and running."""
-        until(lambda: self.show("ActiveState") == "active" and self.main_pid not in (0, before), seconds,
-              "another main process")
+        until(lambda: self.show("ActiveState") == "active" and self.main_pid not in (0, before),
+              what="another main process")
 
     # --- azsyncctl ---
 
-    def ctl(self, *arguments, expect=0, timeout=300, stdin=""):
+    def ctl(self, *arguments, expect=0, timeout=PATIENCE, stdin=""):
         return self.machine.run("azsyncctl", *arguments, expect=expect, timeout=timeout, stdin=stdin)
 
     def status(self, mapping=None):
@@ -76,7 +76,7 @@ class Service:
         (found,) = [m for m in mappings if mapping in (None, m["name"])]
         return found
 
-    def until_status(self, seconds=60, mapping=None, **expected):
+    def until_status(self, mapping=None, **expected):
         """Waits until every named field has its value, or satisfies it if it is a function."""
         last = {}
 
@@ -87,25 +87,28 @@ class Service:
                 return False
             return all(want(last[k]) if callable(want) else last[k] == want for k, want in expected.items())
         try:
-            until(matches, seconds)
+            until(matches)
         except AssertionError:
             raise AssertionError(f"never {expected}; last: {last}\n{self.log()}") from None
         return dict(last)
 
-    def wait_sync(self, seconds=120, *mappings):
+    def wait_sync(self, *mappings, seconds=PATIENCE):
         try:
-            self.ctl("wait", "--timeout", seconds, *mappings, timeout=seconds + 60)
+            self.ctl("wait", "--timeout", seconds, *mappings, timeout=seconds + PATIENCE)
         except Failed as e:
             raise AssertionError(f"{e}\n{self.log()}") from None
 
     # --- the log ---
 
+    def journalctl(self, *arguments):
+        """Once journald has written down whatever was sent to it."""
+        self.machine.run("journalctl", "--sync")
+        return self.machine.run("journalctl", *arguments, expect=None).out
+
     def records(self, *matches):
         """The unit's records of this boot, as journald has them."""
-        self.machine.run("journalctl", "--sync")
-        lines = self.machine.run("journalctl", "--boot", "--output=json", "--all", f"--unit={UNIT}", *matches,
-                                 expect=None).out
+        lines = self.journalctl("--boot", "--output=json", "--all", f"--unit={UNIT}", *matches)
         return [json.loads(line) for line in lines.splitlines()]
 
     def log(self):
-        return self.machine.run("journalctl", "--no-pager", "--lines=60", f"--unit={UNIT}", expect=None).out
+        return self.journalctl("--no-pager", "--lines=60", f"--unit={UNIT}")

@@ -22,7 +22,7 @@ def test_by_mapping_and_priority(service, account, folder):
     box.upload_blob(name, b"theirs", overwrite=True)
     (folder / "sub/a\nb").write_text("mine, later")
     service.until_status(mapping="photos", conflicts=1)
-    service.wait_sync(120, "other")
+    service.wait_sync("other")
     (record,) = service.records("AZSYNC_MAPPING=photos", "--priority=warning")
     assert record["MESSAGE_ID"] == MESSAGES["MSG_CONFLICT"] and record["PRIORITY"] == "4"
     assert record["AZSYNC_PATH"] == r"sub/a\x0ab" and record["AZSYNC_CONTAINER"] == "box"
@@ -73,7 +73,7 @@ def test_catalog(installed, name):
 def test_explained(service, installed):
     """journalctl -x: the entry stands below the message."""
     service.start()
-    until(lambda: "Subject: azsyncd has started" in installed.run("journalctl", "-x", "-u", "azsyncd").out, 30, "entry")
+    until(lambda: "Subject: azsyncd has started" in installed.run("journalctl", "-x", "-u", "azsyncd").out, what="entry")
 
 
 def test_many_failures(service, installed, folder):

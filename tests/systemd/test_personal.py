@@ -2,6 +2,7 @@
 import pytest
 
 from daemon import yaml
+from machine import PATIENCE
 from service import UNIT
 
 USER, HOME = "alice", "/home/alice"
@@ -43,7 +44,7 @@ def test_personal(person, installed, account, equal):
                  yaml({"accounts": {"main": {"connection-string": account.connection_string()}}}), 0o600)
     person.write(".config/azsyncd/mappings.d/docs.yaml", yaml({"folder": f"{HOME}/Documents", "container": "box"}))
     person.systemctl("reload", UNIT)
-    person.run("azsyncctl", "wait", "--timeout", "60")
+    person.run("azsyncctl", "wait", "--timeout", PATIENCE)
     equal(installed.path(f"{HOME}/Documents"))
     made = person.run("sh", "-c", 'cd && stat -c "%a %U %n" .config/azsyncd .local/state .local/state/azsyncd/journal.db '
                       '"$XDG_RUNTIME_DIR/azsyncd/io.azsync"').out.splitlines()

@@ -35,7 +35,7 @@ def test_bad(service, folder, equal):
     bad = service.map("docs", **MAPPING, foldr="/srv/other")
     done = service.ctl("reload", expect=1)
     assert "docs.yaml:3:1" in done.err and "foldr" in done.err
-    until(lambda: "reload failed" in service.show("StatusText"), 30, "STATUS= says it")
+    until(lambda: "reload failed" in service.show("StatusText"), what="STATUS= says it")
     status = json.loads(service.ctl("status", "--json").out)
     assert "docs.yaml:3:1" in status["reload_failed"]["error"] and "foldr" in service.ctl("status").out
     assert "docs.yaml:3:1" in service.ctl("status", "--check", expect=3).out
@@ -49,7 +49,7 @@ def test_bad(service, folder, equal):
     service.configure({"docs": MAPPING})
     service.ctl("reload")
     assert json.loads(service.ctl("status", "--json").out)["reload_failed"] is None
-    until(lambda: "reload failed" not in service.show("StatusText"), 30, "STATUS= is well again")
+    until(lambda: "reload failed" not in service.show("StatusText"), what="STATUS= is well again")
     assert bad.exists()
 
 
