@@ -404,6 +404,13 @@ static int start(Daemon *d, Config **config, Error *e) {
         return 0;
 }
 
+/* What systemctl status shows of a start that failed. journald looks up whose record it has when it reads it; on a busy
+ * machine this process is gone by then, and journalctl -u has not got its last words. systemd still knows who said
+ * this. */
+static void notify_failed(const char *why) {
+        (void) sd_notifyf(false, "STATUS=Cannot start: %.*s", (int) strcspn(why, "\n"), why);
+}
+
 static int run(Daemon *d) {
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_buf_ Buf report = BUF_INIT((size_t) 64 * 1024);
@@ -413,6 +420,7 @@ static int run(Daemon *d) {
         r = load_config(d, &config, &report, &e);
         if (r < 0) {
                 log_lines(LOG_ERR, MSG_CONFIG_REFUSED, buf_text(&report));
+                notify_failed(buf_text(&report));
                 return AZSYNC_EXIT_CONFIG;
         }
         if (d->check_config) {
@@ -429,6 +437,7 @@ static int run(Daemon *d) {
 
                 log_field_error(&l, &e);
                 log_commit(&l, LOG_ERR, MSG_STOPPING, "Cannot start: %s", e.text);
+                notify_failed(e.text);
                 return AZSYNC_EXIT_FAILED;
         }
         LogRecord l = LOG_HERE;

@@ -110,5 +110,10 @@ class Service:
         lines = self.journalctl("--boot", "--output=json", "--all", f"--unit={UNIT}", *matches)
         return [json.loads(line) for line in lines.splitlines()]
 
+    def said(self):
+        """By the main process of the last start. Asked for by its number: of one that has ended already journald may not
+        know the unit any more."""
+        return self.journalctl("--boot", "--no-pager", f"_PID={self.show('ExecMainPID')}")
+
     def log(self):
         return self.journalctl("--no-pager", "--lines=60", f"--unit={UNIT}")

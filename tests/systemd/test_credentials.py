@@ -56,4 +56,4 @@ def test_missing(service, account):
     service.configure({"docs": MAPPING}, auth={"endpoint": account.endpoint(), "auth": {
         "method": "shared-key", "key": {"credential": "azure-key"}}})
     service.systemctl("enable", "--now", "azsyncd.service", expect=1)
-    assert service.show("ExecMainStatus") == "78" and "LoadCredential=azure-key" in service.log()
+    assert service.show("ExecMainStatus") == "78" and "LoadCredential=azure-key" in service.said()

@@ -1,5 +1,6 @@
 """Another configuration, and another key, without a restart; and a bad one, which changes nothing (pitfalls 10.13, 11.5, 11.8)."""
 import json
+import re
 
 from daemon import until
 from service import CONFIG, MAPPING
@@ -70,7 +71,20 @@ def test_bad_at_the_start(service):
     service.systemctl("enable", "--now", "azsyncd.service", expect=1)
     assert service.show("ExecMainStatus") == "78" and service.show("NRestarts") == "0"
     assert service.show("ActiveState") == "failed"
-    assert "docs.yaml:3:1" in service.log()
+    assert "docs.yaml:3:1" in service.said()
+
+
+def test_bad_while_the_log_is_late(service):
+    """journald asks whose a record is when it comes to read it, and by then the process is gone: the unit's state has the
+    reason all the same."""
+    service.map("docs", **MAPPING, foldr="/srv/other")
+    journald = "systemd-journald.service"
+    service.systemctl("kill", "--signal=STOP", journald)
+    try:
+        service.systemctl("start", "azsyncd.service", expect=1)
+    finally:
+        service.systemctl("kill", "--signal=CONT", journald)
+    assert re.match(r"Cannot start: .*/docs\.yaml:3:1: foldr", service.show("StatusText"))
 
 
 def test_key_in_a_file(service, installed, azurite, account, folder, equal):

@@ -44,7 +44,7 @@ def test_nothing_mapped(service):
     service.configure({})
     service.start()
     until(lambda: service.show("StatusText") == "Idle: no folder is mapped", what="STATUS=")
-    assert "azsyncctl add" in service.log() or "mappings.d/NAME.yaml" in service.log()
+    assert "azsyncctl add" in service.said()
 
 
 def test_status_line(service, folder):
