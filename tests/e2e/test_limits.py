@@ -11,6 +11,7 @@ import pytest
 
 from daemon import until
 from given import tree
+from proxy import Gate
 
 
 def limits(pid):
@@ -18,35 +19,35 @@ def limits(pid):
     return [int(n) for n in re.search(r"^Max open files\s+(\d+)\s+(\d+)", text, re.MULTILINE).groups()]
 
 
-def test_few_descriptors(make, folder, equal):
-    """pitfalls 11.2: the soft limit is raised; when there are no more, work waits and nothing is failed for it."""
-    with make() as d:
-        d.wait_sync()
-        used = len(os.listdir(f"/proc/{d.pid}/fd"))
-        d.stop()
-        tree(folder, 400)
-        d.start(wrapper=["prlimit", "--nofile=20:256"])
-        assert limits(d.pid) == [256, 256]
-        d.wait_sync()
-        # from now on so few that connections and files want more
-        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (used + 4, 256))
-        for n in range(0, 400, 2):
-            (folder / f"d{n // 100:03d}/f{n:05d}.txt").write_text("changed")
-        tree(folder / "new", 100)
-        until(lambda: d.status()["uploaded_files"] >= 50, 120, "it goes on with few")
-        until(lambda: "no file descriptor is left" in d.log(), 60)
-        assert "not reachable" not in d.log()
-        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (256, 256))
-        d.wait_sync(300)
-        equal()
-        assert d.status()["failed"] == 0 and d.status()["deleted_files"] == 0
-
-
 def descriptors(pid):
     """All that are open -> whether each is a TCP connection."""
     tcp = {line.split()[9] for line in pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]}
     where = pathlib.Path(f"/proc/{pid}/fd")
     return {int(p.name): os.readlink(p)[len("socket:["):-1] in tcp for p in where.iterdir()}
+
+
+def test_few_descriptors(make, folder, proxy, equal):
+    """pitfalls 11.2: the soft limit is raised; when there are no more, work waits and nothing is failed for it."""
+    gate = Gate()
+    with make(port=proxy.port) as d:
+        d.stop()
+        d.start(wrapper=["prlimit", "--nofile=20:256"])
+        assert limits(d.pid) == [256, 256]
+        d.wait_sync()
+        # from now on enough for one file and three connections: its blocks, held on their way, want four
+        used = descriptors(d.pid)
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (len(used) + 1 + 3 - sum(used.values()), 256))
+        proxy.rule = lambda request: gate if request.verb == "put-block" else None
+        (folder / "large").write_bytes(os.urandom(40 << 20))
+        until(lambda: "no file descriptor is left" in d.log(), 300)
+        gate.open()
+        tree(folder, 400)
+        until(lambda: len(proxy.puts()) >= 50, 300, "it goes on with few")
+        assert "not reachable" not in d.log()
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (256, 256))
+        d.wait_sync(300)
+        equal()
+        assert d.status()["failed"] == 0 and d.status()["deleted_files"] == 0
 
 
 def lowest_free(pid):
