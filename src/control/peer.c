@@ -4,6 +4,7 @@
 #include "util/clock.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -206,10 +207,22 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
         return 0;
 }
 
+/* What the client is waited for has come, and it is the loop that was held up. That a begun request trickles on is no
+ * excuse. */
+static bool is_ours(const Peer *p) {
+        struct pollfd fd = { .fd = p->fd, .events = p->limit == LIMIT_IDLE ? POLLIN : POLLOUT };
+
+        return p->limit != LIMIT_REQUEST && poll(&fd, 1, 0) > 0;
+}
+
 static void on_limit(void *userdata) {
         Peer *p = userdata;
 
-        p->options->gone(p, p->options->userdata);
+        if (is_ours(p)) {
+                p->progress = true;
+                peer_arm(p); /* its turn comes next */
+        } else
+                p->options->gone(p, p->options->userdata);
 }
 
 static void on_ready(int r, void *userdata) {

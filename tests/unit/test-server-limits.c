@@ -349,6 +349,44 @@ static void test_time_limits(void **state) {
         }
 }
 
+static void hold_up_the_loop(void) {
+        const struct timespec longer = { .tv_nsec = 100 * NSEC_PER_MSEC };
+
+        (void) nanosleep(&longer, NULL);
+}
+
+/* Time that the loop itself has lost is no client's fault: what it has asked, and what it would take, is seen first. */
+static void test_time_lost_by_us(void **state) {
+        Fixture *f = *state;
+        Client c[16];
+
+        fixture_serve_anew(f, &(ServerOptions){ .idle_ns = 30 * NSEC_PER_MSEC, .stuck_ns = 3600 * NSEC_PER_SEC });
+        for (size_t i = 0; i < ELEMENTSOF(c); i++) {
+                c[i] = client_open(f);
+                client_ask(&c[i], INFO);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(c); i++)
+                turn(f); /* one is let in, or answered */
+        hold_up_the_loop();
+        for (size_t i = 0; i < ELEMENTSOF(c); i++)
+                client_expect(&c[i], INFO_REPLY);
+        for (size_t i = 0; i < ELEMENTSOF(c); i++)
+                client_close(&c[i]);
+
+        fixture_serve_anew(f, &(ServerOptions){ .idle_ns = 3600 * NSEC_PER_SEC, .stuck_ns = 30 * NSEC_PER_MSEC });
+        for (size_t i = 0; i < ELEMENTSOF(c); i++) {
+                c[i] = client_open(f);
+                client_ask(&c[i], WAIT_ALL);
+        }
+        PUMP(f, f->engine.n_waits == ELEMENTSOF(c));
+        fake_answer_waits(&f->engine, WAIT_IN_SYNC, NULL);
+        hold_up_the_loop();
+        for (size_t i = 0; i < ELEMENTSOF(c); i++)
+                client_expect(&c[i], IN_SYNC);
+        for (size_t i = 0; i < ELEMENTSOF(c); i++)
+                client_close(&c[i]);
+}
+
 /* Root and our own user may do all; the socket's group sees states and counts. */
 static void test_stranger(void **state) {
         static const char *const denied[] = { "Queue", "Rescan", "Retry", "Pause", "Resume", "Reload" };
@@ -486,6 +524,7 @@ int main(void) {
                 TEST(test_crowd),
                 TEST(test_crowd_of_strangers),
                 TEST(test_time_limits),
+                TEST(test_time_lost_by_us),
                 TEST(test_stranger),
                 TEST(test_socket),
                 TEST(test_long_path),
