@@ -3,15 +3,13 @@
 #pragma once
 
 #include "http/http.h"
+#include "patience.h"
 #include "peer.h"
-#include "util/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
-
-#define PATIENCE UINT64_C(60000000) /* us: for what must happen, whatever the machine does */
 
 typedef struct Outcome {
         long status;
@@ -43,7 +41,7 @@ static inline int set_up(void **state) {
         finished = 0;
         if (sd_event_new(&loop) < 0)
                 return -1;
-        start_with(&(HttpPoolOptions){ .max_connections = 8, .user_agent = "test/1" });
+        start_with(&(HttpPoolOptions){ .max_connections = 8, .user_agent = "test/1", .stall_ns = PATIENCE_NS });
         return 0;
 }
 
@@ -95,7 +93,7 @@ static inline HttpRequest *ask(const HttpSend *send, Outcome *o) {
 }
 
 static inline void run_until(unsigned n) {
-        int64_t end = clock_boot() + (int64_t) PATIENCE * NSEC_PER_USEC;
+        int64_t end = clock_boot() + PATIENCE_NS;
 
         while (finished < n) {
                 assert_true(clock_boot() < end);
@@ -104,9 +102,19 @@ static inline void run_until(unsigned n) {
 }
 
 static inline void run_until_count(const unsigned *what, unsigned n) {
-        int64_t end = clock_boot() + (int64_t) PATIENCE * NSEC_PER_USEC;
+        int64_t end = clock_boot() + PATIENCE_NS;
 
         while (server_count(&server, what) < n) {
+                assert_true(clock_boot() < end);
+                assert_true(sd_event_run(loop, 5000) >= 0);
+        }
+}
+
+/* The peers' threads have seen the connections end. */
+static inline void run_until_closed(void) {
+        int64_t end = clock_boot() + PATIENCE_NS;
+
+        while (server_count(&server, &server.n_open) > 0) {
                 assert_true(clock_boot() < end);
                 assert_true(sd_event_run(loop, 5000) >= 0);
         }

@@ -4,7 +4,7 @@
 
 #include "control/server.h"
 #include "fake-engine.h"
-#include "util/clock.h"
+#include "patience.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -13,8 +13,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define PATIENCE_NS (20 * NSEC_PER_SEC) /* for what has to come; nothing is asserted about how fast */
 
 typedef struct Fixture {
         char base[64], dir[128];

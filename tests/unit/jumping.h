@@ -13,10 +13,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/timex.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* Who sets the clock wakes all that listen: one program of those at a time, until it ends. */
+static inline void alone(void) {
+        int fd = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        (void) flock(fd, LOCK_EX);
+}
 
 /* CLOCK_MONOTONIC is `seconds` ahead of the machine's from now on; CLOCK_BOOTTIME is not. */
 static inline int awake(unsigned seconds) {

@@ -1,6 +1,7 @@
 /* A secret's file that is replaced: pitfalls 10.13. */
 #include "util/filenews.h"
 
+#include "patience.h"
 #include "util/macro.h"
 
 #include <fcntl.h>
@@ -26,7 +27,7 @@ static void on_news(void *userdata) {
 
 static void expect(sd_event *loop, unsigned *told) {
         while (*told == 0)
-                assert_true(sd_event_run(loop, 10000000) > 0);
+                assert_true(sd_event_run(loop, PATIENCE) > 0);
         while (sd_event_run(loop, 0) > 0)
                 ;
         *told = 0;

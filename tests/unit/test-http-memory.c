@@ -41,7 +41,7 @@ static char *fail_strdup(const char *text) {
  * other to us; a request that never ends is not. */
 static int try_child(unsigned from, unsigned count, unsigned *ret_calls) {
         static Outcome o[REQUESTS + 1];
-        int64_t end = clock_boot() + 20 * NSEC_PER_SEC;
+        int64_t end = clock_boot() + PATIENCE_NS;
 
         if (set_up(NULL) < 0)
                 return TOO_LATE;
@@ -65,7 +65,7 @@ static int try_child(unsigned from, unsigned count, unsigned *ret_calls) {
         *ret_calls = fault.calls;
         fault.count = 0;
         /* and the pool is as good as before */
-        ask(&(HttpSend){ .body = "1", .body_size = 1 }, &o[REQUESTS]);
+        ask(&(HttpSend){ .body = "1", .body_size = 1, .patience_ns = PATIENCE_NS }, &o[REQUESTS]);
         while (finished < REQUESTS + 1) {
                 if (clock_boot() > end)
                         return TOO_LATE;

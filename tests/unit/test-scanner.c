@@ -1,11 +1,11 @@
 /* The walk's thread and the loop: batches, back-pressure, ends, and the watcher beside it: whatever happens while a
  * tree is scanned is seen or told (pitfalls 1.1, 1.2). */
 #include "deep.h"
+#include "patience.h"
 #include "watch/scanner.h"
 
 #include <pthread.h>
 
-#define PATIENCE UINT64_C(20000000) /* us, for what comes at once */
 #define FILES 4000u
 
 typedef struct Fixture {

@@ -1,10 +1,9 @@
 /* The same through the workers: answers, buffers, and every way to end. */
+#include "patience.h"
 #include "scratch.h"
 #include "watch/source.h"
 
 #define FIXED(size) ((Cuts){ 64, 64, (size) }) /* blocks of so many bytes, if those are few */
-
-#define PATIENCE UINT64_C(20000000) /* us, for what comes at once */
 
 static RootId id_of_root(void) {
         _cleanup_close_ int fd = -1;

@@ -1,6 +1,6 @@
 /* Threads that may be stuck for ever (pitfalls 2.6): who asks is not held up, and what they share goes with the last.
  */
-#include "util/clock.h"
+#include "patience.h"
 #include "util/thread.h"
 
 #include <semaphore.h>
@@ -33,12 +33,12 @@ static void drop(void *userdata) {
 }
 
 static void test_answered(void **state) {
-        int64_t left = 20 * NSEC_PER_SEC;
+        int64_t left = PATIENCE_NS;
         Question q = { 0 };
 
         assert_true(thread_ask(answer, drop, &q, &left));
         assert_true(q.answered && !q.dropped);
-        assert_true(left > 0 && left < 20 * NSEC_PER_SEC);
+        assert_true(left > 0 && left < PATIENCE_NS);
 }
 
 static void test_no_answer(void **state) {
@@ -57,7 +57,7 @@ static void test_no_answer(void **state) {
         assert_int_equal(sem_post(&wait), 0);
         assert_int_equal(sem_wait(&q.gone), 0);
         assert_true(q.answered && q.dropped);
-        threads_wait(20 * NSEC_PER_SEC);
+        threads_wait(PATIENCE_NS);
         (void) sem_destroy(&wait);
 }
 

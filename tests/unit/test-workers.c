@@ -1,4 +1,4 @@
-#include "util/clock.h"
+#include "patience.h"
 #include "util/thread.h"
 #include "util/workers.h"
 
@@ -13,8 +13,6 @@
 #include <sys/resource.h>
 
 #include <cmocka.h>
-
-#define PATIENCE UINT64_C(20000000) /* us, for what comes at once */
 
 #if defined(__has_feature)
 #define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
@@ -179,7 +177,7 @@ static void test_free_drops(void **state) {
                 while (round % 2 == 0 && workers)
                         assert_true(sd_event_run(loop, PATIENCE) > 0);
                 workers = workers_free(workers);
-                threads_wait(20 * NSEC_PER_SEC); /* what was running is dropped there */
+                threads_wait(PATIENCE_NS); /* what was running is dropped there */
                 for (size_t i = 0; i < ELEMENTSOF(items); i++) {
                         assert_int_equal(items[i].dones + items[i].drops, 1);
                         told += items[i].dones;
@@ -208,12 +206,8 @@ static void test_stuck(void **state) {
         assert_true(atomic_load(&waiting.dropped));
 
         assert_int_equal(sem_post(&go), 0);
-        for (unsigned i = 0; !atomic_load(&stuck.dropped); i++) {
-                const struct timespec ms = { .tv_nsec = NSEC_PER_MSEC };
-
-                assert_true(i < 20000);
-                (void) nanosleep(&ms, NULL);
-        }
+        threads_wait(PATIENCE_NS);
+        assert_true(atomic_load(&stuck.dropped));
         assert_int_equal(stuck.dones, 0);
 }
 

@@ -2,13 +2,12 @@
 #pragma once
 
 #include "deep.h"
+#include "patience.h"
 #include "watch/watches.h"
 
 #include <dirent.h>
 #include <pthread.h>
 #include <sys/inotify.h>
-
-#define PATIENCE UINT64_C(20000000) /* us, for what comes at once */
 
 typedef struct News {
         char *path;
