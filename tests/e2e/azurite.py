@@ -18,7 +18,7 @@ from azure.storage.blob import BlobServiceClient
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MAIN = TOP / "tests/azurite/node_modules/azurite/dist/src/blob/main.js"
 LISTENS = re.compile(rb"successfully listens? (?:on|at) http://127\.0\.0\.1:(\d+)")
-START_LIMIT = 120
+START_LIMIT = 600
 
 
 class Account:
@@ -88,7 +88,7 @@ class Azurite:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(30)
+                self.process.wait(300)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

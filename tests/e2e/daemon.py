@@ -29,10 +29,11 @@ def until(condition, seconds=LIMIT, what=""):
     """Waits for a true value, and returns it; the deadline is generous because machines are slow and shared."""
     deadline = time.monotonic() + seconds * SLOW
     while True:
+        late = time.monotonic() > deadline  # whoever was not let run until then looks once more
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if late:
             raise AssertionError(f"not within {seconds * SLOW} s: {what or getattr(condition, '__name__', '')}")
         time.sleep(STEP)
 
@@ -321,6 +322,13 @@ class Notifier:
     def forget(self, line):
         with self.lock:  # or the reader adds to what was before, and it is back
             self.lines = [kept for kept in self.lines if kept != line]
+
+    def catch_up(self):
+        """What was sent before this has been read when it returns."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"CAUGHT_UP=1", str(self.path))
+        until(lambda: self.has("CAUGHT_UP=1"))
+        self.forget("CAUGHT_UP=1")
 
     def close(self):
         try:

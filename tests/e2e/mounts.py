@@ -59,8 +59,8 @@ class Fuse:
         self.process.send_signal(signal.SIGCONT)
 
     def umount(self):
-        """As it is done by hand; the server ends by itself."""
-        umount(self.where)
+        """As it is done by hand, once nobody reads in it; the server ends by itself."""
+        umount_idle(self.where)
         self.process.wait(LIMIT)
         self.process = None
 

@@ -11,6 +11,7 @@ and libcurl sends those again (pitfalls 10.4; tests/unit/test-http-pool.c tries 
 import collections
 import contextlib
 import dataclasses
+import os
 import select
 import socket
 import struct
@@ -35,8 +36,14 @@ class Request:
     status: int = 0    # 0: never answered
     answered: bool = False  # the whole answer went to the client
     closes: bool = False    # the service asked to close the connection
+    given_up: bool = False  # the client went away while a Gate held it
+    client: socket.socket = None
     fault: object = None
     parts: list = dataclasses.field(default_factory=list)  # of a batch: Requests
+
+    def cut(self):
+        """The client is cut off, now; a Zombie is delivered all the same."""
+        self.client.shutdown(socket.SHUT_RDWR)
 
     @property
     def verb(self):
@@ -89,8 +96,10 @@ class Reset:
 
 @dataclasses.dataclass
 class Cut:
-    """Only the first `size` bytes of the answer (head included) come through, then the connection closes."""
-    size: int
+    """Only the first `size` bytes of the answer (head included), or that `share` of it, come through, then the connection
+    closes."""
+    size: int = 0
+    share: float = 0
 
 
 @dataclasses.dataclass
@@ -133,13 +142,27 @@ class Delay:
 
 
 class Gate:
-    """Holds each request it is given until open() is called (the service sees nothing before)."""
+    """Holds each request it is given, read whole, until open() is called; the service sees nothing before, and nothing at
+    all of one that its client gives up, as clients do with what is held for long."""
 
     def __init__(self):
         self.opened = threading.Event()
+        self.bell = os.eventfd(0)  # to be polled beside a socket
+
+    def __del__(self):
+        os.close(self.bell)
 
     def open(self):
         self.opened.set()
+        os.eventfd_write(self.bell, 1)
+
+    def wait(self, client):
+        """False: the client has given up."""
+        poll = select.poll()
+        poll.register(client, select.POLLRDHUP)
+        poll.register(self.bell, select.POLLIN)
+        poll.poll()
+        return self.opened.is_set()
 
 
 class Zombie(Gate):
@@ -309,6 +332,11 @@ class Proxy:
             return len(self.deletions(since))
         return sum(1 for r in self.requests[since:] if verb is None or r.verb == verb)
 
+    def held(self, verb):
+        """How many are held by a Gate now, with clients that still wait for them."""
+        return sum(1 for r in self.requests if r.verb == verb and isinstance(r.fault, Gate)
+                   and not (r.fault.opened.is_set() or r.given_up))
+
     def deletions(self, since=0):
         return [name for r in self.requests[since:] for name in r.deletions]
 
@@ -377,6 +405,7 @@ class Proxy:
             body = [b"".join(client.pieces(length))]
             request.parts = [request_of(message, request.began) for _, message, _ in
                              parts_of(body[0], boundary_of(headers["content-type"]))]
+        request.client = client.sock
         self.requests.append(request)
         fault = request.fault = self.rule(request) if self.rule else None
 
@@ -387,7 +416,10 @@ class Proxy:
             body = body or list(client.pieces(length))
             fault.opened.wait()
         elif isinstance(fault, Gate):
-            fault.opened.wait()
+            body = body or list(client.pieces(length))
+            if not fault.wait(client.sock):
+                request.given_up = True
+                return service, False, False
         elif isinstance(fault, Late):
             body = body or list(client.pieces(length))
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -421,6 +453,9 @@ class Proxy:
 
         keep = {Reset: 0, Cut: getattr(fault, "size", 0)}.get(type(fault))
         pieces = self._answer_pieces(service, request, fault if isinstance(fault, (Alter, Parts)) else None)
+        if isinstance(fault, Cut) and fault.share:
+            pieces = list(pieces)
+            keep = int(sum(map(len, pieces)) * fault.share)
         for piece in other_parts(pieces, request, fault) if isinstance(fault, Parts) else pieces:
             if keep is not None:
                 piece, keep = piece[:keep], max(0, keep - len(piece))

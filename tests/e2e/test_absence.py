@@ -29,7 +29,7 @@ def test_file_back_while_the_service_is_asked(make, account, folder, equal, prox
         d.wait_sync()
         proxy.rule = rule
         gone.unlink()
-        until(lambda: "head" in asked, 60, "the daemon asks what stands there")
+        until(lambda: "head" in asked, what="the daemon asks what stands there")
         gone.write_text("restored from the backup")
         gate.open()
         proxy.rule = None
@@ -50,7 +50,7 @@ def test_a_deletion_that_has_to_be_repeated_counts_once(make, account, folder, e
             refused[blob] = refused.get(blob, 0) + 1
         return Answer(503) if any(refused[blob] <= 3 for blob in request.deletions) else None
 
-    with make(mapping={"delete-guard": {"files": 20, "percent": 100}}, port=proxy.port) as d:
+    with make({"delete-guard": {"files": 20, "percent": 100}, "delete-delay": "30s"}, port=proxy.port) as d:
         d.wait_sync()
         proxy.rule = rule
         for n in range(12):
@@ -60,9 +60,10 @@ def test_a_deletion_that_has_to_be_repeated_counts_once(make, account, folder, e
         assert d.status()["held"] == 0 and d.status()["deleted_files"] == 12
         assert all(n >= 4 for n in refused.values()) and len(refused) == 12
         # and those that were carried out do count
-        for n in range(12, 21):
-            (folder / f"d000/f{n:05d}.txt").unlink()
-        d.until_status(60, held=9)
+        with d.still():
+            for n in range(12, 21):
+                (folder / f"d000/f{n:05d}.txt").unlink()
+        d.until_status(held=9)
 
 
 @pytest.mark.parametrize("how", ["missing", "replaced", "a link"])
@@ -71,17 +72,17 @@ def test_root_lost_while_a_deletion_waits(make, account, folder, tmp_path, equal
     that is to delete finds out."""
     tree(folder, 30)
     away = tmp_path / "away"
-    with make(mapping={"watch": "poll", "rescan": "30d", "delete-delay": "10s"}, port=proxy.port) as d:
+    with make(mapping={"watch": "poll", "rescan": "30d", "delete-delay": "100s"}, port=proxy.port) as d:
         d.wait_sync()
         (folder / "d000/f00007.txt").unlink()
         assert d.ctl("rescan").rc == 0
-        d.until_status(60, pending=1, state="syncing")
+        d.until_status(pending=1, state="syncing")
         folder.rename(away)
         if how == "replaced":
             tree(folder, 3)
         elif how == "a link":
             folder.symlink_to(away)
-        d.until_status(60, state="blocked")
+        d.until_status(state="blocked")
         assert proxy.count("delete") == 0 and d.status()["deleted_files"] == 0
         if how == "a link":
             folder.unlink()
@@ -89,5 +90,5 @@ def test_root_lost_while_a_deletion_waits(make, account, folder, tmp_path, equal
             folder.rename(tmp_path / "other")
         away.rename(folder)
         assert d.ctl("rescan").rc == 0
-        d.until_status(60, state="idle", deleted_files=1)
+        d.until_status(state="idle", deleted_files=1)
         equal()

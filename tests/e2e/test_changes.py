@@ -265,7 +265,7 @@ def test_written_from_outside(make, account, folder, tmp_path, equal):
         view[0:6] = b"stored"
         view.flush()
         until(lambda: box.download_blob("inside").readall() == outside.read_bytes() and
-              box.download_blob("mapped").readall()[:6] == b"stored", 60, "the scan")
+              box.download_blob("mapped").readall()[:6] == b"stored", what="the scan")
         d.wait_sync()
         equal()
         view.close()
@@ -291,7 +291,7 @@ def test_stored_under_a_name_in_conflict(make, account, tmp_path):
             view[0:6] = b"stored"
             view.close()
             assert (folder / "one").stat().st_mtime_ns == before
-            d.until_status(60, conflicts=1, pending=0)
+            d.until_status(conflicts=1, pending=0)
             assert box.download_blob("two").readall()[:6] == b"stored"
             assert box.download_blob("one").readall() == b"theirs"
 

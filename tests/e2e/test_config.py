@@ -111,9 +111,9 @@ def test_refused_sizes(make, folder):
     with open(d.config / "mappings.d/docs.yaml", "wb") as f:
         f.truncate(100 * 2**20)
     (d.config / "mappings.d/docs.yaml").chmod(0o600)
-    refused(d.run("--check-config", timeout=20), d, DOCS, None, [])
+    refused(d.run("--check-config"), d, DOCS, None, [])
     d.write("mappings.d/docs.yaml", "[" * 100000)
-    refused(d.run("--check-config", timeout=20), d, DOCS, None, [])
+    refused(d.run("--check-config"), d, DOCS, None, [])
 
 
 @pytest.mark.asan

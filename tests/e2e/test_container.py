@@ -25,30 +25,31 @@ def test_container_back_empty(make, account, proxy, folder, equal, down):
         d.wait_sync()
         client.delete_container("box")
         (folder / "d000/f00000.txt").write_text("changed")
-        d.until_status(60, state="blocked", detail=re.compile("is gone.*azsyncctl approve docs").search)
-        d.wait_sync(30, expect=3)
+        d.until_status(state="blocked", detail=re.compile("is gone.*azsyncctl approve docs").search)
+        d.wait_sync(expect=3)
         assert d.ctl("status", "--check").rc == 3
         if not down:
             client.create_container("box")
-            d.until_status(60, state="blocked", detail=re.compile("30 of the 30 files").search)
+            d.until_status(state="blocked", detail=re.compile("30 of the 30 files").search)
             assert d.ctl("rescan").rc == 0
     if down:
         with d:
-            d.until_status(60, state="blocked", detail=re.compile("is gone").search)
+            d.until_status(state="blocked", detail=re.compile("is gone").search)
             (folder / "new").write_text("new")
-            until(lambda: proxy.count("list") >= 3, 60, "it looks now and then")
+            until(lambda: proxy.count("list") >= 3, what="it looks now and then")
             assert [c.name for c in client.list_containers()] == []
         client.create_container("box")
     before = proxy.mark()
     with d:
-        d.until_status(60, state="blocked", detail=re.compile("30 of the 30 files").search)
-        d.wait_sync(30, expect=3)
+        d.until_status(state="blocked", detail=re.compile("30 of the 30 files").search)
+        d.wait_sync(expect=3)
         assert names(account) == set()
         assert d.ctl("approve", "docs").rc == 0
         d.wait_sync()
         equal()
         status = d.status()
-        assert status["conflicts"] == status["failed"] == 0 and status["state"] == "idle"
+        assert status["conflicts"] == status["failed"] == 0
+        d.until_status(state="idle")
     assert set(proxy.puts(before).values()) == {1}
     before = proxy.mark()
     with d:  # that is over and done with
@@ -66,7 +67,7 @@ def test_container_made_again_when_approved(make, account, proxy, folder, equal)
         d.wait_sync()
         client.delete_container("box")
         assert d.ctl("rescan").rc == 0
-        d.until_status(60, state="blocked")
+        d.until_status(state="blocked")
         proxy.rule = lambda request: Reset()
         assert d.ctl("approve", "docs").rc == 0
         d.kill9()
@@ -86,7 +87,7 @@ def test_container_swapped_in_silence(make, account, proxy, folder):
         client.delete_container("box")
         client.create_container("box")
         (folder / "d000/f00007.txt").write_text("changed")
-        d.until_status(60, state="blocked", detail=re.compile("29 of the 30 files").search)
+        d.until_status(state="blocked", detail=re.compile("29 of the 30 files").search)
         assert names(account) == {"d000/f00007.txt"}
 
 
@@ -99,10 +100,10 @@ def test_container_restored(make, account, proxy, folder, equal):
         gone = [True]
         proxy.rule = lambda request: Answer(404, "ContainerNotFound") if gone[0] else None
         (folder / "d000/f00000.txt").write_text("changed")
-        d.until_status(60, state="blocked")
+        d.until_status(state="blocked")
         before = proxy.mark()
         gone[0] = False
-        d.until_status(60, state="idle", pending=0)
+        d.until_status(state="idle", pending=0)
         d.wait_sync()
         equal()
         assert proxy.puts(before) == {"d000/f00000.txt": 1}
@@ -125,7 +126,7 @@ def test_drift(make, account, proxy, folder, equal):
         box.upload_blob("d000/f00008.txt", same, overwrite=True)
         box.upload_blob("strangers", b"theirs")
         assert d.ctl("rescan").rc == 0
-        d.wait_sync(60, expect=3)
+        d.wait_sync(expect=3)
         assert {p for p, item in d.queue().items() if item["state"] == "conflict"} == \
             {f"d000/f{n:05d}.txt" for n in range(5, 8)}
         assert "5 blobs were deleted in the cloud" in d.log()
@@ -134,7 +135,7 @@ def test_drift(make, account, proxy, folder, equal):
         assert box.download_blob("strangers").readall() == b"theirs"
         before = proxy.mark()
         assert d.ctl("rescan").rc == 0  # and again: what is settled stays so
-        d.wait_sync(60, expect=3)
+        d.wait_sync(expect=3)
         assert proxy.puts(before) == {} and d.status()["conflicts"] == 3
 
 
@@ -152,7 +153,7 @@ def test_listing_that_is_cut(make, proxy, folder, equal, how):
         proxy.rule = lambda request: faults[how] if bad[0] and request.verb == "list" else None
         before = proxy.mark()
         assert d.ctl("rescan").rc == 0
-        until(lambda: proxy.count("list", before) >= 3, 60, "it asks again")
+        until(lambda: proxy.count("list", before) >= 3, what="it asks again")
         status = d.status()
         assert status["files"] == 30 and status["state"] != "blocked"
         assert d.ctl("wait", "--timeout", "1").rc == 1  # what is not known is not said to be in sync

@@ -3,6 +3,7 @@ another device number (pitfalls 1.14, 2.3, 2.4, 2.5, 2.6, 4.1, 7.2). 9p, NFS and
 they have in common with FUSE is decided by one table of statfs types (src/watch/root.c, tests/unit/test-root.c)."""
 import contextlib
 import os
+import re
 import shutil
 import time
 
@@ -60,13 +61,14 @@ def test_fuse(make, account, fuse, folder, proxy, equal, watch):
         d.wait_sync()
         status = d.status()
         assert status["watch"] == "poll" and status["polled_folders"] > 0 and "fuse" in status["detail"]
-        assert status["rescan_s"] == 30 and "polled, every 30 s" in d.ctl("status").out
+        assert status["rescan_s"] >= 30  # or twenty times what the walk took
+        assert re.search(r"polled, every \d+ (s|min)", d.ctl("status").out)
         (fuse.backing / "d000/f00000.txt").write_text("changed by somebody else")
         (fuse.backing / "d000/f00001.txt").unlink()
         (fuse.backing / "new").mkdir()
         (fuse.backing / "new/file").write_text("made by somebody else")
         (folder / "mine").write_text("through the mount")
-        d.until_status(60, uploaded_files=at_least(33), deleted_files=1, pending=0)
+        d.until_status(uploaded_files=at_least(33), deleted_files=1, pending=0)
         d.wait_sync()
         equal()
         # 4.1: inode numbers mean nothing here. A rename is an upload, and a remount sends nothing again.
@@ -77,20 +79,20 @@ def test_fuse(make, account, fuse, folder, proxy, equal, watch):
         equal()
         before, mark = names(account), proxy.mark()
         fuse.umount()
-        d.until_status(60, state="blocked")
+        d.until_status(state="blocked")
         assert names(account) == before
         assert fuse.mount()
-        d.until_status(60, state="idle", pending=0)
+        d.until_status(state="idle", pending=0)
         d.wait_sync()
         assert writes(proxy, mark) == []
         # its server dies: every call is refused, and that is not absence
         fuse.kill()
         assert d.ctl("rescan", "docs").rc == 0
-        d.until_status(60, state="blocked")
+        d.until_status(state="blocked")
         assert d.ctl("reload").rc == 0
         clear(folder)
         assert fuse.mount()
-        d.until_status(60, state="idle", pending=0)
+        d.until_status(state="idle", pending=0)
         assert writes(proxy, mark) == [] and names(account) == before
 
 
@@ -101,11 +103,11 @@ def test_polling_takes_a_twentieth(make, fuse):
         d.wait_sync()
         fuse.hang()
         assert d.ctl("rescan").rc == 0
-        d.until_status(60, state="scanning")
+        d.until_status(state="scanning")
         hung = time.monotonic()
-        until(lambda: time.monotonic() > hung + 2.5, 60, "the fault itself")
+        until(lambda: time.monotonic() > hung + 2.5, what="the fault itself")
         fuse.go_on()
-        d.until_status(60, state="idle", rescan_s=lambda s: 50 <= s <= 120)
+        d.until_status(state="idle", rescan_s=lambda s: 50 <= s <= 120)
 
 
 def test_hung_mount_replaced(make, fuse, folder, proxy, equal):
@@ -115,14 +117,15 @@ def test_hung_mount_replaced(make, fuse, folder, proxy, equal):
         d.wait_sync()
         mark = proxy.mark()
         fuse.hang()
-        d.until_status(60, state="blocked")
+        d.until_status(state="blocked")
         assert "not answered" in d.status()["detail"]
         hung, fuse.process = fuse.process, None
         clear(folder)
         try:
             assert fuse.mount()
-            d.until_status(60, state="idle", pending=0)
-            (folder / "new").write_text("seen")
+            d.until_status(state="idle", pending=0)
+            with d.still():
+                (folder / "new").write_text("seen")
             d.wait_sync()
             equal()
             assert proxy.puts(mark) == {"new": 1}
@@ -149,7 +152,7 @@ def test_overlay(make, tmp_path, folder, mounted, proxy, equal):
         (layers / "lower/below").write_text("in the lower layer")
         (folder / "d000/f00000.txt").write_text("copied up")
         (folder / "d000/f00001.txt").unlink()
-        d.until_status(60, uploaded_files=at_least(23), deleted_files=1, pending=0)
+        d.until_status(uploaded_files=at_least(23), deleted_files=1, pending=0)
         d.wait_sync()
         equal()
         assert set(proxy.puts(mark)) == {"above", "below", "d000/f00000.txt"}
@@ -167,7 +170,7 @@ def test_polled(make, folder, proxy, equal):
         (folder / "d000/f00002.txt").rename(folder / "moved")
         (folder / "d/e/f").mkdir(parents=True)
         (folder / "d/e/f/new").write_text("new")
-        d.until_status(60, uploaded_files=at_least(32), copied_files=1, deleted_files=2, pending=0)
+        d.until_status(uploaded_files=at_least(32), copied_files=1, deleted_files=2, pending=0)
         d.wait_sync()
         equal()
 
@@ -191,19 +194,20 @@ def test_nested_mount(make, account, folder, mounted, proxy, equal):
         d.wait_sync()
         assert names(account) == before
         # one appears over files that are in the cloud, some of which were just deleted or changed
-        (folder / "d000/f00000.txt").unlink()
         assert d.ctl("pause").rc == 0
+        (folder / "d000/f00000.txt").unlink()
         (folder / "d000/f00001.txt").write_text("changed")
-        d.until_status(30, pending=2)  # else the mount may come before the event is read: docs/reliability.md, known limits
+        d.until_status(pending=2)  # else the mount may come before the event is read: docs/reliability.md, known limits
         mounted("-t", "tmpfs", "none", folder / "d000")
         mark = proxy.mark()
         assert d.ctl("resume").rc == 0
         assert d.ctl("rescan").rc == 0
-        d.until_status(60, skipped=lambda n: n >= 1, state="syncing", pending=2)  # unknown until it is gone
+        d.until_status(skipped=lambda n: n >= 1, state="syncing", pending=2)  # unknown until it is gone
     with d:
-        d.until_status(60, skipped=lambda n: n >= 1, state="syncing", pending=2)
-        (folder / "beside").write_text("goes on")
-        d.until_status(60, uploaded_files=at_least(1))
+        d.until_status(skipped=lambda n: n >= 1, state="syncing", pending=2)
+        with d.still():
+            (folder / "beside").write_text("goes on")
+        d.until_status(uploaded_files=at_least(1))
         assert names(account) == before | {"beside"} and writes(proxy, mark) == ["put-blob /box/beside"]
         clear(folder / "d000")
         d.wait_sync()
@@ -248,7 +252,7 @@ def test_bind_mount_inside(make, account, folder, mounted, proxy, equal):
         (folder / "second/d000/f00001.txt").unlink()
         (folder / "second/new").mkdir()
         (folder / "second/new/file").write_text("made there")
-        d.until_status(60, uploaded_files=at_least(22), deleted_files=1, pending=0)
+        d.until_status(uploaded_files=at_least(22), deleted_files=1, pending=0)
         d.wait_sync()
         clear(folder / "second")
         d.wait_sync()
@@ -264,15 +268,15 @@ def test_bind_mount_as_folder(make, account, folder, tmp_path, mounted, proxy, e
         d.wait_sync()
         assert d.status()["watch"] == "inotify" and d.status()["polled_folders"] == 0
         (tmp_path / "real/new").write_text("through the other name")
-        d.until_status(60, uploaded_files=at_least(31))
+        d.until_status(uploaded_files=at_least(31))
         d.wait_sync()
         equal()
         before, mark = names(account), proxy.mark()
         umount_idle(folder)
-        d.until_status(60, state="blocked")
+        d.until_status(state="blocked")
         assert names(account) == before
         mounted("--bind", tmp_path / "real", folder)
-        d.until_status(60, state="idle", pending=0)
+        d.until_status(state="idle", pending=0)
         assert writes(proxy, mark) == [] and names(account) == before
 
 
@@ -299,9 +303,9 @@ def test_another_device_number(make, account, tmp_path, proxy, equal, kind):
             d.wait_sync()
             before, mark = names(account), proxy.mark()
             umount_idle(where)
-            d.until_status(60, state="blocked")
+            d.until_status(state="blocked")
             comes_back()
-            d.until_status(60, state="idle", pending=0)
+            d.until_status(state="idle", pending=0)
         umount_idle(where)
         comes_back()
         with d:
@@ -313,12 +317,12 @@ def test_another_device_number(make, account, tmp_path, proxy, equal, kind):
             umount_idle(where)
             disk.mounted = False
             with Image(tmp_path / "other", kind, 0, where):
-                d.until_status(60, state="blocked")
-                assert "file system" in d.status()["detail"]
+                d.until_status(state="blocked", detail=lambda text: "file system" in text)
                 assert writes(proxy, mark) == [] and names(account) == before
             disk.mount()
-            d.until_status(60, state="idle", pending=0)
-            (where / "after").write_text("life goes on")
+            d.until_status(state="idle", pending=0)
+            with d.still():
+                (where / "after").write_text("life goes on")
             d.wait_sync()
             assert proxy.puts(mark) == {"after": 1}
             equal(where)

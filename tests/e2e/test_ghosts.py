@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from daemon import until
+from daemon import LIMIT, SLOW, until
 from disks import KINDS, Image
 from given import tree
 from proxy import Answer
@@ -41,7 +41,7 @@ def storm(*pairs):
         assert process.stdout.readline() == b"ready\n"
         yield
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(LIMIT * SLOW) == 0
     finally:
         process.kill()
         process.wait()
@@ -116,7 +116,7 @@ def test_renamed_all_the_time(disk, ghosts, daemon_of, equal, rounds):
         with storm(*[(folder / a, folder / b) for a, b in names]):
             for _ in range(rounds(3, 100)):
                 assert d.ctl("rescan").rc == 0
-                until(lambda: d.status()["state"] != "scanning", 60, "the end of a scan")
+                until(lambda: d.status()["state"] != "scanning", what="the end of a scan")
         d.wait_sync()
         assert d.status()["failed"] == 0
     assert witness.alone == [], f"{len(witness.alone)} of {witness.deletes} deletions of a file that was there"
@@ -172,7 +172,7 @@ def test_new_name_first(make, proxy, account, folder, equal):
         d.wait_sync()
         proxy.rule = lambda r: Answer(412, "LeaseIdMissing") if r.blob == "new" and r.method == "PUT" else None
         (folder / "old").rename(folder / "new")
-        until(lambda: tries() >= 3, 60, "three tries")
+        until(lambda: tries() >= 3, what="three tries")
         assert proxy.count("delete") == 0
         assert account.client().get_blob_client("box", "old").exists()
         proxy.rule = None
@@ -191,9 +191,9 @@ def test_renamed_while_written(make, proxy, account, folder, equal):
         while not over.is_set():
             os.pwrite(file, b"other", 5 * chance.randrange(10**6))
     chance = random.Random(1)
-    # with this speedup the new name has 1.8 s to be looked at before the old one's grace is over, at a third of the time
+    # with this speedup the new name has 10 s to be looked at before the old one's grace is over, at a third of the time
     # after which it is stored all the same
-    d = make(mapping={"delete-delay": "3m"}, port=proxy.port, speedup=100)
+    d = make(mapping={"delete-delay": "200s"}, port=proxy.port, speedup=20)
     with d, open(folder / "old", "r+b") as file:
         d.wait_sync()
         witness = proxy.rule = Witness([("old", "new")], account.client().get_container_client("box"))
@@ -201,8 +201,8 @@ def test_renamed_while_written(make, proxy, account, folder, equal):
         writer.start()
         try:
             (folder / "old").rename(folder / "new")
-            until(lambda: witness.deletes or "never rests" in d.queue().get("new", {"reason": ""})["reason"], 120,
-                  "a marked copy")
+            until(lambda: witness.deletes or "never rests" in d.queue().get("new", {"reason": ""})["reason"],
+                  what="a marked copy")
         finally:
             over.set()
             writer.join()
@@ -224,7 +224,7 @@ def test_listing_that_is_cut(make, proxy, account, folder, equal, error):
             d.start(wrapper=["strace", "-D", "-f", "-qq", "-o", trace, "--seccomp-bpf", "-e", "trace=getdents64",
                              "-e", f"inject=getdents64:error={error}:when={when}{more}"])
             try:
-                until(lambda: "INJECTED" in trace.read_text(), 30, "a listing that is cut")
+                until(lambda: "INJECTED" in trace.read_text(), what="a listing that is cut")
                 assert d.ctl("rescan").rc == 0
                 if not more:  # the next listing is whole
                     d.wait_sync()

@@ -9,7 +9,7 @@ import sqlite3
 
 import pytest
 
-from daemon import until
+from daemon import LIMIT, until
 from given import tree
 from mounts import Fuse, clear, mount
 from proxy import Gate
@@ -53,19 +53,19 @@ def fill_while_paused(d, fuse, small=150, big=5):
     tree(fuse.where / "new", small)
     for n in range(big):
         large(fuse.where / f"large{n}")
-    d.until_status(120, "hung", pending=lambda n: n >= small + big)
+    d.until_status(LIMIT, "hung", pending=lambda n: n >= small + big)
 
 
 def works(d, folder, equal, number):
     """Everything a healthy mapping does: small files, a large one, a rename, a deletion; and what people ask."""
     tree(folder / f"round{number}", 50)
     large(folder / f"large{number}")
-    d.wait_sync(120, "well")
+    d.wait_sync(LIMIT, "well")
     (folder / f"large{number}").rename(folder / f"moved{number}")
     (folder / f"round{number}/d000/f00000.txt").unlink()
-    d.wait_sync(120, "well")
+    d.wait_sync(LIMIT, "well")
     equal()
-    assert d.status("well")["state"] == "idle"
+    d.until_status(LIMIT, "well", state="idle")
 
 
 @pytest.mark.parametrize("how", ["not taken", "taken"])
@@ -80,9 +80,9 @@ def test_hung_mount(beside, fuse, folder, equal, how):
         assert d.ctl("resume", "hung").rc == 0
         works(d, folder, equal, 1)
         # 60 s, divided by the test's speed-up: named, as something a person has to see to, and said once
-        status = d.until_status(60, "hung", state="blocked")
+        status = d.until_status(LIMIT, "hung", state="blocked")
         assert "not answered" in status["detail"] and status["pending"] >= 155
-        assert d.ctl("wait", "--timeout", "60", "hung").rc == 3
+        d.wait_sync(LIMIT, "hung", expect=3)
         assert d.ctl("status", "--check").rc == 3
         # the configuration can be changed, that of the stuck mapping too
         d.map("well", folder=folder, container="box", exclude=["*.tmp"])
@@ -92,18 +92,18 @@ def test_hung_mount(beside, fuse, folder, equal, how):
         d.hangup()
         # alive: pings come while it is stuck
         d.notifier.forget("WATCHDOG=1")
-        until(lambda: d.notifier.lines.count("WATCHDOG=1") >= 2, 60)
+        until(lambda: d.notifier.lines.count("WATCHDOG=1") >= 2)
         assert d.log().count("has not answered for") <= 2  # once for each time it was loaded
         if how == "taken":  # a thread that the server owes an answer cannot even be killed: only the mount's end helps
             fuse.flag.unlink()
-            d.until_status(180, "hung", state="idle", pending=0)
+            d.until_status(LIMIT, "hung", state="idle", pending=0)
             d.wait_sync()
             equal(fuse.where, "hung")
         assert d.stop() == 0
         if how == "not taken":
             fuse.go_on()
             d.start()
-            d.wait_sync(180)
+            d.wait_sync()
             equal(fuse.where, "hung")
 
 
@@ -134,16 +134,17 @@ def test_reader_that_is_stuck(make, folder, equal):
         d.wait_sync()
         with stuck_thread(d.pid, "inotify"):
             d.notifier.forget("WATCHDOG=1")
-            until(lambda: d.notifier.lines.count("WATCHDOG=1") >= 3, 60)
+            until(lambda: d.notifier.lines.count("WATCHDOG=1") >= 3)
             (folder / "file").write_text("nobody hears of it")
-            until(lambda: "does not read the kernel's events" in d.log(), 120)
+            until(lambda: "does not read the kernel's events" in d.log())
+            d.notifier.catch_up()
             d.notifier.forget("WATCHDOG=1")
             since = d.all_status()["uptime_s"]  # and people are answered
-            until(lambda: d.all_status()["uptime_s"] > since + 4, 60)
+            until(lambda: d.all_status()["uptime_s"] > since + 4)
             assert not d.notifier.has("WATCHDOG=1")
         d.wait_sync()
         equal()
-        until(lambda: d.notifier.has("WATCHDOG=1"), 60)
+        until(lambda: d.notifier.has("WATCHDOG=1"))
 
 
 @pytest.fixture
@@ -166,20 +167,20 @@ def test_dead_accounts(make, account, proxy, folder, equal, tmp_path, deaf):
         accounts[name] = {"connection-string": account.connection_string(port)}
         mappings[name] = {"folder": str(tmp_path / name), "container": name, "account": name}
     with make(accounts=accounts, mappings=mappings, settings={"transfers": 64}) as d:
-        d.wait_sync(60, "silent")
+        d.wait_sync(LIMIT, "silent")
         proxy.rule = lambda request: silent
         for name in ports:
             tree(tmp_path / name, 150)
             for n in range(5):
                 large(tmp_path / name / f"large{n}")
-        d.until_status(60, "silent", in_flight=lambda flights: len(flights) >= 60)
+        d.until_status(LIMIT, "silent", in_flight=lambda flights: len(flights) >= 60)
         works(d, folder, equal, 1)
-        d.until_status(60, "closed", state="offline")
+        d.until_status(LIMIT, "closed", state="offline")
         proxy.rule = None
         silent.open()
         proxy.drop_connections()
         works(d, folder, equal, 2)
-        d.wait_sync(180, "silent")
+        d.wait_sync(LIMIT, "silent")
         equal(tmp_path / "silent", "silent")
         assert d.status("closed")["uploaded_files"] == d.status("deaf")["uploaded_files"] == 0
 
@@ -207,12 +208,12 @@ def test_very_many_failures(make, account, folder, equal, tmp_path, rounds):
             db.execute(f"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {many}) "
                        f"INSERT INTO path ({', '.join(values)}) SELECT {', '.join(values.values())} FROM c")
         with d:
-            d.until_status(60, "many", failed=many)
+            d.until_status(LIMIT, "many", failed=many)
             works(d, folder, equal, 1)
             with d.varlink() as v:
                 assert len(next(v.more("io.azsync.Queue", mapping="many"))["items"]) > 0
             assert d.ctl("retry", "many").rc == 0
-            d.until_status(60, "many", pending=many)
+            d.until_status(LIMIT, "many", pending=many)
             works(d, folder, equal, 2)
             assert d.ctl("reload").rc == 0
             assert sum("d/0" in line for line in d.log().splitlines()) < 100
@@ -230,10 +231,10 @@ def test_hung_mount_holds_memory(beside, fuse, folder, proxy, equal):
         proxy.rule = lambda request: gate if request.verb == "put-block" and request.path.startswith("/hung/") else None
         for n in range(5):
             large(fuse.where / f"large{n}", 40 << 20)
-        until(lambda: proxy.count("put-block") == 2, 120)  # of 8 MiB: all that large files of one mapping of two may have
+        until(lambda: proxy.held("put-block") == 2)  # of 8 MiB: all that large files of one mapping of two may have
         fuse.hang()
         gate.open()  # they go on to their next blocks, and do not come back
         works(d, folder, equal, 1)
         fuse.go_on()
-        d.until_status(180, "hung", state="idle", pending=0)
+        d.until_status(LIMIT, "hung", state="idle", pending=0)
         equal(fuse.where, "hung")

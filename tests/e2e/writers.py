@@ -5,7 +5,7 @@ import array
 import contextlib
 import subprocess
 
-from daemon import BUILD, SLOW
+from daemon import BUILD, LIMIT, SLOW
 
 WRITE = BUILD / "tests/reads/write"
 
@@ -19,7 +19,7 @@ def writer(kind, path, size, pause_us=0):
         assert process.stdout.readline() == b"ready\n"
         yield process
         process.terminate()
-        assert process.wait(60 * SLOW) == 0
+        assert process.wait(LIMIT * SLOW) == 0
     finally:
         process.kill()
         process.wait()
