@@ -1,5 +1,7 @@
 """What the end-to-end tests and those with systemd are given alike: a real service, an account of its own, a proxy in
 front of it, who compares, and trees of files."""
+import shutil
+
 import pytest
 
 from azurite import Azurite
@@ -14,6 +16,21 @@ def tree(folder, count, size=200, per_folder=100):
         if n % per_folder == 0:
             where.mkdir(parents=True, exist_ok=True)
         (where / f"f{n:05d}.txt").write_bytes((b"%d " % n * size)[:size])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call":
+        item.passed = report.passed
+
+
+@pytest.fixture(autouse=True)
+def room(request, tmp_path):
+    """For the others: all that the tests write is some gigabytes, and a /tmp may be small. What failed is kept."""
+    yield
+    if getattr(request.node, "passed", False):
+        shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
