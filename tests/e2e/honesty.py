@@ -42,12 +42,17 @@ class Honesty:
         return status["state"] == "idle" and status["pending"] == 0 and status["lag_s"] == 0
 
     def _asleep(self):
-        """Each thread sleeps; looked at twice, for one may have woken another."""
-        try:
-            tasks = list(pathlib.Path(f"/proc/{self.daemon.pid}/task").iterdir())
-            return all((task / "stat").read_text().rpartition(") ")[2][0] == "S" for task in tasks * 2)
-        except (AttributeError, OSError):
-            return False  # no daemon just now, or another one
+        """Each thread sleeps, or will in a moment; looked at twice, for one may have woken another."""
+        deadline = time.monotonic() + self.patience
+        while time.monotonic() < deadline:
+            try:
+                tasks = list(pathlib.Path(f"/proc/{self.daemon.pid}/task").iterdir())
+                if all((task / "stat").read_text().rpartition(") ")[2][0] == "S" for task in tasks * 2):
+                    return True
+            except (AttributeError, OSError):
+                return False  # no daemon just now, or another one
+            time.sleep(0.001)
+        return False
 
     def _judge(self, how, sequence):
         wrong = self.workload.older(self.workload.blobs(self.client), sequence)
