@@ -37,13 +37,14 @@ def folder(tmp_path):
 
 @pytest.fixture
 def make(tmp_path, account, folder):
-    """make(...) -> a Daemon that mirrors `folder` to the container "box"; stopped at the end whatever happens."""
+    """make(...) -> a Daemon that mirrors `folder` to the container "box"; stopped at the end whatever happens. It does not
+    rescan by itself: what is overlooked must not be found by chance while a test waits."""
     made, numbers = [], itertools.count()
 
     def new(mapping=None, port=None, base=None, accounts=None, mappings=None, **options):
         accounts = accounts or {"main": {"connection-string": account.connection_string(port)}}
         if mappings is None:
-            mappings = {"docs": {"folder": str(folder), "container": "box", **(mapping or {})}}
+            mappings = {"docs": {"folder": str(folder), "container": "box", "rescan": "30d", **(mapping or {})}}
         daemon = Daemon(base or tmp_path / f"daemon{next(numbers)}", accounts, mappings, **options)
         made.append(daemon)
         return daemon

@@ -80,7 +80,7 @@ def test_refused_without_a_terminal(make, editor):
     d = make()
     before = (d.config / "mappings.d/docs.yaml").read_bytes()
     for script, words in {
-            "echo 'deltes: keep' >>\"$1\"": "docs.yaml:3:1: deltes: unknown key (did you mean \"deletes\"?)",
+            "echo 'deltes: keep' >>\"$1\"": "docs.yaml:4:1: deltes: unknown key (did you mean \"deletes\"?)",
             "printf '\\tx' >\"$1\"": "docs.yaml:1:1: not valid YAML: a tab",
             ": >\"$1\"": "docs.yaml:1:1: folder: missing",
             "rm \"$1\"": "docs.yaml:1:1: cannot be read",
@@ -106,7 +106,7 @@ def test_edited_again(make, editor):
     tool = editor("echo 'deltes: keep' >>\"$1\"", "sed -i s/deltes/deletes/ \"$1\"")
     with terminal(d.ctl_arguments("edit", "docs"), environment(d, tool)) as (send, output, process):
         until(lambda: b"(x) leave it as it was: " in output(), 30)
-        assert b"docs.yaml:3:1: deltes: unknown key" in output() and path.read_text() == before
+        assert b"docs.yaml:4:1: deltes: unknown key" in output() and path.read_text() == before
         send(b"what?\ne\n")
         until(lambda: output() and process.poll() is not None, 30)
         assert process.returncode == 0 and path.read_text() == before + "deletes: keep\n"
