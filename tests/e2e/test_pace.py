@@ -20,12 +20,12 @@ def test_reload(make, account, folder, proxy, equal):
         for most in (2, 7):
             d.write_config(main, {}, {"transfers": most})
             assert d.ctl("reload").rc == 0
-            until(lambda: proxy.count("put-blob") == most)
+            until(lambda: proxy.held("put-blob") == most)
             d.until_status(transfers={"limit": most, "active": most})
         assert "7 at once, of 7 at most" in d.ctl("status").out
         d.write_config(main, {}, {"transfers": "auto"})
         assert d.ctl("reload").rc == 0
-        until(lambda: proxy.count("put-blob") == 16)
+        until(lambda: proxy.held("put-blob") == 16)
         assert d.status()["transfers"]["limit"] == 16
         gate.open()
         d.wait_sync()
