@@ -171,11 +171,23 @@ static void repeats(void **state) {
         assert_null(strstr(server.names, "thrice thrice thrice"));
 }
 
+/* Nobody listens on the port, and nobody else can until the socket is closed. */
+static int port_of_nobody(void) {
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        socklen_t size = sizeof(a);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_int_equal(bind(fd, (const struct sockaddr *) &a, sizeof(a)), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *) &a, &size), 0);
+        server.port = ntohs(a.sin_port);
+        return fd;
+}
+
 static void refused(void **state) {
+        _cleanup_close_ int fd = port_of_nobody();
         Outcome o;
 
-        server_start(&server, peer_ok);
-        server_stop(&server);
+        assert_true(fd >= 0);
         o = once(&(HttpSend){ .body = "1", .body_size = 1 });
         assert_int_equal(o.result, CURLE_COULDNT_CONNECT);
         assert_false(o.sent);
@@ -186,11 +198,11 @@ static void refused(void **state) {
 
 /* pitfalls 11.2: it is not the peer who is out of reach. */
 static void no_socket(void **state) {
+        _cleanup_close_ int fd = port_of_nobody(); /* a server's thread would need descriptors, too */
         struct rlimit before;
         Outcome o;
 
-        server_start(&server, peer_ok);
-        server_stop(&server); /* its thread would need descriptors, too */
+        assert_true(fd >= 0);
         before = no_descriptors();
         o = once(&(HttpSend){ .body = "1", .body_size = 1 });
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
@@ -460,6 +472,7 @@ static void expect(void **state) {
 /* --- proxies and names --- */
 
 static void proxies(void **state) {
+        _cleanup_close_ int fd = -1;
         Outcome o;
         char proxy[64], expected[128];
 
@@ -486,7 +499,10 @@ static void proxies(void **state) {
                 assert_non_null(strstr(server.last, "\r\nUser-Agent: test/1\r\n"));
         }
 
-        server_stop(&server); /* what is said about a failure holds no password */
+        server_stop(&server);
+        fd = port_of_nobody(); /* what is said about a failure holds no password */
+        (void) snprintf(proxy, sizeof(proxy), "http://u:secret@127.0.0.1:%u", server.port);
+        start_with(&(HttpPoolOptions){ .max_connections = 8, .proxy = proxy });
         o = once(&(HttpSend){ .method = "GET", .url = "http://far.invalid/a?sig=secret" });
         assert_int_not_equal(o.result, CURLE_OK);
         assert_false(o.sent);
