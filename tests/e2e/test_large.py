@@ -66,7 +66,7 @@ class Cost:
 
     def __exit__(self, kind, *exc):
         if kind is None:
-            self.daemon.wait_sync(300)
+            self.daemon.wait_sync()
             after = self.daemon.status()
             self.sent, self.copied = (after[key] - self.before[key] for key in ("uploaded_bytes", "copied_files"))
             assert self.sent == self.proxy.body_bytes(self.mark)  # what it says is what went over the line
@@ -79,7 +79,7 @@ def test_edit_insert_append(make, proxy, folder, tmp_path, equal, mib):
     path = folder / "file"
     path.write_bytes(noise(size))
     with make(port=proxy.port) as d:
-        d.wait_sync(300)
+        d.wait_sync()
         assert size <= d.status()["uploaded_bytes"] < size + MIB
         with Cost(d, proxy) as edit:
             write_at(path, size // 2, noise(MIB, 2))
@@ -112,7 +112,7 @@ def test_zeros(make, proxy, folder, equal, mib, written):
         f.truncate(size)
     write_at(folder / "zeros", size // 3, noise(MIB))
     with make(port=proxy.port) as d:
-        d.wait_sync(300)
+        d.wait_sync()
         equal()
         sent = d.status()["uploaded_bytes"]
         assert MIB < sent <= EDIT_MOST and len(set(ids(blocks(proxy)))) == len(blocks(proxy))
@@ -188,7 +188,7 @@ def test_kills(make, proxy, folder, equal, rounds, seed, mib):
         for _ in range(per_upload):
             mark, enough = proxy.mark(), chance.randrange(0, size // BLOCK_MOST // per_upload + 1)
             d.start()
-            until(lambda: len(blocks(proxy, mark)) >= enough or proxy.count("put-block-list", first), 120)
+            until(lambda: len(blocks(proxy, mark)) >= enough or proxy.count("put-block-list", first))
             time.sleep(chance.random() * 0.05)  # the moment itself
             d.kill9()
             until(proxy.left_alone)
@@ -222,7 +222,7 @@ def test_lost_link(make, proxy, folder, equal, mib, loss):
     d = make(port=proxy.port)
     with d:
         if loss == "stop":
-            until(lambda: len(blocks(proxy)) >= 2, 120)
+            until(lambda: len(blocks(proxy)) >= 2)
             d.stop()
             until(proxy.left_alone)
             d.start()
@@ -239,7 +239,7 @@ def test_rename_then_edit(make, proxy, folder, tmp_path, equal, mib):
     size = mib(40, 400)
     (folder / "old").write_bytes(noise(size))
     with make(port=proxy.port) as d:
-        d.wait_sync(300)
+        d.wait_sync()
         with Cost(d, proxy):
             write_at(folder / "old", size // 2, b"delta-uploaded")
         with Cost(d, proxy) as moved:
@@ -256,7 +256,7 @@ def test_touch_and_chmod(make, proxy, folder, equal, mib):
     path = folder / "file"
     path.write_bytes(noise(mib(40, 200)))
     with make(port=proxy.port) as d:
-        d.wait_sync(300)
+        d.wait_sync()
         for change, verbs in ((lambda: os.utime(path), ["get-block-list", "set-metadata"]),
                               (lambda: path.chmod(0o600), ["set-metadata"])):
             with Cost(d, proxy) as cost:
@@ -273,7 +273,7 @@ CHANGES = {
     "rewritten": lambda path, aside: write_at(path, 0, noise(MIB, 5)),
     "other end": lambda path, aside: write_at(path, path.stat().st_size - MIB, noise(MIB, 5)),
     "deleted": lambda path, aside: path.unlink(),
-    "now small": lambda path, aside: path.write_bytes(b"small"),
+    "now small": lambda path, aside: os.truncate(path, 5),
 }
 
 
@@ -300,11 +300,11 @@ def test_changed_while_sent(make, account, proxy, folder, tmp_path, equal, chang
     proxy.rule = rule
     path.write_bytes(noise(size))
     with d:
-        assert held.wait(120), d.tail()
+        until(held.is_set, what="two blocks are there, and one is held")
         assert proxy.count("put-block-list", mark) == 0
         CHANGES[change](path, aside)
         gate.open()
-        d.wait_sync(300)
+        d.wait_sync()
         equal()
     if change == "deleted":
         assert proxy.puts(mark)["file"] == 0
@@ -378,7 +378,7 @@ def test_blob_of_another_tool(make, account, proxy, folder, equal, send):
     path.write_bytes(noise(size, 3))
     (folder / "same").write_bytes(noise(size, 2))
     with make({"conflict": "overwrite"}, port=proxy.port) as d:
-        d.wait_sync(300)
+        d.wait_sync()
         equal()
         same = send is not sent_whole  # that bears no MD5
         assert {r.blob for r in blocks(proxy)} == ({"file", "same"} if same else {"file"})
@@ -444,9 +444,9 @@ def test_paused_in_the_middle(make, proxy, folder, equal):
     proxy.rule = rule
     (folder / "large").write_bytes(os.urandom(60 * MIB))
     with make(port=proxy.port) as d:
-        until(lambda: len(blocks(proxy)) == 3 and proxy.count("put-block") > 3, 60, "blocks that are there, and one held")
+        until(lambda: len(blocks(proxy)) == 3 and proxy.count("put-block") > 3, what="blocks that are there, and one held")
         assert d.ctl("pause").rc == 0
-        d.until_status(20, state="paused", in_flight=[], pending=1)
+        d.until_status(state="paused", in_flight=[], pending=1)
         stopped.append(True)
         there, since = ids(blocks(proxy)), len(proxy.requests)
         gate.open()
@@ -469,13 +469,13 @@ def test_rescan_beside_a_large_file(make, account, proxy, folder, equal):
         d.wait_sync()
         held.append(True)
         (folder / "large").write_bytes(os.urandom(60 * MIB))
-        until(lambda: proxy.count("put-block") > 0, 60, "blocks that are held")
+        until(lambda: proxy.count("put-block") > 0, what="blocks that are held")
         lists = proxy.count("list")
         assert d.ctl("rescan").rc == 0
         (folder / "small").write_bytes(b"small")
         assert d.ctl("pause").rc == 0
         assert d.ctl("resume").rc == 0
-        until(lambda: account.client().get_blob_client("box", "small").exists(), 60, "what waited")
+        until(lambda: account.client().get_blob_client("box", "small").exists(), what="what waited")
         assert proxy.count("list") > lists
         held.clear()
         gate.open()
@@ -506,7 +506,7 @@ def test_many_with_little_memory(make, proxy, folder, equal):
     for n in range(50):
         (folder / f"small {n}").write_bytes(noise(100_000, n))
     with make(port=proxy.port, settings={"memory": "16MiB"}) as d:
-        d.wait_sync(300)
+        d.wait_sync()
         equal()
         if not SANITIZED:
             print("most memory:", hwm(d.pid))
@@ -516,12 +516,19 @@ def test_many_with_little_memory(make, proxy, folder, equal):
 @pytest.mark.asan
 def test_short_one_need_not_wait(make, proxy, folder, equal):
     """With memory for one large file at a time: a long one gives way to a short one, and goes on where it was."""
+    gate, short = Gate(), noise(6 * MIB, 2)
+
+    def rule(request):
+        if request.verb != "put-block" or request.blob != "long" or len(blocks(proxy)) < 2:
+            return None
+        return Delay(0.1) if gate.opened.is_set() else gate
     (folder / "long").write_bytes(noise(160 * MIB))
-    proxy.rule = lambda r: Delay(0.1) if r.verb == "put-block" and r.blob == "long" else None
+    proxy.rule = rule
     with make(port=proxy.port, settings={"memory": "16MiB"}) as d:
-        until(lambda: len(blocks(proxy)) >= 2, 120)
-        (folder / "short").write_bytes(noise(6 * MIB, 2))
-        d.wait_sync(300)
+        until(lambda: proxy.held("put-block") > 0)
+        (folder / "short").write_bytes(short)
+        gate.open()
+        d.wait_sync()
         equal()
     commits = [r.blob for r in proxy.requests if r.verb == "put-block-list"]
     assert commits == ["short", "long"]
@@ -531,20 +538,24 @@ def test_short_one_need_not_wait(make, proxy, folder, equal):
 
 
 def test_progress(make, proxy, folder, equal):
-    """sent, size, rate and the time that is left, while it is under way."""
+    """sent, size, rate and the time that is left, while it is under way: also of what is on the line, for no block is
+    confirmed yet."""
     size, gate = 96 * MIB, Gate()
-    proxy.rule = lambda r: gate if r.verb == "put-block" and len(blocks(proxy)) >= 3 else None
+    proxy.rule = lambda r: gate if r.verb == "put-block" else None
     (folder / "file").write_bytes(noise(size))
-    with make(port=proxy.port) as d:
-        until(lambda: len(blocks(proxy)) >= 3, 120)
+    with make({"bandwidth": "64KiB/s"}, port=proxy.port) as d:
 
         def flight():
             now = d.status()["in_flight"]
-            return now[0] if now and now[0]["sent"] >= MIB and now[0]["rate"] > 0 else None
+            return now[0] if now and now[0]["sent"] >= MIB // 8 and now[0]["rate"] > 0 else None
         now = until(flight)
         assert now["path"] == "file" and now["size"] == size and now["sent"] < size and now["remaining_s"] > 0
-        text = d.ctl("status").out
-        assert "/s" in text and "left" in text, text
+
+        def line():
+            return next((line for line in d.ctl("status").out.splitlines() if "file" in line and "left" in line), "")
+        assert "/s" in until(line)
+        d.map("docs", folder=folder, container="box")
+        assert d.ctl("reload").rc == 0
         gate.open()
         d.wait_sync()
         equal()
