@@ -15,7 +15,7 @@ import root
 TOP = pathlib.Path(__file__).resolve().parents[2]
 DOC = "usr/share/doc/azsyncd"
 PROGRAMS = ("usr/bin/azsyncd", "usr/bin/azsyncctl", "usr/libexec/azsyncd/azsyncctl-cloud")
-LIMIT = 1800  # seconds, for a build on a busy machine
+LIMIT = 3600  # seconds, for a build on a busy machine
 
 Member = collections.namedtuple("Member", "mode owner target")
 
