@@ -348,7 +348,10 @@ void daemon_clean_up(void) {
         (void) snprintf(name, sizeof(name), "%s/lock", state_dir);
         (void) unlink(name);
         (void) snprintf(name, sizeof(name), "%s/journal.db", state_dir);
-        (void) unlink(name);
-        (void) rmdir(state_dir);
+        (void) unlinkat(AT_FDCWD, name, 0); /* of the true disk: unlink() is the simulated one's */
+        if (rmdir(state_dir) < 0) {
+                perror(state_dir);
+                exit(1);
+        }
         loop = sd_event_unref(loop);
 }
