@@ -1,12 +1,16 @@
 """What the end-to-end tests and those with systemd are given alike: a real service, an account of its own, a proxy in
 front of it, who compares, and trees of files."""
+import contextlib
 import shutil
+import time
 
 import pytest
 
 from azurite import Azurite
 from compare import compare
 from proxy import Proxy
+
+YOUNG = 240  # seconds from its start
 
 
 def tree(folder, count, size=200, per_folder=100):
@@ -34,11 +38,23 @@ def room(request, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def azurite(tmp_path_factory):
-    """One for each file of tests: after ten minutes Azurite sweeps what nobody refers to any more, and in memory that can
-    stop it for minutes; and a young one is a fast one."""
-    with Azurite(tmp_path_factory.mktemp("azurite")) as service:
-        yield service
+def azurites(tmp_path_factory):
+    """azurites() -> one that is young. After ten minutes Azurite sweeps what nobody refers to any more, and in memory that can
+    stop it for minutes; so each file of tests has its own, and another one when that is old, as on a slow machine."""
+    with contextlib.ExitStack() as stack:
+        def young():
+            if time.monotonic() > young.until:
+                stack.close()
+                young.service = stack.enter_context(Azurite(tmp_path_factory.mktemp("azurite")))
+                young.until = time.monotonic() + YOUNG
+            return young.service
+        young.until = 0
+        yield young
+
+
+@pytest.fixture
+def azurite(azurites):
+    return azurites()
 
 
 @pytest.fixture
