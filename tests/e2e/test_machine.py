@@ -60,6 +60,7 @@ def test_log_of_a_dead_network(make, account, folder, proxy):
         tried = d.log().count("not reachable")
         d.until_status(pending=lambda n: n > 500)
         until(lambda: d.log().count("not reachable") > tried + 5)
+        assert 1 <= sum("Changes are kept" in line for line in lines(d)) <= 2, lines(d)
         assert len(lines(d)) < 30, lines(d)
 
 
