@@ -44,9 +44,10 @@ def or_told(check, proxy, workload):
         return check()
     except AssertionError as wrong:
         for name in sorted({r.blob for r in proxy.requests if r.blob and f"'{r.blob}'" in str(wrong)}):
+            names = tuple(workload.names(name))
             print(f"--- {name}\n{workload.story(name)}")
             for r in proxy.requests:
-                if r.blob == name or r.headers.get("x-ms-copy-source", "").endswith(name):
+                if r.blob in names or r.headers.get("x-ms-copy-source", "").endswith(names):
                     condition = {k: v for k, v in r.headers.items() if k in ("if-match", "if-none-match")}
                     print(f"{r.began:.3f} {r.verb} {r.blob} {condition} {r.headers.get('x-ms-copy-source', '')} -> "
                           f"{r.status} {r.fault or ''}")

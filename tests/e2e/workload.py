@@ -288,9 +288,13 @@ class Workload:
             for path, (inode, data) in sorted(found.items()):
                 self._put(path, inodes.setdefault(inode, Node(data, path, self.sequence)))
 
+    def names(self, path):
+        """Each that its file ever had."""
+        return {path} | (self.nodes[path].names if path in self.nodes else set())
+
     def story(self, path):
         """What was done to it, and to each name that its file ever had."""
-        names = {path} | (self.nodes[path].names if path in self.nodes else set())
+        names = self.names(path)
         return "\n".join(f"{at:.3f} {what} {how}" for at, _, what, how in self.said if what in names or names & set(how or ()))
 
     # --- what must be true of the container, at any moment ---
@@ -309,7 +313,8 @@ class Workload:
                 return etag.strip('"'), digest(data)
 
     def blobs(self, client, container="box"):
-        """{path: digest} of all blobs, downloaded unless the ETag is one that was downloaded before."""
+        """{path: digest} of all blobs that one listing has, downloaded unless the ETag is one that was downloaded before. None
+        is the digest of those that went between: by then their file may have a blob of another name."""
         service = client.get_container_client(container)
 
         def one(blob):
@@ -318,11 +323,11 @@ class Workload:
                 try:
                     known = self._download(service.get_blob_client(blob.name))
                 except ResourceNotFoundError:
-                    return None  # deleted since it was listed
+                    return blob.name, ("", None)
             return blob.name, known
         try:
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
-                found = dict(b for b in pool.map(one, list(service.list_blobs())) if b)
+                found = dict(pool.map(one, list(service.list_blobs())))
         except ResourceNotFoundError:
             return {}  # no container yet
         self.etags = found
@@ -344,7 +349,7 @@ class Workload:
         """What is wrong with these blobs, however little the daemon has done: torn ones, and lost files."""
         with self.lock:
             wrong = [f"torn: {path!r} holds what the file never held" for path, found in sorted(blobs.items())
-                     if all(found != was for _, was in self.history[path])]
+                     if found and all(found != was for _, was in self.history[path])]
             wrong += [f"lost: {sorted(node.names)} exists, and no blob of it" for node in self.settled_nodes
                       if node.paths and not node.names & blobs.keys()]
         return wrong
