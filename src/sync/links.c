@@ -20,7 +20,7 @@ typedef int (*JudgeFn)(Names *n, const Row *row, const Job *other);
 struct Names {
         const Job *job;
         const Stamp *file;
-        bool content; /* the stamp may not tell what they have not seen */
+        bool content; /* their stamp may not tell what they have not seen */
         JudgeFn judge;
         Buf stale, behind; /* paths, each ended by NUL: to be woken; to be made as old */
         bool overtaken, found;
@@ -90,15 +90,23 @@ static bool saw_it(const Names *n, const Row *row, const Job *other) {
         return !seen || (seen->size == n->file->size && seen->mtime_ns == n->file->mtime_ns);
 }
 
-static int judge_look(Names *n, const Row *row, const Job *other) {
-        bool looks = row->state == PATH_PENDING || (other && other->unlooked);
+/* It is about to look anyway. */
+static bool looks(const Row *row, const Job *other) {
+        return row->state == PATH_PENDING || (other && other->unlooked);
+}
 
-        if (n->content && looks && other) /* it may have looked, and its answer be on the way */
-                return add(&n->stale, row);
-        if (looks || (row->state == PATH_CLEAN ? row->stamp.ino : row->seen_ino) != n->file->ino)
-                return row->state == PATH_SKIPPED ? 0 : add(&n->behind, row);
-        if (n->content)
-                return add(&n->stale, row);
+/* Another file stands there now. */
+static bool has_left(const Names *n, const Row *row) {
+        return (row->state == PATH_CLEAN ? row->stamp.ino : row->seen_ino) != n->file->ino;
+}
+
+static int add_behind(Names *n, const Row *row) {
+        return row->state == PATH_SKIPPED ? 0 : add(&n->behind, row);
+}
+
+static int judge_look(Names *n, const Row *row, const Job *other) {
+        if (looks(row, other) || has_left(n, row))
+                return add_behind(n, row);
 
         int64_t seen = row->state == PATH_CLEAN ? row->stamp.ctime_ns : row->seen_ctime;
 
@@ -113,6 +121,13 @@ static int judge_look(Names *n, const Row *row, const Job *other) {
         return add(&n->stale, row);
 }
 
+/* What is the last state of a file that is no longer here can only be seen under its other names. */
+static int judge_former(Names *n, const Row *row, const Job *other) {
+        if (other && looks(row, other)) /* it may have looked, and its answer be on the way */
+                return add(&n->stale, row);
+        return looks(row, other) || has_left(n, row) ? add_behind(n, row) : add(&n->stale, row);
+}
+
 bool links_hint(Job *job) {
         Names n = { 0 };
 
@@ -122,16 +137,18 @@ bool links_hint(Job *job) {
         return n.overtaken;
 }
 
+/* Events are told some time after they happen: that of a write may be still to come when its file has been replaced,
+ * and this look, for another reason, finds the next one. Where there is none the confirmed file is remembered until
+ * then. */
 void links_former(Job *job) {
         const Row *row = &job->row;
         uint64_t here = job->look == LOOK_REGULAR ? job->stamp.ino : 0;
 
-        if (!row->content)
-                return;
-        if (row->confirmed && row->stamp.ino != 0 && row->seen_ino == row->stamp.ino && row->stamp.ino != here)
-                (void) tell(job, &row->stamp, true, judge_look);
+        if (row->confirmed && row->stamp.ino != 0 && row->seen_ino == row->stamp.ino && row->stamp.ino != here &&
+            (row->content || here != 0))
+                (void) tell(job, &row->stamp, row->content, judge_former);
         if (row->due_ino != 0 && row->due_ino != here) /* it was met, and not stored yet */
-                (void) tell(job, &(Stamp){ .ino = row->due_ino }, true, judge_look);
+                (void) tell(job, &(Stamp){ .ino = row->due_ino }, row->content, judge_former);
 }
 
 /* The same stamp, and other bytes: a store through a mapping need not move it (4.3). */

@@ -487,8 +487,8 @@ Rate *upload_rate(struct Upload *u); /* of what upload_sent() says, from its beg
 
 /* links.c: other names of the file that was just looked at */
 bool links_hint(Job *job); /* true: one of them has seen a later state. Sets job->unmoved */
-/* The file that stood here is no longer here, and what an event told of this path may have been written to that one:
- * the names that it still has are looked at. */
+/* The file that stood here is no longer here, and what an event told of this path, or is to tell yet, may have been
+ * written to that one: the names that it still has are looked at. */
 void links_former(Job *job);
 /* Its bytes were read, and are in the cloud, or stay out of it for now: names with its stamp, and other bytes, are
  * read. */

@@ -1,6 +1,7 @@
 """azsyncd in a `with`: configuration, start, signals, azsyncctl, and what it must never leave behind."""
 import collections
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -9,6 +10,8 @@ import socket
 import subprocess
 import threading
 import time
+
+import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("AZSYNC_BUILD", TOP / "build-gcc")).resolve()
@@ -20,6 +23,8 @@ LIMIT = 300                           # seconds: what is not there by then hangs
 STEP = 0.02                           # between two looks at a condition
 # root without root's powers: file modes mean what they say
 WITHOUT_POWERS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+WALL = 0x40000000  # to wait for a thread that is no child
 SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "UndefinedBehaviorSanitizer")
 
 Result = collections.namedtuple("Result", "rc out err")
@@ -36,6 +41,22 @@ def until(condition, seconds=LIMIT, what=""):
         if late:
             raise AssertionError(f"not within {seconds * SLOW} s: {what or getattr(condition, '__name__', '')}")
         time.sleep(STEP)
+
+
+@contextlib.contextmanager
+def stuck_thread(pid, name):
+    """One thread of it stands still as if the kernel did not let it go; the others go on."""
+    tid = next(int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+               if (task / "comm").read_text().strip() == name)
+    libc = ctypes.CDLL(None)
+    if libc.ptrace(PTRACE_SEIZE, tid, None, None) != 0:
+        pytest.skip("no ptrace here")
+    assert libc.ptrace(PTRACE_INTERRUPT, tid, None, None) == 0
+    assert os.waitpid(tid, WALL)[0] == tid
+    try:
+        yield
+    finally:
+        assert libc.ptrace(PTRACE_DETACH, tid, None, None) == 0
 
 
 def yaml(values):

@@ -1,7 +1,6 @@
 """One mapping's trouble is nobody else's (pitfalls 2.6, 11.7, 11.12): a mount that hangs, an account that does not
 answer, a mapping with very many rows, each beside a mapping that works while the others are stuck."""
 import contextlib
-import ctypes
 import os
 import pathlib
 import socket
@@ -9,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from daemon import LIMIT, until
+from daemon import LIMIT, stuck_thread, until
 from given import tree
 from mounts import Fuse, clear, mount
 from proxy import Gate
@@ -105,26 +104,6 @@ def test_hung_mount(beside, fuse, folder, equal, how):
             d.start()
             d.wait_sync()
             equal(fuse.where, "hung")
-
-
-PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
-WALL = 0x40000000  # to wait for a thread that is no child
-
-
-@contextlib.contextmanager
-def stuck_thread(pid, name):
-    """One thread of it stands still as if the kernel did not let it go; the others go on."""
-    tid = next(int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
-               if (task / "comm").read_text().strip() == name)
-    libc = ctypes.CDLL(None)
-    if libc.ptrace(PTRACE_SEIZE, tid, None, None) != 0:
-        pytest.skip("no ptrace here")
-    assert libc.ptrace(PTRACE_INTERRUPT, tid, None, None) == 0
-    assert os.waitpid(tid, WALL)[0] == tid
-    try:
-        yield
-    finally:
-        assert libc.ptrace(PTRACE_DETACH, tid, None, None) == 0
 
 
 def test_reader_that_is_stuck(make, folder, equal):

@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
-from daemon import WITHOUT_POWERS
+from daemon import WITHOUT_POWERS, stuck_thread, until
 from given import tree
+from proxy import Answer
 
 NO_BRAKE = {"delete-guard": {"files": 1000000, "percent": 100}}  # most of the folder goes, and that is meant
 
@@ -273,6 +274,28 @@ def test_hard_links_all_told(make, folder, equal, content):
         for name in names:
             name.write_text(content)
         os.kill(d.pid, signal.SIGCONT)
+        d.wait_sync()
+        equal()
+
+
+@pytest.mark.asan
+def test_hard_links_replaced_unheard(make, folder, proxy, equal):
+    """5.4: one name is written to and replaced, and looked at for another reason before those events are read."""
+    (folder / "one").write_text("first")
+    os.link(folder / "one", folder / "two")
+    with make(port=proxy.port) as d:
+        d.wait_sync()
+        proxy.rule = lambda request: Answer(503) if (request.verb, request.blob) == ("set-metadata", "one") else None
+        (folder / "one").chmod(0o600)
+        until(lambda: proxy.count("set-metadata") > 1)
+        d.until_status(pending=1)
+        mark = proxy.mark()
+        with stuck_thread(d.pid, "inotify"):
+            (folder / "one").write_text("second, longer")
+            (folder / "new").write_text("another file")
+            (folder / "new").rename(folder / "one")
+            proxy.rule = None
+            until(lambda: proxy.puts(mark)["one"])
         d.wait_sync()
         equal()
 
