@@ -12,7 +12,7 @@ import threading
 import pytest
 from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 
-from daemon import AZSYNCD, LIMIT, SLOW, WITHOUT_POWERS, Daemon, Result, until
+from daemon import AZSYNCCTL, AZSYNCD, LIMIT, SLOW, WITHOUT_POWERS, Daemon, Result, until
 from proxy import Gate
 from terminal import terminal
 
@@ -445,14 +445,17 @@ def test_rights_are_those_of_azsyncd(make, account, folder, tmp_path, powers):
 def test_as_a_plain_user(account, tmp_path, folder):
     """One's own configuration, made where XDG has it; the socket of the system's azsyncd is left alone."""
     (folder / "file").write_text("x")
-    passable(tmp_path)
-    home = tmp_path / "home"
+    home, programs = tmp_path / "home", tmp_path / "programs"  # where they were built may be in root's home, closed to others
     home.mkdir()
     os.chown(home, 65534, 65534)
+    programs.mkdir()
+    for program in (AZSYNCD, AZSYNCCTL, AZSYNCCTL.with_name("azsyncctl-cloud")):
+        shutil.copy2(program, programs)
+    passable(programs)
     d = Daemon(tmp_path / "daemon")
     env = {**d.environment(), "HOME": str(home), "PATH": os.environ["PATH"]}
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.getuid() == 0 else []
-    ctl = d.ctl_arguments()[0]
+    ctl = str(programs / "azsyncctl")
     done = subprocess.run([*user, ctl, "add", str(folder), f"{account.endpoint()}/box", "--json"], env=env,
                           input=account.key.encode(), capture_output=True, timeout=LIMIT * SLOW, check=False)
     assert done.returncode == 0, done
@@ -463,7 +466,7 @@ def test_as_a_plain_user(account, tmp_path, folder):
     listed = subprocess.run([*user, ctl, "list", "--json"], env=env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
     assert [m["name"] for m in json.loads(listed.stdout)["mappings"]] == ["folder"]
     # both find the place without an $XDG_RUNTIME_DIR, too, as in a cron job
-    with subprocess.Popen([*user, str(AZSYNCD)], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as own_daemon:
+    with subprocess.Popen([*user, str(programs / "azsyncd")], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as own_daemon:
         try:
             until(lambda: subprocess.run([*user, ctl, "status"], env=env, capture_output=True, check=False).returncode == 0)
             waited = subprocess.run([*user, ctl, "wait", "--timeout", str(LIMIT * SLOW)], env=env, capture_output=True, check=False)
