@@ -2,7 +2,6 @@
 answer, a mapping with very many rows, each beside a mapping that works while the others are stuck."""
 import contextlib
 import os
-import pathlib
 import socket
 import sqlite3
 
